@@ -1,0 +1,1 @@
+"""Venues: one module or package each; the only place that imports ccxt."""

@@ -1,0 +1,1 @@
+"""The Quix Streams shell, services, configuration, databases, gRPC plumbing and metrics."""

@@ -1,0 +1,187 @@
+"""Configuration: one frozen struct per process, decoded once from TOML and the environment. Secrets come from the environment only."""
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.errors import Hopeless
+from topics.controls import LimitName
+from topics.record import Account, InstrumentId, StrategyId, Venue, venue_of
+from topics.routes import Subscription, Subscriptions
+
+DEFAULT_FILE = "tapedeck.toml"
+
+
+class ConfigError(Hopeless):
+    """One line that names the key and says what is wrong with it."""
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class RunConfig(_Section):
+    """``name`` is the run's own topic prefix, Postgres schema and archive folder; ``home`` holds the services, state and logs."""
+
+    name: str = "live"
+    home: str = ".tapedeck"
+    replication_factor: int = 1
+    cancel_on_stop: bool = True
+
+
+class VenueConfig(_Section):
+    """A venue is a configured instance of an adapter. URLs left empty are the adapter's own (the real venue)."""
+
+    adapter: str
+    rest_url: str = ""
+    ws_url: str = ""
+    ws_api_url: str = ""
+    sandbox: bool = False
+    recv_window_ms: int = 5000
+    instruments: tuple[InstrumentId, ...] = ()
+
+
+class AccountConfig(_Section):
+    """Keys are read from the environment variables named here, never from the file."""
+
+    api_key_env: str
+    api_secret_env: str
+    reporting_currency: str = "USDT"
+
+
+class StrategyConfig(_Section):
+    class_path: str = msgspec.field(name="class")
+    account: Account
+    instruments: tuple[InstrumentId, ...]
+    bars: tuple[str, ...] = ()
+    params: dict[str, Any] = {}
+
+
+class LimitsConfig(_Section):
+    """The limits of one scope; they seed what ``controls`` does not hold yet."""
+
+    scope: str
+    price_collar: Decimal | None = None
+    max_order_value: Decimal | None = None
+    max_position_value: Decimal | None = None
+    max_orders_per_second: Decimal | None = None
+    max_data_age: Decimal | None = None
+
+    def limits(self) -> dict[LimitName, Decimal]:
+        values = {name: getattr(self, name.value) for name in LimitName}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class GatewayConfig(_Section):
+    """``port`` 0 takes a free one; it is written to ``<home>/runs/<run>/gateway.<account>.json``."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    reconcile_every_s: float = 10.0
+    lease_s: float = 3.0
+
+
+class ArchiveConfig(_Section):
+    flush_every_s: float = 5.0
+    max_rows: int = 50_000
+
+
+class Config(_Section):
+    run: RunConfig = RunConfig()
+    venues: dict[Venue, VenueConfig] = {}
+    accounts: dict[Account, AccountConfig] = {}
+    strategies: dict[StrategyId, StrategyConfig] = {}
+    limits: tuple[LimitsConfig, ...] = ()
+    gateway: GatewayConfig = GatewayConfig()
+    archive: ArchiveConfig = ArchiveConfig()
+
+    @property
+    def home(self) -> Path:
+        return Path(self.run.home).expanduser().absolute()
+
+    @property
+    def run_dir(self) -> Path:
+        """State, logs, archive and reports of this run."""
+        return self.home / "runs" / self.run.name
+
+    @property
+    def prefix(self) -> str:
+        """Of every topic and consumer group."""
+        return self.run.name
+
+    def subscriptions(self) -> Subscriptions:
+        return {
+            strategy_id: Subscription(account=s.account, instruments=s.instruments, bars=s.bars)
+            for strategy_id, s in self.strategies.items()
+        }
+
+    def instruments_of(self, venue: Venue) -> tuple[InstrumentId, ...]:
+        """What ingest subscribes to: the venue's own list and every strategy's."""
+        wanted = set(self.venues[venue].instruments)
+        for s in self.strategies.values():
+            wanted.update(i for i in s.instruments if venue_of(i) == venue)
+        return tuple(sorted(wanted))
+
+    def digest(self) -> str:
+        """Short hash of the whole configuration, as written beside every record."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:12]
+
+
+def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Config:
+    """Read ``path``, else what ``find`` finds. ConfigError in one line."""
+    path = path or find(env)
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration at {path}: name one with --config or TAPEDECK_CONFIG, or run 'tapedeck init'") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if "TAPEDECK_HOME" in env:
+        raw.setdefault("run", {})["home"] = env["TAPEDECK_HOME"]
+    return parse(raw, str(path))
+
+
+def find(env: Mapping[str, str] = os.environ) -> Path:
+    """The configuration to use when none is named: ``$TAPEDECK_CONFIG``, ``./tapedeck.toml``, or the run that is up (or was last)."""
+    if "TAPEDECK_CONFIG" in env:
+        return Path(env["TAPEDECK_CONFIG"])
+    current = Path(env.get("TAPEDECK_HOME", ".tapedeck")) / "current.toml"
+    return current if not Path(DEFAULT_FILE).exists() and current.exists() else Path(DEFAULT_FILE)
+
+
+def parse(raw: dict[str, Any], origin: str = "configuration") -> Config:
+    try:
+        config = msgspec.convert(raw, Config, str_keys=True, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+    _check(config, origin)
+    return config
+
+
+def _check(config: Config, origin: str) -> None:
+    for account in config.accounts:
+        if venue_of(account) not in config.venues:
+            raise ConfigError(f"{origin}: accounts.{account}: no venue {venue_of(account)!r} in [venues]")
+    for name, s in config.strategies.items():
+        if "|" in name or "/" in name:
+            raise ConfigError(f"{origin}: strategies.{name}: a name may not contain '|' or '/'")
+        if s.account not in config.accounts:
+            raise ConfigError(f"{origin}: strategies.{name}.account: no account {s.account!r} in [accounts]")
+        for instrument in s.instruments:
+            if venue_of(instrument) not in config.venues:
+                raise ConfigError(f"{origin}: strategies.{name}.instruments: no venue {venue_of(instrument)!r} in [venues]")
+
+
+def secret(variable: str, env: Mapping[str, str] = os.environ) -> str:
+    """A secret from the environment, or from the file that ``<variable>_FILE`` names."""
+    if f"{variable}_FILE" in env:
+        return Path(env[f"{variable}_FILE"]).read_text().strip()
+    if not env.get(variable):
+        raise ConfigError(f"{variable} is not set: export it (or {variable}_FILE) with the account's key")
+    return env[variable]

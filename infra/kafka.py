@@ -1,0 +1,164 @@
+"""Topics, producers and consumers as this platform wants them. All of our producers use murmur2, as Quix does."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from infra.errors import Problem
+from topics import wire
+from topics.catalog import MAX_MESSAGE_BYTES, TOPICS, Topic
+from topics.record import Record
+from topics.routes import Subscriptions, group
+
+KafkaConf = Mapping[str, Any]
+
+PRODUCER: dict[str, Any] = {
+    "partitioner": "murmur2_random",
+    "enable.idempotence": True,
+    "acks": "all",
+    "message.timeout.ms": 0,  # finite makes gaps even with idempotence, and a replay's fence would skip them
+    "linger.ms": 0,
+    "message.max.bytes": MAX_MESSAGE_BYTES,
+    "queue.buffering.max.kbytes": 256 * 1024,
+    "socket.nagle.disable": True,
+}
+CONSUMER: dict[str, Any] = {
+    "fetch.min.bytes": 1,
+    "fetch.wait.max.ms": 50,
+    "fetch.queue.backoff.ms": 1,
+    "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
+    "queued.max.messages.kbytes": 32 * 1024,
+    "socket.nagle.disable": True,
+    "isolation.level": "read_committed",
+}
+
+
+class KafkaProblem(Problem):
+    """One line that says what to do."""
+
+
+def physical(prefix: str, topic: Topic | str) -> str:
+    name = topic if isinstance(topic, str) else topic.name
+    return f"{prefix}.{name}" if prefix else name
+
+
+def logical(prefix: str, name: str) -> str:
+    return name.removeprefix(f"{prefix}.") if prefix else name
+
+
+def producer(conf: KafkaConf, **overrides: Any) -> Producer:
+    return Producer({**conf, **PRODUCER, **overrides})
+
+
+def consumer(conf: KafkaConf, group: str, **overrides: Any) -> Consumer:
+    return Consumer({**conf, **CONSUMER, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest", **overrides})
+
+
+def check_broker(conf: KafkaConf, timeout_s: float = 8.0) -> None:
+    """KafkaProblem when no broker answers in time."""
+    try:
+        AdminClient({**conf, "socket.connection.setup.timeout.ms": 3000}).list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        raise KafkaProblem(f"no Kafka at {conf.get('bootstrap.servers')}: {error.args[0].str()} (start it with 'tapedeck services up', or set TAPEDECK_KAFKA)") from None
+
+
+def create_topics(
+    conf: KafkaConf, prefix: str, *, replication_factor: int = 1, topics: Iterable[Topic] = tuple(TOPICS.values()), timeout_s: float = 30.0
+) -> list[str]:
+    """Create what is missing, all at once; the names created. KafkaProblem where a topic exists with another partition count."""
+    admin = AdminClient(dict(conf))
+    wanted = {physical(prefix, t): t for t in topics}
+    existing = admin.list_topics(timeout=timeout_s).topics
+    for name, topic in wanted.items():
+        if name in existing and len(existing[name].partitions) != topic.partitions:
+            raise KafkaProblem(f"topic {name} has {len(existing[name].partitions)} partitions, not {topic.partitions}: counts never change; use another run name")
+    missing = [NewTopic(n, t.partitions, replication_factor, config=t.config()) for n, t in wanted.items() if n not in existing]
+    if missing:
+        for name, future in admin.create_topics(missing, operation_timeout=timeout_s).items():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise KafkaProblem(f"could not create topic {name}: {error.args[0].str()}") from error
+        _await_leaders(admin, [t.topic for t in missing], timeout_s)
+    return [t.topic for t in missing]
+
+
+def _await_leaders(admin: AdminClient, names: list[str], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        seen = admin.list_topics(timeout=timeout_s).topics
+        if all(n in seen and seen[n].error is None and all(p.leader >= 0 for p in seen[n].partitions.values()) for n in names):
+            return
+        if time.monotonic() > deadline:
+            raise KafkaProblem("topics were created but have no leader yet: is the cluster healthy?")
+        time.sleep(0.05)
+
+
+def topic_ids(conf: KafkaConf, names: Iterable[str]) -> dict[str, str]:
+    """The identity of each topic: a recreated one has another, and its offsets start again at 0."""
+    futures = AdminClient(dict(conf)).describe_topics(TopicCollection(list(names)))
+    return {name: str(future.result().topic_id) for name, future in futures.items()}
+
+
+def watermarks(client: Consumer, name: str) -> dict[int, tuple[int, int]]:
+    """Partition to (first offset, next offset)."""
+    partitions = client.list_topics(name, timeout=10).topics[name].partitions
+    return {p: client.get_watermark_offsets(TopicPartition(name, p), timeout=10) for p in sorted(partitions)}
+
+
+def read_all(conf: KafkaConf, name: str, *, start: Mapping[int, int] | None = None) -> Iterator[Message]:
+    """Every message of a topic up to its end as of now, partition after partition, each in order."""
+    client = consumer(conf, group="tapedeck-reader")
+    try:
+        for partition, (low, high) in watermarks(client, name).items():
+            first = max(low, (start or {}).get(partition, low))
+            if first >= high:
+                continue
+            client.assign([TopicPartition(name, partition, first)])
+            yield from _until(client, high)
+    finally:
+        client.close()
+
+
+def _until(client: Consumer, high: int) -> Iterator[Message]:
+    while True:
+        message = client.poll(1.0)
+        if message is not None:
+            if message.error() is not None:
+                raise KafkaException(message.error())
+            yield message
+            if (message.offset() or 0) + 1 >= high:
+                return
+        elif client.position(client.assignment())[0].offset >= high:  # the last offsets are transaction markers
+            return
+
+
+def header(message: Message, name: str) -> bytes | None:
+    for key, value in message.headers() or []:
+        if key == name:
+            return value.encode() if isinstance(value, str) else value
+    return None
+
+
+def publish(conf: KafkaConf, prefix: str, records: Iterable[Record], subscriptions: Subscriptions, timeout_s: float = 8.0) -> None:
+    """Write an operator's records and wait for the broker's word. They carry no coordinate: their own ids identify them."""
+    client = producer(conf)
+    for (topic, key), events in group(records, subscriptions).items():
+        client.produce(physical(prefix, topic), wire.encode(events), key)
+    if client.flush(timeout_s):
+        client.purge()
+        raise KafkaProblem(f"the broker did not acknowledge within {timeout_s:g} s: nothing is certain, look with 'tapedeck limits' and try again")
+
+
+def latest(conf: KafkaConf, prefix: str, topic: Topic) -> list[Any]:
+    """The last record of every key, in key order: what a state topic says now."""
+    found: dict[bytes, list[Any]] = {}
+    for message in read_all(conf, physical(prefix, topic)):
+        if message.value() is not None:
+            found[message.key() or b""] = wire.decode(message.value() or b"", topic.types)
+    return [event for _, events in sorted(found.items()) for event in events]

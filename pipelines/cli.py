@@ -1,0 +1,146 @@
+"""``tapedeck``: the command line. Each command is a few lines over a function that does the work."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from infra import services
+from infra.config import Config, load
+from infra.errors import Problem
+from pipelines import cli_operate, cli_services
+
+app = typer.Typer(help="A trading platform in which everything that happens is on the tape.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(cli_services.app, name="services")
+cli_operate.mount(app)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration; default: TAPEDECK_CONFIG, ./tapedeck.toml, or the current run's.")]
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def endpoints(config: Config) -> services.Endpoints:
+    """Where the run's services are; Problem when they are down."""
+    found = services.endpoints(config.home)
+    if found is None:
+        raise services.ServiceError(f"Kafka or Postgres is down in {config.home}: start them with 'tapedeck services up'")
+    return found
+
+
+@app.command()
+def worker(
+    name: Annotated[str, typer.Argument(help="A stage or edge, such as normalize, signals/quoter, gateway/sim.main.")],
+    config: ConfigOption = None,
+    instance: Annotated[int, typer.Option(help="Number of this worker among those of its stage.")] = 0,
+) -> None:
+    """Run one worker in the foreground."""
+    from pipelines.workers import run_worker
+
+    loaded = load(config)
+    found = endpoints(loaded)
+    run_worker(name, loaded, found.kafka, found.postgres, instance)
+
+
+@app.command()
+def up(
+    config: ConfigOption = None,
+    view: Annotated[bool, typer.Option("--view/--no-view", help="Show the live view instead of lines.")] = False,
+) -> None:
+    """Run every worker of the configuration on this machine, supervised, until Ctrl-C."""
+    from pipelines.live_view import LiveView
+    from pipelines.system import System
+
+    path = config or _find()
+    with System(load(path), path.absolute(), err.print) as system:
+        system.start()
+        err.print(f"running: {len(system.supervisor.children)} workers; logs in {system.config.run_dir / 'logs'}; Ctrl-C stops cleanly")
+        if view:
+            with LiveView(system) as live:
+                system.run(until=None, each=live.refresh)
+        else:
+            system.run(until=None)
+
+
+def _find() -> Path:
+    from infra.config import find
+
+    return find()
+
+
+@app.command()
+def top(config: ConfigOption = None) -> None:
+    """The live view of a running system."""
+    from pipelines.live_view import LiveView, Observed
+
+    loaded = load(config)
+    with LiveView(Observed(loaded, endpoints(loaded).kafka)) as live:
+        while True:
+            live.refresh()
+            time.sleep(0.25)
+
+
+@app.command()
+def demo(
+    capture: Annotated[Path | None, typer.Option(help="A recorded Binance spot capture to trade on, instead of generated flow.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long to trade.")] = 65.0,
+    speed: Annotated[float, typer.Option(help="How much faster than recorded a capture is played.")] = 5.0,
+    seed: Annotated[int, typer.Option(help="Of the generated flow.")] = 7,
+    view: Annotated[bool, typer.Option("--view/--no-view", help="The live view; off by itself where the output is no terminal.")] = True,
+) -> None:
+    """Start everything, trade on the simulated exchange, stop, verify and report."""
+    from pipelines.demo import run_demo
+
+    raise typer.Exit(run_demo(capture=capture, seconds=seconds, speed=speed, seed=seed, view=view and sys.stdout.isatty()))
+
+
+@app.command()
+def doctor(config: ConfigOption = None) -> None:
+    """Check configuration, broker, database, clock offset and API keys."""
+    from pipelines.doctor import examine
+
+    raise typer.Exit(examine(config))
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("tapedeck.toml")) -> None:
+    """Write a commented configuration to start from."""
+    from pipelines.starting_point import TEMPLATE
+
+    if path.exists():
+        raise Problem(f"{path} exists already: name another file")
+    path.write_text(TEMPLATE)
+    err.print(f"wrote {path}: put in your venue and strategies, then 'tapedeck doctor' and 'tapedeck up'")
+
+
+def main() -> None:
+    """Run a command; what a person can mend is one line on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except Problem as problem:
+        err.print(f"tapedeck: {problem}", style="red", markup=False)
+        _leave(problem.exit_code)
+    except KeyboardInterrupt:
+        _leave(128 + signal.SIGINT)
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threads_linger():
+        os._exit(code)
+    sys.exit(code)
+
+
+def threads_linger() -> bool:
+    """A library's thread that is no daemon would keep a failed process alive."""
+    import threading
+
+    return any(t is not threading.main_thread() and not t.daemon for t in threading.enumerate())
+
+
+if __name__ == "__main__":
+    main()

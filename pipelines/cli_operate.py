@@ -1,0 +1,167 @@
+"""The operators' commands: look at orders, positions, balances and limits; cancel, flatten, kill, resume."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra import services
+from infra.config import Config, load
+from infra.kafka import KafkaConf, check_broker
+from pipelines import operate
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration; default: the current run's.")]
+Who = Annotated[str, typer.Option(help="Who does this; default: TAPEDECK_WHO or the login name.")]
+Why = Annotated[str, typer.Option(help="Why; it stands beside the change for ever.", prompt=False)]
+ScopeArgument = Annotated[str, typer.Argument(help="firm, venue:V, account:A, strategy:S or instrument:V:BASE-QUOTE")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+out = Console(soft_wrap=False, highlight=False)
+
+
+def _system(path: Path | None) -> tuple[Config, KafkaConf]:
+    config = load(path)
+    found = services.endpoints(config.home)
+    if found is None:
+        raise services.ServiceError(f"Kafka or Postgres is down in {config.home}: start them with 'tapedeck services up'")
+    check_broker(found.kafka)
+    return config, found.kafka
+
+
+def text(value: Any) -> str:
+    """A figure for a table: no exponent, no trailing zeros; a dash for nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, Decimal):
+        plain = f"{value:f}"
+        return plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return str(value)
+
+
+def show(records: list[Any], columns: dict[str, str], as_json: bool, empty: str) -> None:
+    """A table of the named fields, or JSON lines of the whole records."""
+    if as_json:
+        import msgspec
+
+        for r in records:
+            typer.echo(msgspec.json.encode(r).decode())
+        return
+    if not records:
+        out.print(empty)
+        return
+    table = Table(box=None, header_style="bold")
+    for title, field in columns.items():
+        table.add_column(title, justify="left" if isinstance(getattr(records[0], field), str) else "right")
+    for r in records:
+        table.add_row(*(text(getattr(r, field)) for field in columns.values()))
+    out.print(table)
+
+
+def orders(
+    config: ConfigOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Working orders (--all: closed ones too)."""
+    found = operate.orders(*_system(config))
+    chosen = [o for o in found if everything or not o.status.is_terminal]
+    columns = {
+        "order": "client_order_id",
+        "instrument": "instrument",
+        "side": "side",
+        "qty": "order_qty",
+        "price": "price",
+        "status": "status",
+        "filled": "cum_qty",
+        "avg": "avg_px",
+        "reason": "reason",
+    }
+    show(chosen, columns, as_json, "no working orders" if found else "no orders yet")
+
+
+def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What each strategy holds by its trades."""
+    columns = {
+        "account": "account",
+        "strategy": "strategy",
+        "instrument": "instrument",
+        "quantity": "quantity",
+        "avg price": "avg_px",
+        "realized": "realized_pnl",
+        "bought": "bought_qty",
+        "sold": "sold_qty",
+        "fills": "fills",
+    }
+    show(operate.positions(*_system(config)), columns, as_json, "no positions yet")
+
+
+def balances(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What the venue says an account holds."""
+    columns = {"account": "account", "currency": "currency", "free": "free", "locked": "locked", "reason": "reason"}
+    show(operate.balances(*_system(config)), columns, as_json, "no balances yet: has the gateway started?")
+
+
+def cancel(client_order_id: str, why: Why, who: Who = "", config: ConfigOption = None) -> None:
+    """Cancel one order and wait until the venue confirms."""
+    order = operate.cancel(*_system(config), client_order_id, who or operate.whoami(), why)
+    out.print(f"{order.client_order_id}: {order.status}, {text(order.cum_qty)} of {text(order.order_qty)} filled")
+
+
+def kill(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
+    """Stop new risk in scope and cancel everything in it, until 'resume'. Works without a gateway."""
+    loaded, conf = _system(config)
+    control = operate.kill(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    operate.record(loaded, conf, control)
+    out.print(f"killed {control.scope}: recorded as {control.control_id}; the gateway cancels until the venue confirms (see 'tapedeck orders')")
+
+
+def resume(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
+    """Re-enable what a kill, a halt or a failed strategy stopped."""
+    loaded, conf = _system(config)
+    control = operate.resume(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    operate.record(loaded, conf, control)
+    out.print(f"resumed {control.scope}, by {control.who}: recorded as {control.control_id}")
+
+
+def flatten(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
+    """Cancel everything in scope and close its positions at the market."""
+    loaded, conf = _system(config)
+    control = operate.flatten(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    operate.record(loaded, conf, control)
+    out.print(f"flattening {control.scope}: recorded as {control.control_id} (see 'tapedeck positions')")
+
+
+def limits(
+    scope: Annotated[str | None, typer.Argument(help="With a name and a value: the scope to set it for.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The limit's name.")] = None,
+    value: Annotated[str | None, typer.Argument(help="Its value.")] = None,
+    why: Annotated[str, typer.Option(help="Why, when setting one.")] = "",
+    who: Who = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Limits and states in force; with SCOPE NAME VALUE --why, set one."""
+    loaded, conf = _system(config)
+    if scope is not None:
+        control = operate.set_limit(operate.scope_of(scope, loaded), name or "", value or "", who or operate.whoami(), why)
+        operate.record(loaded, conf, control)
+        out.print(f"{control.scope} {control.limit} = {text(control.value)}, by {control.who}: recorded as {control.control_id}")
+        return
+    found = operate.in_force(loaded, conf)
+    if as_json:
+        show(found, {}, True, "")
+        return
+    table = Table(box=None, header_style="bold")
+    for title in ("scope", "state", "limits", "by", "why"):
+        table.add_column(title)
+    for f in found:
+        named = "  ".join(f"{n}={text(v)}" for n, v in sorted(f.limits.items()))
+        table.add_row(str(f.scope), f.state, named, f.who, f.why)
+    out.print(table if found else "no limits in force yet")
+
+
+def mount(app: typer.Typer) -> None:
+    for command in (orders, positions, balances, cancel, kill, resume, flatten, limits):
+        app.command()(command)

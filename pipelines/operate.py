@@ -1,0 +1,132 @@
+"""What operators do to a running system. Every change is a record with who and why; nothing here needs a gateway to be recorded."""
+
+import os
+import time
+import uuid
+from decimal import Decimal, InvalidOperation
+from getpass import getuser
+
+from infra import kafka
+from infra.config import Config
+from infra.errors import Problem
+from infra.kafka import KafkaConf
+from topics import catalog
+from topics.controls import AnyControl, Flatten, InForce, Kill, LimitName, Resume, Scope, ScopeKind, SetLimit, SetParams
+from topics.orders import CancelOrder, OrderUpdated
+from topics.portfolio import BalanceChanged, PortfolioLine, PositionChanged
+
+
+def whoami() -> str:
+    """The person at the terminal: TAPEDECK_WHO, else the login name."""
+    return os.environ.get("TAPEDECK_WHO") or getuser()
+
+
+def scope_of(text: str, config: Config) -> Scope:
+    """The scope a person typed; Problem when it is none, or names something this configuration does not have."""
+    try:
+        scope = Scope.parse(text)
+    except ValueError as error:
+        raise Problem(str(error)) from None
+    known = {
+        ScopeKind.VENUE: set(config.venues),
+        ScopeKind.ACCOUNT: set(config.accounts),
+        ScopeKind.STRATEGY: set(config.strategies) | {"EXTERNAL", "MANUAL"},
+        ScopeKind.INSTRUMENT: {i for v in config.venues for i in config.instruments_of(v)},
+    }.get(scope.kind)
+    if known is not None and scope.id not in known:
+        raise Problem(f"no {scope.kind} named {scope.id!r}: one of {', '.join(sorted(known))}")
+    return scope
+
+
+def _common(scope: Scope, who: str, why: str) -> dict[str, object]:
+    if not why.strip():
+        raise Problem("say why: --why 'reason'")
+    return {"control_id": uuid.uuid4().hex, "scope": scope, "who": who, "why": why, "ts_init": time.time_ns()}
+
+
+def kill(scope: Scope, who: str, why: str) -> Kill:
+    return Kill(**_common(scope, who, why))  # type: ignore[arg-type]
+
+
+def resume(scope: Scope, who: str, why: str) -> Resume:
+    return Resume(**_common(scope, who, why))  # type: ignore[arg-type]
+
+
+def flatten(scope: Scope, who: str, why: str) -> Flatten:
+    return Flatten(**_common(scope, who, why))  # type: ignore[arg-type]
+
+
+def set_params(scope: Scope, params: bytes, who: str, why: str) -> SetParams:
+    import msgspec
+
+    return SetParams(params=msgspec.Raw(params), **_common(scope, who, why))  # type: ignore[arg-type]
+
+
+def set_limit(scope: Scope, name: str, value: str, who: str, why: str) -> SetLimit:
+    """Problem when the name or the number is none."""
+    if name not in set(LimitName):
+        raise Problem(f"no limit named {name!r}: one of {', '.join(LimitName)}")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise Problem(f"not a number: {value!r}") from None
+    if not number.is_finite() or number < 0:
+        raise Problem(f"a limit is a number of at least 0, not {value}")
+    return SetLimit(limit=LimitName(name), value=number, **_common(scope, who, why))  # type: ignore[arg-type]
+
+
+def record(config: Config, conf: KafkaConf, control: AnyControl) -> None:
+    kafka.publish(conf, config.prefix, [control], config.subscriptions())
+
+
+def orders(config: Config, conf: KafkaConf) -> list[OrderUpdated]:
+    """The last state of every order that is kept, oldest first."""
+    found = [o for o in kafka.latest(conf, config.prefix, catalog.ORDERS_STATE_LATEST) if isinstance(o, OrderUpdated)]
+    return sorted(found, key=lambda o: (o.ts_init, o.client_order_id))
+
+
+def positions(config: Config, conf: KafkaConf) -> list[PositionChanged]:
+    return kafka.latest(conf, config.prefix, catalog.POSITIONS_LATEST)
+
+
+def portfolio(config: Config, conf: KafkaConf) -> list[PortfolioLine]:
+    return kafka.latest(conf, config.prefix, catalog.PORTFOLIO_STATE_LATEST)
+
+
+def in_force(config: Config, conf: KafkaConf) -> list[InForce]:
+    return kafka.latest(conf, config.prefix, catalog.CONTROLS_STATE_LATEST)
+
+
+def balances(config: Config, conf: KafkaConf) -> list[BalanceChanged]:
+    """The venue's last word on every currency."""
+    found: dict[tuple[str, str], BalanceChanged] = {}
+    for message in kafka.read_all(conf, kafka.physical(config.prefix, catalog.ACCOUNT_EVENTS)):
+        for balance in kafka.wire.decode(message.value() or b"", catalog.ACCOUNT_EVENTS.types):
+            found[balance.account, balance.currency] = balance
+    return [found[key] for key in sorted(found)]
+
+
+def cancel(config: Config, conf: KafkaConf, client_order_id: str, who: str, why: str, timeout_s: float = 8.0) -> OrderUpdated:
+    """Ask for one order's cancel and wait for what became of it; Problem when there is no such working order, or no answer."""
+    order = next((o for o in orders(config, conf) if o.client_order_id == client_order_id), None)
+    if order is None:
+        raise Problem(f"no order {client_order_id}: see 'tapedeck orders'")
+    if order.status.is_terminal:
+        raise Problem(f"order {client_order_id} is {order.status} already")
+    command = CancelOrder(
+        command_id=f"operator-{uuid.uuid4().hex}",
+        client_order_id=client_order_id,
+        strategy=order.strategy,
+        account=order.account,
+        instrument=order.instrument,
+        reason=f"{who}: {why}",
+        ts_init=time.time_ns(),
+    )
+    kafka.publish(conf, config.prefix, [command], config.subscriptions())
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        now = next((o for o in orders(config, conf) if o.client_order_id == client_order_id), order)
+        if now.status.is_terminal:
+            return now
+        time.sleep(0.2)
+    raise Problem(f"the cancel of {client_order_id} is recorded but not confirmed after {timeout_s:g} s: is the gateway up?")

@@ -1,0 +1,182 @@
+"""Runs every worker of a configuration on one machine: one process each, one log each, restarted with back-off, stopped in order.
+
+A worker that exits with EXIT_CONFIG cannot be helped by a restart: the whole run ends with its last line.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+EXIT_CONFIG = 2
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+STABLE_S = 30.0
+KEEPS_DYING = 3
+
+
+def log_path(run_dir: Path, worker: str) -> Path:
+    return run_dir / "logs" / f"{worker.replace('/', '.')}.log"
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that is not empty, for one clear message."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - 4096))
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
+
+
+@dataclass
+class Child:
+    """One worker's process and its history."""
+
+    name: str
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    restarts: int = 0
+    deaths_in_a_row: int = 0
+    restart_at: float = 0.0
+    wanted: bool = True
+    last_exit: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process is not None and self.process.poll() is None else None
+
+
+@dataclass
+class Supervisor:
+    """``check()`` is called a few times a second by whoever owns the main thread; ``say`` gets one line per event worth telling."""
+
+    run_dir: Path
+    config_path: Path
+    workers: Iterable[str]
+    say: Callable[[str], None]
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    children: dict[str, Child] = field(default_factory=dict)
+    fatal: str | None = None
+
+    def start(self) -> None:
+        for folder in ("logs", "status", "state"):
+            (self.run_dir / folder).mkdir(parents=True, exist_ok=True)
+        for stale in (self.run_dir / "status").glob("*.json"):
+            stale.unlink()
+        for name in self.workers:
+            self.children[name] = Child(name)
+            self._spawn(self.children[name])
+
+    def _spawn(self, child: Child) -> None:
+        path = log_path(self.run_dir, child.name)
+        with path.open("ab") as log:
+            child.process = subprocess.Popen(
+                [sys.executable, "-m", "pipelines.cli", "worker", child.name, "--config", str(self.config_path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**self.env, "TAPEDECK_SUPERVISOR": str(os.getpid())},
+                cwd=Path(__file__).resolve().parent.parent,
+                start_new_session=True,  # a terminal's Ctrl-C is ours to pass on, in order
+            )
+        child.started_at = time.monotonic()
+        child.restart_at = 0.0
+
+    def check(self) -> None:
+        """Notice deaths, restart what is due."""
+        now = time.monotonic()
+        for child in self.children.values():
+            if child.process is None or not child.wanted:
+                continue
+            code = child.process.poll()
+            if code is None:
+                if child.deaths_in_a_row and now - child.started_at > STABLE_S:
+                    child.deaths_in_a_row = 0
+            elif child.restart_at == 0.0:
+                self._died(child, code, now)
+            elif now >= child.restart_at:
+                child.restarts += 1
+                self._spawn(child)
+
+    def _died(self, child: Child, code: int, now: float) -> None:
+        child.last_exit = code
+        child.deaths_in_a_row += 1
+        why = last_line(log_path(self.run_dir, child.name))
+        if code == EXIT_CONFIG:
+            child.wanted = False
+            self.fatal = self.fatal or f"{child.name}: {why}"
+            return
+        delay = BACKOFF_S[min(child.deaths_in_a_row, len(BACKOFF_S)) - 1]
+        child.restart_at = now + delay
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if child.deaths_in_a_row == KEEPS_DYING:
+            self.say(f"{child.name} keeps dying ({how}): {why} (log: {log_path(self.run_dir, child.name)})")
+        elif child.deaths_in_a_row < KEEPS_DYING:
+            self.say(f"{child.name} died ({how}), restarting in {delay:g} s: {why}")
+
+    def statuses(self) -> dict[str, dict[str, Any]]:
+        """Each worker's own word on itself (its status file), by worker name; {} where it has not spoken yet."""
+        by_pid: dict[int, dict[str, Any]] = {}
+        for path in (self.run_dir / "status").glob("*.json"):
+            with contextlib.suppress(OSError, ValueError):
+                status = json.loads(path.read_bytes())
+                by_pid[status.get("pid", -1)] = status
+        return {name: by_pid.get(child.pid or -2, {}) for name, child in self.children.items()}
+
+    def ready(self) -> bool:
+        return all(status.get("ready") for status in self.statuses().values())
+
+    def stop(self, names: Iterable[str], timeout_s: float) -> list[str]:
+        """SIGTERM these and wait; those still alive at the deadline are killed and named."""
+        chosen = [self.children[n] for n in names if n in self.children]
+        for child in chosen:
+            child.wanted = False
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + timeout_s
+        killed = []
+        for child in chosen:
+            if child.process is None:
+                continue
+            try:
+                child.process.wait(max(0.05, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+                killed.append(child.name)
+        return killed
+
+    def stop_in_order(self, drained: Callable[[], bool]) -> list[str]:
+        """Deciders first, then the gateway (which cancels what rests), then the sources; the rest once it has folded everything."""
+        names = list(self.children)
+        deciders = [n for n in names if n.startswith(("signals/", "intents/"))]
+        sources = [n for n in names if n.startswith(("ingest/", "clock", "normalize", "bars"))]
+        gateways = [n for n in names if n.startswith("gateway/")]
+        sinks = [n for n in names if n in ("audit", "archive")]
+        folds = [n for n in names if n not in {*deciders, *sources, *gateways, *sinks}]
+        killed = self.stop(deciders, 3)
+        killed += self.stop([*gateways, *sources], 8)
+        _wait(drained, 3.0)
+        killed += self.stop(folds, 3)
+        killed += self.stop(sinks, 5)
+        return killed
+
+    def kill_all(self) -> None:
+        self.stop(list(self.children), 0.1)
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()

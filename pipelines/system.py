@@ -1,0 +1,119 @@
+"""A whole configuration running on one machine: services, topics, schema, supervisor; started and stopped in order."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from infra import kafka, services
+from infra.config import Config
+from infra.errors import Hopeless, Problem
+from infra.postgres.migrate import migrate
+from pipelines.supervisor import Supervisor
+from pipelines.workers import worker_names
+
+
+class System:
+    """``start`` brings it up, ``run`` watches it until told to stop, leaving the context stops it whatever happened."""
+
+    def __init__(self, config: Config, config_path: Path, say: Callable[[str], None], env: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self._path = config_path
+        self._say = say
+        self._stop = False
+        self._running = False
+        self._old: dict[int, Any] = {}
+        self.env = {**os.environ, **(env or {})}
+        self.endpoints = services.Endpoints({}, "")
+        self.supervisor = Supervisor(config.run_dir, config_path, worker_names(config), say, self.env)
+
+    @property
+    def kafka(self) -> kafka.KafkaConf:
+        return self.endpoints.kafka
+
+    def __enter__(self) -> "System":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._old[number] = signal.signal(number, self._asked_to_stop)
+        return self
+
+    def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._stop:
+            raise KeyboardInterrupt
+        self._stop = True
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop
+
+    def prepare(self) -> None:
+        """Services, topics and schema; the current run is remembered for the operators' commands."""
+        self.endpoints = services.up(self.config.home, progress=self._say)
+        kafka.check_broker(self.endpoints.kafka)
+        made = kafka.create_topics(self.endpoints.kafka, self.config.prefix, replication_factor=self.config.run.replication_factor)
+        if made:
+            self._say(f"created {len(made)} topics")
+        migrate(self.endpoints.postgres, self.config.prefix)
+        current = self.config.home / "current.toml"
+        with contextlib.suppress(FileNotFoundError):
+            current.unlink()
+        current.symlink_to(self._path)
+
+    def start(self) -> None:
+        """Everything up and every worker started; returns once all are ready, or raises Problem."""
+        self.prepare()
+        self._running = True
+        self.supervisor.start()
+
+    def await_ready(self, timeout_s: float = 120.0, each: Callable[[], None] = lambda: None) -> None:
+        """Until every worker says it is ready; Problem names those that are not."""
+        deadline = time.monotonic() + timeout_s
+        while not self.supervisor.ready():
+            self._check()
+            each()
+            if self._stop:
+                raise KeyboardInterrupt
+            if time.monotonic() > deadline:
+                late = [n for n, status in self.supervisor.statuses().items() if not status.get("ready")]
+                raise Problem(f"not ready after {timeout_s:g} s: {', '.join(late)} (logs: {self.config.run_dir / 'logs'})")
+            time.sleep(0.1)
+
+    def run(self, until: float | None, each: Callable[[], None] = lambda: None) -> None:
+        """Supervise until ``until`` (monotonic seconds) or a signal."""
+        while not self._stop and (until is None or time.monotonic() < until):
+            self._check()
+            each()
+            time.sleep(0.1)
+
+    def _check(self) -> None:
+        self.supervisor.check()
+        if self.supervisor.fatal is not None:
+            raise Hopeless(self.supervisor.fatal)
+
+    def stop(self) -> None:
+        if not self._running:
+            return
+        self._running = False
+        started = time.time_ns()
+        killed = self.supervisor.stop_in_order(lambda: self._drained(started))
+        if killed:
+            self._say(f"killed after its time to stop was up: {', '.join(killed)}")
+
+    def _drained(self, since_ns: int) -> bool:
+        """Every fold has told, after ``since``, that it is at the end of its input."""
+        folds = ("controls", "orders", "positions", "portfolio")
+        statuses = [s for n, s in self.supervisor.statuses().items() if n in folds and s]
+        return all(s.get("lag", 0) == 0 and s.get("ts", 0) > since_ns + 500_000_000 for s in statuses)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.stop()
+        except KeyboardInterrupt:
+            self.supervisor.kill_all()
+            raise
+        finally:
+            for number, handler in self._old.items():
+                signal.signal(number, handler)

@@ -1,0 +1,176 @@
+"""The composition root of every worker: its name, and how it runs.
+
+Names: ``ingest/<venue>``, ``gateway/<account>``, ``signals/<strategy>``, ``intents/<strategy>``, and ``normalize bars orders positions
+portfolio controls clock audit archive``.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.config import Config, ConfigError
+from infra.kafka import KafkaConf, check_broker
+from topics.stage import Stage
+
+SOURCES = ("ingest", "clock")
+
+
+def worker_names(config: Config) -> list[str]:
+    """Every worker of a configuration, in the order they are started."""
+    names = ["controls", "orders", "positions", "portfolio", "normalize", "bars", "audit", "archive"]
+    names += [f"{kind}/{s}" for s in sorted(config.strategies) for kind in ("signals", "intents")]
+    names += [f"gateway/{a}" for a in sorted(config.accounts)]
+    names += [f"ingest/{v}" for v in sorted(config.venues)]
+    return [*names, "clock"]
+
+
+def stage_of(name: str, config: Config) -> Stage[Any]:
+    """The stage a worker runs; ConfigError when the name is none. Imports only what that stage needs."""
+    kind, _, which = name.partition("/")
+    if kind in ("signals", "intents"):
+        return _strategy_stage(kind, which, config)
+    match name:
+        case "normalize":
+            from pipelines.normalize import normalize_stage
+
+            return normalize_stage({venue: v.adapter for venue, v in config.venues.items()})
+        case "bars":
+            from pipelines.bars import bars_stage
+
+            return bars_stage(_bar_specs(config))
+        case "orders":
+            from pipelines.orders import STAGE as orders
+
+            return orders
+        case "positions":
+            from pipelines.positions import STAGE as positions
+
+            return positions
+        case "portfolio":
+            from pipelines.portfolio import portfolio_stage
+
+            return portfolio_stage({a: c.reporting_currency for a, c in config.accounts.items()})
+        case "controls":
+            from pipelines.controls import STAGE as controls
+
+            return controls
+    raise ConfigError(f"no worker named {name!r}: one of {', '.join(worker_names(config))}")
+
+
+def _strategy_stage(kind: str, strategy_id: str, config: Config) -> Stage[Any]:
+    from strategies.api import load_strategy
+
+    if strategy_id not in config.strategies:
+        raise ConfigError(f"no strategy named {strategy_id!r} in [strategies]: one of {', '.join(config.strategies) or 'none'}")
+    s = config.strategies[strategy_id]
+    strategy = load_strategy(s.class_path, s.params)
+    subscription = config.subscriptions()[strategy_id]
+    if kind == "signals":
+        from pipelines.signals import signals_stage
+
+        return signals_stage(strategy_id, strategy, subscription)
+    from pipelines.intents import intents_stage
+
+    return intents_stage(strategy_id, strategy, subscription)
+
+
+def _bar_specs(config: Config) -> Mapping[str, tuple[str, ...]]:
+    wanted: dict[str, set[str]] = {}
+    for s in config.strategies.values():
+        for instrument in s.instruments:
+            wanted.setdefault(instrument, set()).update(s.bars)
+    return {instrument: tuple(sorted(specs)) for instrument, specs in sorted(wanted.items())}
+
+
+def run_worker(name: str, config: Config, kafka: KafkaConf, postgres: str, instance: int = 0) -> None:
+    """Run one worker until SIGTERM or SIGINT; raises what it died of."""
+    logging.basicConfig(level=os.environ.get("TAPEDECK_LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _follow_supervisor()
+    check_broker(kafka)
+    kind, _, which = name.partition("/")
+    match kind:
+        case "ingest":
+            from pipelines.ingest import run_ingest
+
+            _known(which, config.venues, "venue")
+            _run_async(lambda stop: run_ingest(config, kafka, which, stop))
+        case "gateway":
+            from pipelines.gateway.worker import run_gateway
+
+            _known(which, config.accounts, "account")
+            _run_async(lambda stop: run_gateway(config, kafka, which, stop))
+        case "clock":
+            from pipelines.clock import run_clock
+
+            _run_async(lambda stop: run_clock(config, kafka, stop))
+        case "audit":
+            from pipelines.audit import run_audit
+
+            run_audit(config, kafka, postgres, _stop_event())
+        case "archive":
+            from pipelines.archive import run_archive
+
+            run_archive(config, kafka, _stop_event())
+        case _:
+            from infra.shell import run_stage
+
+            run_stage(
+                stage_of(name, config),
+                kafka=kafka,
+                prefix=config.prefix,
+                subscriptions=config.subscriptions(),
+                state_dir=config.run_dir / "state",
+                config_digest=config.digest(),
+                instance=instance,
+            )
+
+
+def _known(which: str, names: Mapping[str, Any], what: str) -> None:
+    if which not in names:
+        raise ConfigError(f"no {what} named {which!r}: one of {', '.join(names) or 'none'}")
+
+
+def _run_async(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await main(stop)
+
+    try:
+        import uvloop
+
+        uvloop.run(run())
+    except ModuleNotFoundError:
+        asyncio.run(run())
+
+
+def _stop_event() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _follow_supervisor() -> None:
+    """A worker does not outlive the supervisor that started it."""
+    supervisor = int(os.environ.get("TAPEDECK_SUPERVISOR", "0"))
+    if supervisor == 0:
+        return
+
+    def watch() -> None:
+        while os.getppid() == supervisor:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="follow-supervisor", daemon=True).start()
+
+
+def state_dir(config: Config) -> Path:
+    return config.run_dir / "state"

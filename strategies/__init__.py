@@ -1,0 +1,1 @@
+"""Pure decisions and the API for them; imports topics alone."""

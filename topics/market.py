@@ -1,0 +1,170 @@
+"""Market data as normalized: one ordered stream per instrument on ``market.events``. Digits are the venue's own."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+from topics.record import Currency, InstrumentId, Level, Record, Side, TradeId, Venue
+
+
+class Instrument(Record, kw_only=True):
+    """A tradable's definition. ``tick_size`` and ``lot_size`` are steps of price and quantity; None where a venue sets no bound."""
+
+    instrument: InstrumentId
+    venue: Venue
+    venue_symbol: str
+    base: Currency
+    quote: Currency
+    tick_size: Decimal
+    lot_size: Decimal
+    min_qty: Decimal | None = None
+    max_qty: Decimal | None = None
+    min_notional: Decimal | None = None
+    max_notional: Decimal | None = None
+    multiplier: Decimal = Decimal(1)
+    kind: str = "spot"
+    maker_fee: Decimal | None = None
+    taker_fee: Decimal | None = None
+    tradable: bool = True
+    ts_init: int
+
+
+class BookSnapshot(Record, kw_only=True):
+    """The whole book as of ``sequence``; bids from the highest price, asks from the lowest."""
+
+    instrument: InstrumentId
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    sequence: int
+    ts_event: int
+    ts_init: int
+
+
+class BookDelta(Record, kw_only=True):
+    """Levels that changed, absolute sizes, 0 removes; covers the venue's sequence numbers first_sequence..sequence."""
+
+    instrument: InstrumentId
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    first_sequence: int
+    sequence: int
+    ts_event: int
+    ts_init: int
+
+
+class Trade(Record, kw_only=True):
+    instrument: InstrumentId
+    trade_id: TradeId
+    price: Decimal
+    size: Decimal
+    aggressor: Side
+    ts_event: int
+    ts_init: int
+
+
+class Quote(Record, kw_only=True):
+    """The best bid and ask."""
+
+    instrument: InstrumentId
+    best_bid: Decimal
+    bid_size: Decimal
+    best_ask: Decimal
+    ask_size: Decimal
+    sequence: int = 0
+    ts_event: int
+    ts_init: int
+
+    @property
+    def spread(self) -> Decimal:
+        return self.best_ask - self.best_bid
+
+    @property
+    def mid(self) -> Decimal:
+        return (self.best_bid + self.best_ask) / 2
+
+    @property
+    def microprice(self) -> float:
+        """The mid weighted towards the side with less size; a signal, so a float."""
+        bid, ask = float(self.bid_size), float(self.ask_size)
+        total = bid + ask
+        if total == 0:
+            return float(self.mid)
+        return (float(self.best_bid) * ask + float(self.best_ask) * bid) / total
+
+
+class TradingStatus(StrEnum):
+    TRADING = "trading"
+    HALTED = "halted"
+
+
+class InstrumentStatus(Record, kw_only=True):
+    instrument: InstrumentId
+    status: TradingStatus
+    ts_event: int
+    ts_init: int
+
+
+class Funding(Record, kw_only=True):
+    instrument: InstrumentId
+    rate: Decimal
+    next_ts: int
+    ts_event: int
+    ts_init: int
+
+
+class Gap(Record, kw_only=True):
+    """The book is not to be trusted from here until the next ``BookSnapshot``."""
+
+    instrument: InstrumentId
+    reason: str
+    expected: int = 0
+    got: int = 0
+    ts_init: int
+
+
+class Mark(Record, kw_only=True):
+    """A sampled best bid and ask, for valuation and for pre-trade checks; ``ts_init`` is the receive time that data age is judged on."""
+
+    instrument: InstrumentId
+    best_bid: Decimal
+    best_ask: Decimal
+    tradable: bool = True
+    ts_event: int
+    ts_init: int
+
+    @property
+    def mid(self) -> Decimal:
+        return (self.best_bid + self.best_ask) / 2
+
+
+class Bar(Record, kw_only=True):
+    """Trades of [ts_open, ts_close); ``spec`` names the rule: ``time-1s``. An interval without trades makes no bar."""
+
+    instrument: InstrumentId
+    spec: str
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    notional: Decimal
+    trades: int
+    ts_open: int
+    ts_close: int
+    ts_init: int
+
+
+class ResyncRequested(Record, kw_only=True):
+    """Normalize asks ingest for a fresh snapshot (and definitions when ``what`` says so) of one instrument's book."""
+
+    venue: Venue
+    venue_symbol: str
+    what: str = "depth"
+    reason: str = ""
+    ts_init: int
+
+
+class Tick(Record, kw_only=True):
+    """The clock edge's beat number ``n``; every partition of a topic that has ticks gets each of them."""
+
+    n: int
+    ts_init: int

@@ -1,0 +1,322 @@
+"""Commands to the gateway (imperative) and facts about orders (past tense). An order is a fold over the set of its facts."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from topics.record import (
+    Account,
+    ClientOrderId,
+    Currency,
+    InstrumentId,
+    Liquidity,
+    OrderType,
+    Record,
+    Side,
+    StrategyId,
+    TimeInForce,
+    TradeId,
+    VenueOrderId,
+)
+
+# --- commands: orders.intents, keyed by strategy -------------------------------------------------------------------
+
+
+class SubmitOrder(Record, kw_only=True):
+    """``client_order_id`` is the idempotency key. ``cause`` names the inbox event it came from; ``reason`` is the strategy's own word."""
+
+    client_order_id: ClientOrderId
+    strategy: StrategyId
+    account: Account
+    instrument: InstrumentId
+    side: Side
+    order_type: OrderType
+    order_qty: Decimal
+    price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+    reason: str = ""
+    cause: str = ""
+    ts_init: int
+
+
+class CancelOrder(Record, kw_only=True):
+    """Cancel the order with this ``client_order_id``; ``command_id`` is the command's own idempotency key."""
+
+    command_id: str
+    client_order_id: ClientOrderId
+    strategy: StrategyId
+    account: Account
+    instrument: InstrumentId
+    reason: str = ""
+    cause: str = ""
+    ts_init: int
+
+
+class CancelAll(Record, kw_only=True):
+    """Cancel every working order of the account, narrowed to a strategy and an instrument where given."""
+
+    command_id: str
+    account: Account
+    strategy: StrategyId = ""
+    instrument: InstrumentId = ""
+    reason: str = ""
+    cause: str = ""
+    ts_init: int
+
+
+Command = SubmitOrder | CancelOrder | CancelAll
+
+
+# --- facts: orders.events, keyed by account and instrument ---------------------------------------------------------
+
+
+class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a decision was judged by: how far each input was folded, and the values and limits used (as text, by name)."""
+
+    offsets: dict[str, int] = {}
+    values: dict[str, str] = {}
+    limits: dict[str, str] = {}
+
+
+class OrderFact(Record, kw_only=True):
+    """Base of all facts about one order."""
+
+    client_order_id: ClientOrderId
+    account: Account
+    instrument: InstrumentId
+    strategy: StrategyId
+    ts_event: int = 0
+    ts_init: int
+
+
+class OrderRequested(OrderFact, kw_only=True):
+    """Passed every check; durably written before anything leaves for the venue. ``venue_client_id`` is what the venue gets."""
+
+    command: SubmitOrder
+    venue_client_id: str
+    judged_by: Judgement
+
+
+class OrderDenied(OrderFact, kw_only=True):
+    """Failed ``check``; never sent. ``value`` against ``limit``."""
+
+    command: SubmitOrder
+    check: str
+    value: str
+    limit: str
+    judged_by: Judgement
+
+
+class OrderSent(OrderFact, kw_only=True):
+    pass
+
+
+class OrderAccepted(OrderFact, kw_only=True):
+    venue_order_id: VenueOrderId
+
+
+class OrderRejected(OrderFact, kw_only=True):
+    """The venue refused it, provably."""
+
+    code: str
+    reason: str
+
+
+class CancelRequested(OrderFact, kw_only=True):
+    command_id: str
+    reason: str = ""
+
+
+class CancelRejected(OrderFact, kw_only=True):
+    """The venue refused the cancel; the order is what its other facts say."""
+
+    command_id: str
+    code: str
+    reason: str
+
+
+class OrderCanceled(OrderFact, kw_only=True):
+    """``cum_qty`` is the venue's, for the completeness check; None where the venue did not say."""
+
+    cum_qty: Decimal | None = None
+    prevented_qty: Decimal = Decimal(0)
+
+
+class OrderExpired(OrderFact, kw_only=True):
+    """IOC and FOK leftovers, venue expiry, self-trade prevention."""
+
+    cum_qty: Decimal | None = None
+    prevented_qty: Decimal = Decimal(0)
+    reason: str = ""
+
+
+class OrderFilled(OrderFact, kw_only=True):
+    """One execution; (venue, account, instrument, venue_order_id, trade_id) identifies it however often it is delivered."""
+
+    venue_order_id: VenueOrderId
+    trade_id: TradeId
+    side: Side
+    last_qty: Decimal
+    last_px: Decimal
+    fee: Decimal
+    fee_currency: Currency
+    liquidity: Liquidity
+    base: Currency
+    quote: Currency
+    multiplier: Decimal = Decimal(1)
+
+
+class OrderBusted(OrderFact, kw_only=True):
+    """The venue took an execution back."""
+
+    venue_order_id: VenueOrderId
+    trade_id: TradeId
+
+
+class OrderUnknown(OrderFact, kw_only=True):
+    """An answer is missing: it may rest out there. ``where`` is submit or cancel."""
+
+    where: str
+    reason: str
+
+
+class OrderReconciled(OrderFact, kw_only=True):
+    """Evidence asked of the venue. ``found`` False: proved never to have arrived (asked twice after the receive window)."""
+
+    found: bool
+    venue_order_id: VenueOrderId = ""
+    venue_status: str = ""
+    order_qty: Decimal | None = None
+    cum_qty: Decimal | None = None
+
+
+class ExternalOrderSeen(OrderFact, kw_only=True):
+    """An order that the platform did not place (strategy EXTERNAL)."""
+
+    venue_order_id: VenueOrderId
+    side: Side
+    order_type: OrderType
+    order_qty: Decimal
+    price: Decimal | None = None
+
+
+class ReconciliationDifference(Record, kw_only=True):
+    """Venue and tape disagree; new risk on the instrument stops until explained."""
+
+    account: Account
+    instrument: InstrumentId
+    what: str
+    tape: str
+    venue: str
+    ts_init: int
+
+
+Fact = (
+    OrderRequested
+    | OrderDenied
+    | OrderSent
+    | OrderAccepted
+    | OrderRejected
+    | CancelRequested
+    | CancelRejected
+    | OrderCanceled
+    | OrderExpired
+    | OrderFilled
+    | OrderBusted
+    | OrderUnknown
+    | OrderReconciled
+    | ExternalOrderSeen
+)
+
+
+# --- the order as folded: orders.state, keyed by client order id ---------------------------------------------------
+
+
+class OrderStatus(StrEnum):
+    """By the FIX rule of precedence; pending cancel and pending replace are flags beside it."""
+
+    PENDING_NEW = "pending_new"
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+
+TERMINAL = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.DENIED, OrderStatus.EXPIRED}
+)
+
+
+class OrderUpdated(Record, kw_only=True):
+    """An order after one more fact. ``fact`` is that fact's type; on terminal orders ``leaves_qty`` is 0."""
+
+    client_order_id: ClientOrderId
+    account: Account
+    instrument: InstrumentId
+    strategy: StrategyId
+    side: Side
+    order_type: OrderType
+    order_qty: Decimal
+    price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    status: OrderStatus
+    pending_cancel: bool = False
+    venue_order_id: VenueOrderId = ""
+    cum_qty: Decimal = Decimal(0)
+    leaves_qty: Decimal = Decimal(0)
+    avg_px: Decimal | None = None
+    overfill_qty: Decimal = Decimal(0)
+    fees: dict[Currency, Decimal] = {}
+    last_qty: Decimal | None = None
+    last_px: Decimal | None = None
+    fact: str
+    reason: str = ""
+    ts_event: int = 0
+    ts_init: int
+
+
+class OrderAnomaly(Record, kw_only=True):
+    """Something a venue should not have said: a late fill, an overfill, a trade id with another content (quarantined)."""
+
+    client_order_id: ClientOrderId
+    account: Account
+    instrument: InstrumentId
+    strategy: StrategyId
+    what: str
+    detail: str
+    ts_init: int
+
+
+class Fill(Record, kw_only=True):
+    """Each execution once; ``reversal`` takes an earlier one back (a bust)."""
+
+    account: Account
+    strategy: StrategyId
+    instrument: InstrumentId
+    client_order_id: ClientOrderId
+    venue_order_id: VenueOrderId
+    trade_id: TradeId
+    side: Side
+    last_qty: Decimal
+    last_px: Decimal
+    fee: Decimal
+    fee_currency: Currency
+    liquidity: Liquidity
+    base: Currency
+    quote: Currency
+    multiplier: Decimal = Decimal(1)
+    reversal: bool = False
+    ts_event: int
+    ts_init: int

@@ -1,0 +1,28 @@
+"""Records about the platform itself."""
+
+from topics.record import Record
+
+
+class StageStarted(Record, kw_only=True):
+    """A worker began; divides a log into segments that one version wrote. An edge's epoch is the offset of this record in ``stage.log``."""
+
+    stage: str
+    instance: int
+    version: str
+    config: str
+    schema: int
+    pid: int = 0
+    host: str = ""
+    ts_init: int
+
+
+class DeadLetter(Record, kw_only=True):
+    """What could not be read; ``payload`` is base64 on the wire."""
+
+    stage: str
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    payload: bytes
+    key: bytes = b""
