@@ -85,7 +85,7 @@ class Edge:
         for (topic, key), events in group(records, self._subscriptions).items():
             self.publish_raw(topic, key, wire.encode(events))
 
-    def publish_raw(self, topic: Topic, key: str, value: bytes, *, partition: int = -1, future: "asyncio.Future[int] | None" = None) -> Coordinate:
+    def publish_raw(self, topic: Topic, key: str | None, value: bytes, *, partition: int = -1, future: "asyncio.Future[int] | None" = None) -> Coordinate:
         """Write one value under the edge's next coordinate; ``future`` gets its offset once it is acknowledged."""
         if self._failure is not None:
             raise EdgeFailed(self._failure.str())

@@ -101,14 +101,27 @@ def _await_leaders(admin: AdminClient, names: list[str], timeout_s: float) -> No
 
 def topic_ids(conf: KafkaConf, names: Iterable[str]) -> dict[str, str]:
     """The identity of each topic: a recreated one has another, and its offsets start again at 0."""
-    futures = AdminClient(dict(conf)).describe_topics(TopicCollection(list(names)))
+    admin = AdminClient(dict(conf))  # held until the answers are here: they end with it
+    futures = admin.describe_topics(TopicCollection(list(names)))
     return {name: str(future.result().topic_id) for name, future in futures.items()}
 
 
 def watermarks(client: Consumer, name: str) -> dict[int, tuple[int, int]]:
     """Partition to (first offset, next offset)."""
     partitions = client.list_topics(name, timeout=10).topics[name].partitions
-    return {p: client.get_watermark_offsets(TopicPartition(name, p), timeout=10) for p in sorted(partitions)}
+    return {p: _watermark(client, TopicPartition(name, p)) for p in sorted(partitions)}
+
+
+def _watermark(client: Consumer, partition: TopicPartition, timeout_s: float = 10.0) -> tuple[int, int]:
+    """A topic just created may have no leader for a moment."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return client.get_watermark_offsets(partition, timeout=timeout_s)
+        except KafkaException as error:
+            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def read_all(conf: KafkaConf, name: str, *, start: Mapping[int, int] | None = None) -> Iterator[Message]:

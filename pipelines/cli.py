@@ -46,6 +46,15 @@ def worker(
 
 
 @app.command()
+def prepare(config: ConfigOption = None) -> None:
+    """Create the topics and the database schema of a configuration, and start no worker ('up' does it by itself)."""
+    from pipelines.system import System
+
+    path = config or _find()
+    System(load(path), path.absolute(), err.print).prepare()
+
+
+@app.command()
 def up(
     config: ConfigOption = None,
     view: Annotated[bool, typer.Option("--view/--no-view", help="Show the live view instead of lines.")] = False,

@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from infra import services
+
+COLUMNS = ("service", "state", "where", "pid", "data and logs")
 
 app = typer.Typer(help="Kafka and Postgres: start, stop, look.", no_args_is_help=True)
 
@@ -14,7 +16,7 @@ app = typer.Typer(help="Kafka and Postgres: start, stop, look.", no_args_is_help
 @app.command()
 def up() -> None:
     """Start what does not run yet; data stays in the folder from one start to the next."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         services.up(services.default_home(), progress=console.print)
     except services.ServiceError as error:
@@ -29,6 +31,7 @@ def down() -> None:
         services.down(services.default_home())
     except services.ServiceError as error:
         raise _failed(error) from error
+    status()
 
 
 @app.command()
@@ -40,7 +43,7 @@ def status(
         found = services.status(services.default_home())
     except services.ServiceError as error:
         raise _failed(error) from error
-    table = Table("service", "state", "where", "pid", "data and logs", box=None)
+    table = Table(*(Column(name, overflow="fold") for name in COLUMNS), box=None)
     for one in found:
         table.add_row(one.name, "running" if one.running else "down", one.where, str(one.pid or ""), one.detail)
     Console().print(table)

@@ -64,12 +64,15 @@ def stage_of(name: str, config: Config) -> Stage[Any]:
 
 
 def _strategy_stage(kind: str, strategy_id: str, config: Config) -> Stage[Any]:
-    from strategies.api import load_strategy
+    from strategies import StrategyError, load_strategy
 
     if strategy_id not in config.strategies:
         raise ConfigError(f"no strategy named {strategy_id!r} in [strategies]: one of {', '.join(config.strategies) or 'none'}")
     s = config.strategies[strategy_id]
-    strategy = load_strategy(s.class_path, s.params)
+    try:
+        strategy = load_strategy(s.class_path, s.params)
+    except StrategyError as error:
+        raise ConfigError(f"strategies.{strategy_id}: {error}") from error
     subscription = config.subscriptions()[strategy_id]
     if kind == "signals":
         from pipelines.signals import signals_stage

@@ -31,6 +31,7 @@ class Topic:
 
 
 MARKET_RAW = Topic("market.raw", retention_ms=7 * DAY_MS)
+"""Frames as received, one ``<recv_ns> <key> <frame>`` per line (``pipelines.raw``); the key is the instrument, and Kafka's too."""
 INGEST_REQUESTS = Topic("ingest.requests", (market.ResyncRequested,), partitions=1)
 VENUE_PRIVATE = Topic("venue.private", partitions=1, retention_ms=365 * DAY_MS)
 MARKET_EVENTS = Topic(
@@ -106,6 +107,7 @@ CONTROLS = Topic(
     retention_ms=-1,
 )
 CONTROLS_STATE = Topic("controls.state", (controls.InForce,), partitions=1, retention_ms=365 * DAY_MS)
+GATEWAY_LEASES = Topic("gateway.leases", (system.GatewayLease,), partitions=1, compacted=True)
 STAGE_LOG = Topic("stage.log", (system.StageStarted,), partitions=1, retention_ms=-1)
 DEAD_LETTERS = Topic("dead.letters", (system.DeadLetter,), partitions=1, retention_ms=365 * DAY_MS)
 

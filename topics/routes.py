@@ -145,6 +145,7 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
         (t.STRATEGY_INBOX, _scope_subscribers),
     ),
     system.StageStarted: ((t.STAGE_LOG, lambda r, s: (r.stage,)),),
+    system.GatewayLease: ((t.GATEWAY_LEASES, _account),),
     system.DeadLetter: ((t.DEAD_LETTERS, lambda r, s: (f"{r.topic}/{r.partition}",)),),
 }
 

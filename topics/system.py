@@ -1,6 +1,6 @@
 """Records about the platform itself."""
 
-from topics.record import Record
+from topics.record import Account, Record
 
 
 class StageStarted(Record, kw_only=True):
@@ -11,6 +11,18 @@ class StageStarted(Record, kw_only=True):
     version: str
     config: str
     schema: int
+    pid: int = 0
+    host: str = ""
+    ts_init: int
+
+
+class GatewayLease(Record, kw_only=True):
+    """Until ``expires_ns`` the gateway of this epoch alone may trade the account; ``released`` hands it over at once."""
+
+    account: Account
+    epoch: int
+    expires_ns: int
+    released: bool = False
     pid: int = 0
     host: str = ""
     ts_init: int

@@ -1,0 +1,1 @@
+"""Binance spot, and the venues that speak as it does."""

@@ -1,0 +1,182 @@
+"""Trading on Binance spot: commands and queries through ccxt, executions from our own connection to the user data stream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from adapters.base import VenueUnreachable
+from adapters.binance import private
+from adapters.binance.private import Symbols
+from adapters.binance.refusals import NO_SUCH_ORDER
+from adapters.binance.rest import RawBinance, client, command, question, raise_refusal
+from adapters.binance.user_stream import stream
+from adapters.execution import (
+    Balance,
+    Capabilities,
+    Execution,
+    Listed,
+    NewOrder,
+    NotSent,
+    OrderRef,
+    OrderReport,
+    Outcome,
+    QueryFailed,
+    Recorder,
+    VenueEvent,
+)
+from topics.record import InstrumentId, OrderType, TimeInForce, Venue
+
+WS_API = "wss://ws-api.binance.com:443/ws-api/v3"
+WS_API_SANDBOX = "wss://ws-api.testnet.binance.vision/ws-api/v3"
+CONNECT_S = 8.0
+PAGE = 1000
+
+
+def _forget(at_ns: int, text: str) -> None:
+    """Where nobody wants the raw answers."""
+
+
+class BinanceExecution:
+    """One account. ``venue`` is the configured instance's name, the first part of every instrument's id."""
+
+    capabilities = Capabilities(
+        order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+        times_in_force=frozenset(TimeInForce),
+        post_only=True,
+        reduce_only=False,
+    )
+
+    def __init__(
+        self,
+        venue: Venue,
+        api_key: str,
+        secret: str,
+        *,
+        rest_url: str = "",
+        ws_api_url: str = "",
+        sandbox: bool = False,
+        recv_window_ms: int = 5000,
+        recorder: Recorder = _forget,
+    ) -> None:
+        self.recv_window_ms = recv_window_ms
+        self._venue, self._api_key, self._secret, self._recorder = venue, api_key, secret, recorder
+        self._ws_api_url = ws_api_url or (WS_API_SANDBOX if sandbox else WS_API)
+        self._ccxt: RawBinance = client(
+            api_key, secret, rest_url=rest_url, sandbox=sandbox, recv_window_ms=recv_window_ms, recorder=recorder
+        )
+        self._symbols = Symbols({})
+
+    @property
+    def listed(self) -> Mapping[InstrumentId, Listed]:
+        return self._symbols.listed
+
+    async def connect(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                _, answer = await question(self._ccxt.load_markets)
+                raise_refusal(answer)
+                await self.balances()  # the cheapest signed question: tells about keys and clock
+        except TimeoutError:
+            raise VenueUnreachable(f"no answer within {CONNECT_S:g} s") from None
+        self._symbols = Symbols({one.instrument: one for one in map(self._listed, self._ccxt.markets.values())})
+
+    def _listed(self, market: Mapping[str, Any]) -> Listed:
+        instrument = f"{self._venue}:{market['base']}-{market['quote']}"
+        return Listed(instrument, market["id"], market["base"], market["quote"])
+
+    def _symbol(self, instrument: InstrumentId) -> str:
+        one = self._symbols.listed[instrument]
+        return f"{one.base}/{one.quote}"
+
+    async def submit(self, order: NewOrder) -> Outcome:
+        if order.instrument not in self.listed:
+            return NotSent(f"{order.instrument} is not listed")
+        params: dict[str, Any] = {"newClientOrderId": order.venue_client_id, "timestamp": _ms(order.requested_ns)}
+        if order.post_only:
+            params["postOnly"] = True
+        elif order.order_type is OrderType.LIMIT:
+            params["timeInForce"] = order.time_in_force.upper()
+        price = None if order.price is None else f"{order.price:f}"
+        symbol, amount = self._symbol(order.instrument), f"{order.order_qty:f}"
+        return await command(
+            lambda: self._ccxt.create_order(symbol, order.order_type.value, order.side.value, amount, price, params)
+        )
+
+    async def cancel(self, order: OrderRef, requested_ns: int) -> Outcome:
+        if order.instrument not in self.listed:
+            return NotSent(f"{order.instrument} is not listed")
+        params: dict[str, Any] = {"timestamp": _ms(requested_ns)} | (
+            {"origClientOrderId": order.venue_client_id} if order.venue_client_id else {}
+        )
+        symbol = self._symbol(order.instrument)
+        return await command(lambda: self._ccxt.cancel_order(order.venue_order_id, symbol, params))
+
+    async def query(self, order: OrderRef) -> OrderReport | None:
+        named = (
+            {"origClientOrderId": order.venue_client_id} if order.venue_client_id else {"orderId": order.venue_order_id}
+        )
+        request = {"symbol": self._symbols.listed[order.instrument].venue_symbol, **named}
+        found, answer = await question(lambda: self._ccxt.private_get_order(request))
+        if answer.error is not None and answer.error[0] in NO_SUCH_ORDER:
+            return None
+        raise_refusal(answer)
+        return self._orders([found])[0]
+
+    async def open_orders(self) -> Sequence[OrderReport]:
+        found, answer = await question(self._ccxt.private_get_openorders)
+        raise_refusal(answer)
+        return self._orders(found)
+
+    async def recent_orders(self, instrument: InstrumentId, since_ns: int) -> Sequence[OrderReport]:
+        request = {"symbol": self._symbols.listed[instrument].venue_symbol, "startTime": _ms(since_ns), "limit": PAGE}
+        found, answer = await question(lambda: self._ccxt.private_get_allorders(request))
+        raise_refusal(answer)
+        return self._orders(found)
+
+    async def executions(self, instrument: InstrumentId, since_ns: int) -> Sequence[Execution]:
+        """Pages by trade id from the first one since then: a page by time would lose those of one millisecond beyond its end."""
+        request: dict[str, Any] = {
+            "symbol": self._symbols.listed[instrument].venue_symbol,
+            "startTime": _ms(since_ns),
+            "limit": PAGE,
+        }
+        found: list[Execution] = []
+        while True:
+            page, answer = await question(partial(self._ccxt.private_get_mytrades, dict(request)))
+            raise_refusal(answer)
+            found += self._executions(page)
+            if len(page) < PAGE:
+                return found
+            request.pop("startTime", None)
+            request["fromId"] = int(page[-1]["id"]) + 1
+
+    async def balances(self) -> Sequence[Balance]:
+        found, answer = await question(lambda: self._ccxt.private_get_account({"omitZeroBalances": "true"}))
+        raise_refusal(answer)
+        try:
+            return private.balances(found)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise QueryFailed(f"account: {type(error).__name__}: {error}") from error
+
+    def events(self) -> AsyncIterator[VenueEvent]:
+        return stream(self._ws_api_url, self._api_key, self._secret, self.recv_window_ms, self._symbols, self._recorder)
+
+    async def close(self) -> None:
+        await self._ccxt.close()
+
+    def _orders(self, found: Any) -> list[OrderReport]:
+        try:
+            return [private.order_report(o, self._symbols) for o in found]
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise QueryFailed(f"orders: {type(error).__name__}: {error}") from error
+
+    def _executions(self, found: Any) -> list[Execution]:
+        try:
+            return [private.execution(t, self._symbols) for t in found]
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise QueryFailed(f"executions: {type(error).__name__}: {error}") from error
+
+
+def _ms(ns: int) -> int:
+    return ns // 1_000_000

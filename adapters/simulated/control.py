@@ -1,0 +1,63 @@
+"""Operator's endpoints, no part of the venue's API: status, start gate, deposits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from adapters.simulated.model import Refused
+from adapters.simulated.players import Player
+from adapters.simulated.rest import json_response
+from adapters.simulated.units import units
+from adapters.simulated.venue import Venue
+
+
+class Control:
+    """`start` opens the gate."""
+
+    def __init__(self, venue: Venue, player: Player, gate: Any) -> None:
+        self._venue = venue
+        self._player = player
+        self._gate = gate
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/control/status", self.status),
+            web.post("/control/start", self.start),
+            web.post("/control/deposit", self.deposit),
+        ]
+
+    async def status(self, request: web.Request) -> web.Response:
+        venue = self._venue
+        return json_response(
+            {
+                "now_ns": venue.now(),
+                "symbols": list(venue.core.instruments),
+                "flow": msgspec.to_builtins(self._player.progress),
+                "counts": {
+                    **venue.counts,
+                    "frames": venue.hub.frames,
+                    "connections": len(venue.hub.connections()),
+                    "trades": {symbol: one.count for symbol, one in venue.statistics.items()},
+                },
+            },
+            {},
+        )
+
+    async def start(self, request: web.Request) -> web.Response:
+        self._gate.set()
+        return await self.status(request)
+
+    async def deposit(self, request: web.Request) -> web.Response:
+        """Body `{"account", "asset", "amount"}`; a negative amount is a withdrawal."""
+        wish = orjson.loads(await request.read())
+        now = self._venue.now()
+        events = self._venue.core.deposit(now, wish["account"], wish["asset"], units(wish["amount"]))
+        if isinstance(events[0], Refused):
+            return json_response({"code": events[0].code, "msg": events[0].message}, {}, 400)
+        self._venue.commit(events)
+        await self._venue.ledger.durable()
+        return json_response({}, {})

@@ -1,0 +1,111 @@
+"""What moves the market while the server runs: generated flow or a capture, held at a gate until told to start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from adapters.simulated.core import MARKET
+from adapters.simulated.flow import Action, Place, flow
+from adapters.simulated.model import NewOrder, SelfTradePrevention
+from adapters.simulated.venue import Venue
+
+DEPTH_EVERY_S = 0.1
+LATE_BATCH = 200
+
+
+class Progress(msgspec.Struct):
+    """`state`: waiting, playing or ended; `share` of a capture played (0 for flow, which does not end)."""
+
+    source: str
+    state: str = "waiting"
+    share: float = 0.0
+    played: int = 0
+    total: int | None = None
+    position_ns: int = 0
+    started_ns: int | None = None
+
+
+class Player(Protocol):
+    progress: Progress
+
+    def prepare(self) -> None:
+        """Set up the books; before anybody connects."""
+
+    async def run(self) -> None:
+        """Plays from now on; returns at the end of a capture, never for flow."""
+
+
+class FlowPlayer:
+    """Carries out the actions of generated flow when they are due."""
+
+    def __init__(self, venue: Venue, seed: int, speed: float = 1.0) -> None:
+        self._venue = venue
+        self._speed = speed
+        self._actions = flow(venue.core.instruments.values(), seed)
+        self._next = next(self._actions)
+        self.progress = Progress(source=f"flow, seed {seed} at {speed:g}x")
+
+    def prepare(self) -> None:
+        while self._next.at_ns == 0:
+            self._step()
+
+    async def run(self) -> None:
+        start = self.progress.started_ns = self._venue.now()
+        self.progress.state = "playing"
+        depth = asyncio.create_task(_every(DEPTH_EVERY_S, self._venue.publish_depth))
+        try:
+            while True:
+                await self._play_until(int((self._venue.now() - start) * self._speed))
+                due = start + self._next.at_ns / self._speed
+                await asyncio.sleep(max(0.0, (due - self._venue.now()) / 1e9))
+        finally:
+            depth.cancel()
+
+    async def _play_until(self, elapsed: int) -> None:
+        done = 0
+        while self._next.at_ns <= elapsed:
+            self._step()
+            done += 1
+            if done % LATE_BATCH == 0:
+                await asyncio.sleep(0)
+
+    def _step(self) -> None:
+        act(self._venue, self._next)
+        self.progress.played += 1
+        self.progress.position_ns = self._next.at_ns
+        self._next = next(self._actions)
+
+
+def act(venue: Venue, action: Action) -> None:
+    """One action of the market, carried out."""
+    now = venue.now()
+    if isinstance(action, Place):
+        events = venue.core.submit(now, market_order(action))
+    else:
+        events = venue.core.cancel(now, MARKET, action.symbol, client_order_id=action.client_order_id)
+    venue.commit(events, action.symbol)
+
+
+def market_order(action: Place) -> NewOrder:
+    """The market trades with itself: no self-trade prevention."""
+    return NewOrder(
+        account=MARKET,
+        symbol=action.symbol,
+        side=action.side,
+        type=action.type,
+        client_order_id=action.client_order_id,
+        time_in_force=action.time_in_force,
+        qty=action.qty,
+        price=action.price,
+        self_trade_prevention=SelfTradePrevention.NONE,
+    )
+
+
+async def _every(seconds: float, call: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        call()

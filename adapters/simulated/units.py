@@ -1,0 +1,42 @@
+"""Exact numbers: every price, quantity and amount is an integer count of 1e-8, the venue's own precision.
+
+Text enters through `units` and leaves through `text` ("0.00000000"); nothing in between is ever a float.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+SCALE = 10**8
+
+
+def units(value: str | Decimal) -> int:
+    """The amount in 1e-8; ValueError when it is no number or finer than 1e-8."""
+    try:
+        scaled = Decimal(value).scaleb(8)
+    except InvalidOperation as error:
+        raise ValueError(f"not a decimal number: {value!r}") from error
+    if not scaled.is_finite() or scaled != scaled.to_integral_value():
+        raise ValueError(f"finer than 1e-8 or not finite: {value!r}")
+    return int(scaled)
+
+
+def text(value: int) -> str:
+    """Eight decimals, as the venue writes every amount."""
+    sign = "-" if value < 0 else ""
+    whole, fraction = divmod(abs(value), SCALE)
+    return f"{sign}{whole}.{fraction:08d}"
+
+
+def decimal(value: int) -> Decimal:
+    return Decimal(text(value))
+
+
+def notional(price: int, qty: int) -> int:
+    """Quote amount of a quantity at a price, rounded down; both sides of a trade use the same figure."""
+    return price * qty // SCALE
+
+
+def share(amount: int, rate: int) -> int:
+    """A fee: `rate` in 1e-8 of the amount, rounded down."""
+    return amount * rate // SCALE

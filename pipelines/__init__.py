@@ -1,0 +1,1 @@
+"""One file per stage, the edges, the backtest, the supervisor and the command line."""

@@ -1,0 +1,62 @@
+"""`tapedeck verify` and `tapedeck report`: what the data says. Mounted by the command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from infra import services
+from infra.config import Config, load
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration of the run.")]
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def mount(app: typer.Typer) -> None:
+    app.command()(verify)
+    app.command()(report)
+
+
+def verify(
+    config: ConfigOption = None,
+    ledger: Annotated[Path | None, typer.Option(help="The exchange's ledger; default: the run's own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
+    without_ledger: Annotated[bool, typer.Option("--without-ledger", help="Compare the other three only.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for audit and archive.")] = 60.0,
+) -> None:
+    """Compare the exchange's ledger, the tape, Postgres and the archive to the last digit; exit code 1 on any difference."""
+    from pipelines.verify import verify as compare
+
+    loaded = load(config)
+    found = services.endpoints(loaded.home)
+    if found is None:
+        raise services.ServiceError(
+            f"Kafka or Postgres is down in {loaded.home}: start them with 'tapedeck services up'"
+        )
+    path = None if without_ledger else ledger or default_ledger(loaded)
+    with err.status("verify", spinner="dots") as shown:
+        result = compare(loaded, found.kafka, found.postgres, path, progress=shown.update, timeout_s=wait)
+    if as_json:
+        typer.echo(result.to_json())
+    else:
+        Console(highlight=False).print(result.to_table())
+        err.print("agrees everywhere" if result.agrees else "DIFFERS", style="green" if result.agrees else "bold red")
+    raise typer.Exit(0 if result.agrees else 1)
+
+
+def report(
+    config: ConfigOption = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the page; default: the run's folder.")] = None,
+) -> None:
+    """Print a summary of the run's archive and write it as one page that needs no network."""
+    from pipelines.report import build_report
+
+    loaded = load(config)
+    path = build_report(loaded, out or loaded.run_dir / "report.html")
+    err.print(f"report: {path}")
+
+
+def default_ledger(config: Config) -> Path:
+    """Where the demo's exchange keeps it."""
+    return config.run_dir / "exchange" / "ledger.jsonl"

@@ -1,0 +1,168 @@
+"""The demo: everything on this machine, a simulated exchange to trade on, three strategies, a verification and a report."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+
+from infra import services
+from infra.config import load
+from infra.errors import Problem
+from pipelines import demo_config
+from pipelines.live_view import LiveView
+from pipelines.system import System
+
+KEY, SECRET = "TAPEDECK_SIM_API_KEY", "TAPEDECK_SIM_API_SECRET"
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Exchange(AbstractContextManager["Exchange"]):
+    """The simulated exchange as a process of its own; Problem with its own line when it refuses to start."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str], arguments: list[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._errors = (folder / "exchange.log").open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "adapters.simulated", "--port", "0", "--folder", str(folder), "--wait-for-start", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**env},
+            cwd=Path(__file__).resolve().parent.parent,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait(5)
+            words = (folder / "exchange.log").read_text(errors="replace").strip().splitlines()
+            raise Problem(words[-1] if words else "the simulated exchange did not start")
+        self.ready: dict[str, Any] = json.loads(line)
+
+    @property
+    def address(self) -> str:
+        return f"{self.ready['host']}:{self.ready['port']}"
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.jsonl"
+
+    def begin(self) -> None:
+        """Let the market move."""
+        request = urllib.request.Request(f"http://{self.address}/control/start", method="POST", data=b"")
+        with urllib.request.urlopen(request, timeout=5):
+            pass
+
+    def status(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://{self.address}/control/status", timeout=5) as answer:
+            return dict(json.load(answer))
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._errors.close()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def run_demo(*, capture: Path | None, seconds: float, speed: float, seed: int, view: bool) -> int:
+    """0 when the verification agrees everywhere, 1 when it does not; Problem for what a person can mend."""
+    began = time.monotonic()
+    if capture is not None and not capture.is_file():
+        raise Problem(f"no capture at {capture}")
+    home = services.default_home()
+    name = datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S")
+    run_dir = home / "runs" / name
+    env = {**os.environ, KEY: secrets.token_hex(16), SECRET: secrets.token_hex(32), "TAPEDECK_HOME": str(home)}
+    arguments = demo_config.exchange_arguments(capture, speed, seed)
+    with Exchange(run_dir / "exchange", env, arguments) as exchange:
+        path = run_dir / "tapedeck.toml"
+        path.write_text(demo_config.toml(name, home, exchange.address, exchange.ready["symbols"], capture is not None))
+        return _trade(exchange, path, env, seconds, view, began)
+
+
+def _trade(exchange: Exchange, path: Path, env: Mapping[str, str], seconds: float, view: bool, began: float) -> int:
+    config = load(path, {})
+    with System(config, path, _say, env) as system:
+        system.start()
+        _say(f"started {len(system.supervisor.children)} workers, waiting for them")
+        system.await_ready()
+        _say(f"ready to trade after {time.monotonic() - began:.0f} s; trading for {seconds:g} s (Ctrl-C ends it early)")
+        exchange.begin()
+        until = time.monotonic() + seconds
+        if view:
+            with LiveView(_Running(system)) as live:
+                system.run(until, each=live.refresh)
+        else:
+            _run_with_progress(system, until)
+        _say("stopping: cancelling what rests, draining")
+        system.stop()
+        return conclude(system, exchange.ledger)
+
+
+def conclude(system: System, ledger: Path) -> int:
+    from pipelines.report import build_report
+    from pipelines.verify import verify
+
+    result = verify(system.config, system.kafka, system.endpoints.postgres, ledger)
+    out = Console(highlight=False)
+    out.print(result.to_table())
+    report = build_report(system.config, system.config.run_dir / "report.html")
+    agrees = result.agrees
+    out.print("verify: agrees everywhere" if agrees else "verify: DIFFERS (see the table)", style="green" if agrees else "bold red")
+    out.print(f"report: {report}", soft_wrap=True)
+    return 0 if agrees else 1
+
+
+class _Running:
+    """A system of ours, as the live view sees it."""
+
+    def __init__(self, system: System) -> None:
+        self.config = system.config
+        self.kafka = system.kafka
+        self._system = system
+
+    def statuses(self) -> Mapping[str, Mapping[str, Any]]:
+        return self._system.supervisor.statuses()
+
+
+def _run_with_progress(system: System, until: float) -> None:
+    """A line every ten seconds, for logs."""
+    began = time.monotonic()
+    said = [began]
+
+    def each() -> None:
+        now = time.monotonic()
+        if now - said[0] >= 10:
+            said[0] = now
+            statuses = system.supervisor.statuses()
+            out = sum(int(s.get("records_out", 0)) for s in statuses.values())
+            lag = sum(int(s.get("lag") or 0) for s in statuses.values())
+            _say(f"{now - began:.0f} s: {out:,} records written, lag {lag:,}")
+
+    system.run(until, each)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False)

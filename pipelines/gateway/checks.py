@@ -1,0 +1,346 @@
+"""Pre-trade checks: one function each. A check says nothing, or why it denies: its name, the value and the limit.
+
+They are asked in the order of ``CHECKS``; the first that denies is the one named in ``OrderDenied``. A check whose limit no scope supplies
+denies. What is pending, unknown or at the venue counts as if it filled. None of them is asked for a cancel.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+from pipelines.exact import ZERO, ratio
+from pipelines.gateway.state import SECOND_NS, Held, State, concerns
+from topics.controls import LimitName, Scope, ScopeKind, TradingState
+from topics.market import Instrument, Mark
+from topics.orders import SubmitOrder
+from topics.record import OrderType, Side, StrategyId, TimeInForce
+
+NONE = "none"
+
+
+class Denial(NamedTuple):
+    """Why an order is not sent. ``scope`` is whose limit it was, where it is one."""
+
+    check: str
+    value: str
+    limit: str
+
+
+class Asked(NamedTuple):
+    """One order as the checks see it: the inputs, the time of the decision, and what was looked up for it."""
+
+    state: State
+    order: SubmitOrder
+    now_ns: int
+    definition: Instrument | None
+    mark: Mark | None
+
+    @property
+    def signed_qty(self) -> Decimal:
+        return self.order.side.sign * self.order.order_qty
+
+    @property
+    def touch(self) -> Decimal:
+        """What the order would meet first; needs a mark."""
+        assert self.mark is not None
+        return self.mark.best_ask if self.order.side is Side.BUY else self.mark.best_bid
+
+    @property
+    def price(self) -> Decimal:
+        """What a unit may cost: the limit, else the touch; a sell is valued at no less than the touch."""
+        if self.order.price is None:
+            return self.touch
+        return self.order.price if self.order.side is Side.BUY else max(self.order.price, self.touch)
+
+    @property
+    def value(self) -> Decimal:
+        multiplier = Decimal(1) if self.definition is None else self.definition.multiplier
+        return self.order.order_qty * self.price * multiplier
+
+    def limits(self, name: LimitName) -> list[tuple[Scope, Decimal]]:
+        o = self.order
+        return self.state.rules.state.limit_for(name, o.account, o.strategy, o.instrument)
+
+    def strictest(self, name: LimitName) -> tuple[Scope, Decimal] | None:
+        return min(self.limits(name), key=lambda one: one[1], default=None)
+
+
+def look_up(state: State, order: SubmitOrder, now_ns: int) -> Asked:
+    return Asked(
+        state, order, now_ns, state.market.definitions.get(order.instrument), state.market.marks.get(order.instrument)
+    )
+
+
+Check = Callable[[Asked], Denial | None]
+
+
+def text(number: Decimal) -> str:
+    return f"{number.normalize():f}" if number else "0"
+
+
+def _missing(name: LimitName) -> Denial:
+    return Denial(name, NONE, "no scope supplies it")
+
+
+def _limit_text(scope: Scope, limit: Decimal) -> str:
+    return f"{text(limit)} ({scope})"
+
+
+# --- whether anything may be done at all ---------------------------------------------------------------------------
+
+
+def trading_state(a: Asked) -> Denial | None:
+    """A kill stops all but cancels; what closes a position by order of a named ``Flatten`` passes."""
+    state = a.state.rules.trading_state(a.order.account, a.order.strategy, a.order.instrument)
+    if state is TradingState.ACTIVE or flattens(a):
+        return None
+    if state is TradingState.REDUCING and reduces(a):
+        return None
+    return Denial("trading_state", state, "only cancels" if state is TradingState.HALTED else "only orders that reduce")
+
+
+def flattens(a: Asked) -> bool:
+    """The order says that it carries out a ``Flatten``; there is one, it covers this position, and the order only reduces it."""
+    kind, _, control_id = a.order.cause.partition(":")
+    control = a.state.rules.flattens.get(control_id) if kind == "flatten" else None
+    o = a.order
+    return control is not None and concerns(control.scope, o.account, o.strategy, o.instrument) and reduces(a)
+
+
+def reduces(a: Asked, strategy_only: bool = True) -> bool:
+    """Whether the position can only shrink, with all open orders of that side filled as well."""
+    strategy = a.order.strategy if strategy_only else None
+    position = a.state.book.position(a.order.instrument, strategy)
+    if position == 0 or (position > 0) == (a.order.side is Side.BUY):
+        return False
+    return a.state.book.pending(a.order.instrument, a.order.side, strategy) + a.order.order_qty <= abs(position)
+
+
+def reconciled(a: Asked) -> Denial | None:
+    return None if a.state.ready else Denial("reconciled", "false", "true")
+
+
+def instrument_halted(a: Asked) -> Denial | None:
+    halt = a.state.halt(a.order.instrument)
+    if halt is None:
+        return None
+    return Denial("instrument_halted", halt.why, "a named resume")
+
+
+def command_age(a: Asked) -> Denial | None:
+    """What was decided on old data is not done late."""
+    return _age(a, "command_age", a.order.ts_init)
+
+
+# --- whether the order is one ---------------------------------------------------------------------------------------
+
+
+def well_formed(a: Asked) -> Denial | None:
+    o = a.order
+    if o.order_type not in (OrderType.MARKET, OrderType.LIMIT):
+        return Denial("order_type", o.order_type, "market or limit")
+    if not o.order_qty.is_finite() or o.order_qty <= 0:
+        return Denial("order_qty", str(o.order_qty), "above 0")
+    if o.order_type is OrderType.MARKET:
+        if o.price is not None:
+            return Denial("price", text(o.price), "none on a market order")
+        return Denial("post_only", "true", "limit orders only") if o.post_only else None
+    if o.price is None or not o.price.is_finite() or o.price <= 0:
+        return Denial("price", str(o.price), "above 0")
+    if o.post_only and o.time_in_force is not TimeInForce.GTC:
+        return Denial("post_only", o.time_in_force, "gtc")
+    return None
+
+
+def instrument_known(a: Asked) -> Denial | None:
+    if a.definition is None:
+        return Denial("instrument_known", a.order.instrument, "a definition on the tape")
+    return None
+
+
+def instrument_tradable(a: Asked) -> Denial | None:
+    if a.definition is not None and a.definition.tradable and (a.mark is None or a.mark.tradable):
+        return None
+    return Denial("instrument_tradable", "false", "true")
+
+
+def tick_size(a: Asked) -> Denial | None:
+    assert a.definition is not None
+    if a.order.price is None or a.order.price % a.definition.tick_size == 0:
+        return None
+    return Denial("tick_size", text(a.order.price), text(a.definition.tick_size))
+
+
+def lot_size(a: Asked) -> Denial | None:
+    assert a.definition is not None
+    if a.order.order_qty % a.definition.lot_size == 0:
+        return None
+    return Denial("lot_size", text(a.order.order_qty), text(a.definition.lot_size))
+
+
+def quantity_bounds(a: Asked) -> Denial | None:
+    assert a.definition is not None
+    return _bounds("qty", a.order.order_qty, a.definition.min_qty, a.definition.max_qty)
+
+
+def notional_bounds(a: Asked) -> Denial | None:
+    assert a.definition is not None
+    price = a.order.price if a.order.price is not None else a.touch
+    return _bounds("notional", a.order.order_qty * price, a.definition.min_notional, a.definition.max_notional)
+
+
+def _bounds(what: str, value: Decimal, low: Decimal | None, high: Decimal | None) -> Denial | None:
+    if low is not None and value < low:
+        return Denial(f"min_{what}", text(value), text(low))
+    if high is not None and value > high:
+        return Denial(f"max_{what}", text(value), text(high))
+    return None
+
+
+# --- whether the market is known well enough ------------------------------------------------------------------------
+
+
+def data_age(a: Asked) -> Denial | None:
+    """On receive time: a venue's clock may be off."""
+    if a.mark is None:
+        return Denial(LimitName.MAX_DATA_AGE, "no mark", "a mark")
+    return _age(a, LimitName.MAX_DATA_AGE, a.mark.ts_init)
+
+
+def _age(a: Asked, check: str, ts: int) -> Denial | None:
+    found = a.strictest(LimitName.MAX_DATA_AGE)
+    if found is None:
+        return _missing(LimitName.MAX_DATA_AGE)
+    age = ratio(Decimal(a.now_ns - ts), Decimal(SECOND_NS))
+    return Denial(check, text(age), _limit_text(*found)) if age > found[1] else None
+
+
+def price_collar(a: Asked) -> Denial | None:
+    """The distance from the mid, as a fraction of it; a market order is judged by the touch."""
+    assert a.mark is not None
+    found = a.strictest(LimitName.PRICE_COLLAR)
+    if found is None:
+        return _missing(LimitName.PRICE_COLLAR)
+    price = a.order.price if a.order.price is not None else a.touch
+    distance = ratio(abs(price - a.mark.mid), a.mark.mid)
+    return Denial(LimitName.PRICE_COLLAR, text(distance), _limit_text(*found)) if distance > found[1] else None
+
+
+# --- how much -------------------------------------------------------------------------------------------------------
+
+
+def max_order_value(a: Asked) -> Denial | None:
+    found = a.strictest(LimitName.MAX_ORDER_VALUE)
+    if found is None:
+        return _missing(LimitName.MAX_ORDER_VALUE)
+    return Denial(LimitName.MAX_ORDER_VALUE, text(a.value), _limit_text(*found)) if a.value > found[1] else None
+
+
+def max_position_value(a: Asked) -> Denial | None:
+    """A strategy's limit is about its own position, every other scope's about the net of the account. What only reduces passes."""
+    limits = a.limits(LimitName.MAX_POSITION_VALUE)
+    if not limits:
+        return _missing(LimitName.MAX_POSITION_VALUE)
+    for scope, limit in limits:
+        own = scope.kind is ScopeKind.STRATEGY
+        value = worst_value(a, a.order.strategy if own else None)
+        if value > limit and not reduces(a, strategy_only=own):
+            return Denial(LimitName.MAX_POSITION_VALUE, text(value), _limit_text(scope, limit))
+    return None
+
+
+def worst_value(a: Asked, strategy: StrategyId | None) -> Decimal:
+    """Of the position, were this order and every open one of its side to fill."""
+    instrument, side = a.order.instrument, a.order.side
+    position = a.state.book.position(instrument, strategy)
+    pending = a.state.book.pending(instrument, side, strategy)
+    worst = position + side.sign * (pending + a.order.order_qty)
+    multiplier = Decimal(1) if a.definition is None else a.definition.multiplier
+    return abs(worst) * a.price * multiplier
+
+
+def max_orders_per_second(a: Asked) -> Denial | None:
+    """A strategy's limit counts its own orders, an instrument's those on it, the others all of the account."""
+    limits = a.limits(LimitName.MAX_ORDERS_PER_SECOND)
+    if not limits:
+        return _missing(LimitName.MAX_ORDERS_PER_SECOND)
+    for scope, limit in limits:
+        strategy = scope.id if scope.kind is ScopeKind.STRATEGY else None
+        instrument = scope.id if scope.kind is ScopeKind.INSTRUMENT else None
+        rate = a.state.book.requests_since(a.now_ns - SECOND_NS, strategy, instrument) + 1
+        if rate > limit:
+            return Denial(LimitName.MAX_ORDERS_PER_SECOND, str(rate), _limit_text(scope, limit))
+    return None
+
+
+# --- what the account allows ----------------------------------------------------------------------------------------
+
+
+def self_match(a: Asked) -> Denial | None:
+    """An order that could meet our own resting one. How deep a market order reaches is not known, so any opposite one denies it."""
+    for held in a.state.book.open_orders(a.order.instrument):
+        if held.side is a.order.side.opposite and _would_meet(a.order, held):
+            resting = "market" if held.price is None else text(held.price)
+            return Denial(
+                "self_match",
+                "market" if a.order.price is None else text(a.order.price),
+                f"{held.client_order_id} at {resting}",
+            )
+    return None
+
+
+def _would_meet(order: SubmitOrder, resting: Held) -> bool:
+    if order.price is None or resting.price is None:
+        return True
+    return order.price >= resting.price if order.side is Side.BUY else order.price <= resting.price
+
+
+def reduce_only(a: Asked) -> Denial | None:
+    if not a.order.reduce_only or reduces(a):
+        return None
+    position = a.state.book.position(a.order.instrument, a.order.strategy)
+    return Denial("reduce_only", text(a.signed_qty), f"position {text(position)}")
+
+
+def free_holdings(a: Asked) -> Denial | None:
+    """A spot sell needs the base, a buy the quote, beside what all open orders may still spend of it."""
+    if a.definition is None or a.definition.kind != "spot":
+        return None
+    buys = a.order.side is Side.BUY
+    currency = a.definition.quote if buys else a.definition.base
+    balance = a.state.market.balances.get(currency)
+    held = ZERO if balance is None else balance.free + balance.locked
+    free = held - a.state.book.reserved(currency, a.state.market.definitions, a.state.market.marks)
+    need = a.order.order_qty * (a.order.price if a.order.price is not None else a.touch) if buys else a.order.order_qty
+    return Denial("free_holdings", f"{text(need)} {currency}", f"{text(free)} {currency}") if need > free else None
+
+
+CHECKS: tuple[Check, ...] = (
+    trading_state,
+    reconciled,
+    instrument_halted,
+    command_age,
+    well_formed,
+    instrument_known,
+    instrument_tradable,
+    data_age,
+    tick_size,
+    lot_size,
+    quantity_bounds,
+    notional_bounds,
+    reduce_only,
+    price_collar,
+    max_order_value,
+    max_position_value,
+    max_orders_per_second,
+    self_match,
+    free_holdings,
+)
+
+
+def first_denial(a: Asked) -> Denial | None:
+    for check in CHECKS:
+        denial = check(a)
+        if denial is not None:
+            return denial
+    return None

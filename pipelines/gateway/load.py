@@ -1,0 +1,93 @@
+"""The gateway's state rebuilt from the tape: what it has to know before it may do anything."""
+
+from typing import Any, NamedTuple
+
+from confluent_kafka import Message
+
+from infra import kafka
+from pipelines.gateway.state import State
+from topics import wire
+from topics.catalog import CONTROLS, INSTRUMENTS_LATEST, ORDERS_EVENTS, PORTFOLIO_INBOX, Topic
+from topics.controls import Flatten
+from topics.coordinates import HEADER, Coordinate
+
+INBOX_TAIL = 100_000
+"""How many records of ``portfolio.inbox`` are read back. Definitions older than that come from their compacted topic."""
+
+
+class Positions(NamedTuple):
+    """Where to go on reading, and the flattens on the tape with the offsets of their records."""
+
+    inbox: int
+    controls: int
+    flattens: list[tuple[int, Flatten]]
+
+
+def load(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> Positions:
+    """Fold everything that is on the tape into ``state``; blocks while it reads."""
+    _load_book(conf, prefix, producer, state)
+    controls, flattens = _load_rules(conf, prefix, state)
+    return Positions(_load_market(conf, prefix, state), controls, flattens)
+
+
+def _load_book(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> None:
+    """Our own facts, each once: what an earlier process wrote late, behind a newer one's, is passed over by everybody."""
+    last = (-1, -1)
+    for message in kafka.read_all(conf, kafka.physical(prefix, ORDERS_EVENTS)):
+        at = _coordinate(message)
+        if at is None or at.producer != producer or (at.major, at.minor) <= last:
+            continue
+        last = (at.major, at.minor)
+        for fact in _decoded(message, ORDERS_EVENTS):
+            state.book.fold(fact)
+
+
+def _load_rules(conf: kafka.KafkaConf, prefix: str, state: State) -> tuple[int, list[tuple[int, Flatten]]]:
+    offset, flattens = -1, []
+    for message in kafka.read_all(conf, kafka.physical(prefix, CONTROLS)):
+        offset = message.offset() or 0
+        controls = _decoded(message, CONTROLS)
+        state.rules.fold(offset, controls)
+        flattens += [(offset, c) for c in controls if isinstance(c, Flatten)]
+    return offset + 1, flattens
+
+
+def _load_market(conf: kafka.KafkaConf, prefix: str, state: State) -> int:
+    name = kafka.physical(prefix, PORTFOLIO_INBOX)
+    client = kafka.consumer(conf, "tapedeck-reader")
+    try:
+        low, high = kafka.watermarks(client, name)[0]
+    finally:
+        client.close()
+    start = max(low, high - INBOX_TAIL)
+    if start > 0:
+        for definition in kafka.latest(conf, prefix, INSTRUMENTS_LATEST):
+            state.market.definitions[definition.instrument] = definition
+    offset = start - 1
+    for message in kafka.read_all(conf, name, start={0: start}):
+        offset = message.offset() or 0
+        state.market.fold(offset, _decoded(message, PORTFOLIO_INBOX))
+    return offset + 1
+
+
+def _coordinate(message: Message) -> Coordinate | None:
+    raw = kafka.header(message, HEADER)
+    try:
+        return None if raw is None else Coordinate.decode(raw)
+    except ValueError:
+        return None
+
+
+def _decoded(message: Message, topic: Topic) -> list[Any]:
+    """A record that cannot be read says nothing to us; the stage that reads the topic writes its dead letter."""
+    try:
+        return wire.decode(message.value() or b"", topic.types)
+    except wire.BadRecord:
+        return []
+
+
+def decoded_or_error(message: Message, topic: Topic) -> tuple[list[Any], str]:
+    try:
+        return wire.decode(message.value() or b"", topic.types), ""
+    except wire.BadRecord as error:
+        return [], str(error)

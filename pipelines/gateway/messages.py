@@ -1,0 +1,165 @@
+"""Between the gRPC messages and our records. ValueError, in one line, for a request that is malformed."""
+
+from decimal import Decimal, InvalidOperation
+
+from infra.proto.tapedeck.v1 import gateway_pb2 as pb
+from pipelines.controls import ControlsState
+from pipelines.gateway.checks import text
+from pipelines.gateway.state import Held
+from topics import wire
+from topics.controls import AnyControl, Flatten, Kill, LimitName, Resume, Scope, SetLimit
+from topics.orders import CancelAll, CancelOrder, Fact, OrderDenied, ReconciliationDifference, SubmitOrder
+from topics.record import MANUAL, Account, OrderType, Side, TimeInForce
+
+SIDES = {pb.SIDE_BUY: Side.BUY, pb.SIDE_SELL: Side.SELL}
+ORDER_TYPES = {pb.ORDER_TYPE_MARKET: OrderType.MARKET, pb.ORDER_TYPE_LIMIT: OrderType.LIMIT}
+TIMES_IN_FORCE = {
+    pb.TIME_IN_FORCE_UNSPECIFIED: TimeInForce.GTC,
+    pb.TIME_IN_FORCE_GTC: TimeInForce.GTC,
+    pb.TIME_IN_FORCE_IOC: TimeInForce.IOC,
+    pb.TIME_IN_FORCE_FOK: TimeInForce.FOK,
+}
+
+
+def required(value: str, name: str) -> str:
+    if not value.strip():
+        raise ValueError(f"{name} is required")
+    return value
+
+
+def decimal(value: str, name: str) -> Decimal:
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{name} is not a number: {value!r}") from None
+    if not number.is_finite():
+        raise ValueError(f"{name} is not a finite number: {value}")
+    return number
+
+
+def submit_order(request: pb.SubmitOrderRequest, account: Account, now_ns: int) -> SubmitOrder:
+    if request.side not in SIDES:
+        raise ValueError("side is required: SIDE_BUY or SIDE_SELL")
+    if request.order_type not in ORDER_TYPES:
+        raise ValueError("order_type is required: ORDER_TYPE_MARKET or ORDER_TYPE_LIMIT")
+    if request.time_in_force not in TIMES_IN_FORCE:
+        raise ValueError(f"time_in_force is none that is known: {request.time_in_force}")
+    return SubmitOrder(
+        client_order_id=required(request.client_order_id, "client_order_id"),
+        strategy=request.strategy or MANUAL,
+        account=request.account or account,
+        instrument=required(request.instrument, "instrument"),
+        side=SIDES[request.side],
+        order_type=ORDER_TYPES[request.order_type],
+        order_qty=decimal(request.order_qty, "order_qty"),
+        price=decimal(request.price, "price") if request.price else None,
+        time_in_force=TIMES_IN_FORCE[request.time_in_force],
+        post_only=request.post_only,
+        reduce_only=request.reduce_only,
+        reason=request.reason,
+        cause=request.cause,
+        ts_init=now_ns,
+    )
+
+
+def cancel_order(request: pb.CancelOrderRequest, held: Held, now_ns: int) -> CancelOrder:
+    f = held.facts
+    return CancelOrder(
+        command_id=required(request.command_id, "command_id"),
+        client_order_id=f.client_order_id,
+        strategy=f.strategy,
+        account=f.account,
+        instrument=f.instrument,
+        reason=request.reason,
+        ts_init=now_ns,
+    )
+
+
+def cancel_all(request: pb.CancelAllRequest, account: Account, now_ns: int) -> CancelAll:
+    return CancelAll(
+        command_id=required(request.command_id, "command_id"),
+        account=account,
+        strategy=request.strategy,
+        instrument=request.instrument,
+        reason=request.reason,
+        ts_init=now_ns,
+    )
+
+
+def control(request: pb.SetControlRequest, now_ns: int) -> AnyControl:
+    control_id, scope = required(request.control_id, "control_id"), Scope.parse(request.scope)
+    who, why = required(request.who, "who"), required(request.why, "why")
+    match request.WhichOneof("control"):
+        case "limit":
+            limit, value = _limit(request.limit)
+            return SetLimit(
+                control_id=control_id, scope=scope, who=who, why=why, ts_init=now_ns, limit=limit, value=value
+            )
+        case "kill":
+            return Kill(control_id=control_id, scope=scope, who=who, why=why, ts_init=now_ns)
+        case "resume":
+            return Resume(control_id=control_id, scope=scope, who=who, why=why, ts_init=now_ns)
+        case "flatten":
+            return Flatten(control_id=control_id, scope=scope, who=who, why=why, ts_init=now_ns)
+    raise ValueError("control is required: limit, kill, resume or flatten")
+
+
+def _limit(limit: pb.Limit) -> tuple[LimitName, Decimal]:
+    if limit.name not in set(LimitName):
+        raise ValueError(f"no limit named {limit.name!r}: one of {', '.join(LimitName)}")
+    value = decimal(limit.value, "limit.value")
+    if value < 0:
+        raise ValueError(f"a limit is at least 0, not {limit.value}")
+    return LimitName(limit.name), value
+
+
+def denial(fact: OrderDenied) -> pb.Denial:
+    return pb.Denial(check=fact.check, value=fact.value, limit=fact.limit)
+
+
+def order(held: Held) -> pb.Order:
+    """Empty but for its id where only facts that ran ahead of its terms are known."""
+    view = held.facts.view()
+    if view is None:
+        return pb.Order(client_order_id=held.client_order_id)
+    return pb.Order(
+        client_order_id=view.client_order_id,
+        account=view.account,
+        instrument=view.instrument,
+        strategy=view.strategy,
+        side=pb.SIDE_BUY if view.side is Side.BUY else pb.SIDE_SELL,
+        order_type=view.order_type,
+        order_qty=text(view.order_qty),
+        price="" if view.price is None else text(view.price),
+        time_in_force=view.time_in_force,
+        post_only=view.post_only,
+        status=view.status,
+        pending_cancel=view.pending_cancel,
+        venue_order_id=view.venue_order_id,
+        cum_qty=text(view.cum_qty),
+        leaves_qty=text(view.leaves_qty),
+        avg_px="" if view.avg_px is None else text(view.avg_px),
+        fees={currency: text(fee) for currency, fee in view.fees.items()},
+        reason=view.reason,
+        ts_init=view.ts_init,
+    )
+
+
+def event(fact: Fact | ReconciliationDifference, held: Held | None) -> pb.OrderEvent:
+    words = pb.OrderEvent(
+        type=type(fact).__name__, instrument=fact.instrument, fact=wire.encode([fact])[1:-1], ts_init=fact.ts_init
+    )
+    if not isinstance(fact, ReconciliationDifference):
+        words.client_order_id, words.strategy, words.ts_event = fact.client_order_id, fact.strategy, fact.ts_event
+    if held is not None:
+        words.order.CopyFrom(order(held))
+    return words
+
+
+def in_force(state: ControlsState) -> list[pb.InForce]:
+    return [
+        pb.InForce(
+            scope=scope, state=one.state, limits={name: text(value) for name, value in sorted(one.limits.items())}
+        )
+        for scope, one in sorted(state.scopes.items())
+    ]

@@ -1,0 +1,249 @@
+"""Finding out: what became of orders whose fate is not known, and whether venue and tape agree.
+
+``resolve`` asks for one order until there is evidence. ``reconcile`` asks for everything: at start, whenever the event stream was
+interrupted, and on a timer. Both only publish facts; what cannot be explained is a ``ReconciliationDifference``, which halts new risk on
+its instrument until a named resume.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from adapters.base import VenueError
+from adapters.execution import Execution, OrderReport
+from pipelines.gateway import translate
+from pipelines.gateway.checks import text
+from pipelines.gateway.engine import Engine, ref
+from pipelines.gateway.state import Held, State
+from topics.orders import OrderStatus, OrderUnknown, ReconciliationDifference
+from topics.record import ClientOrderId, InstrumentId, Record
+
+log = logging.getLogger(__name__)
+
+NS = 1_000_000_000
+MARGIN_NS = 3 * NS // 2
+OVERLAP_NS = 60 * NS
+FIRST_ASK_S = 0.25
+SLOWEST_ASK_S = 5.0
+CONFIRM_S = 1.0
+
+
+@dataclass
+class Recovery:
+    """``since_ns``: executions before it are another run's business, when the tape knows none."""
+
+    engine: Engine
+    since_ns: int
+    instruments: frozenset[InstrumentId] = frozenset()
+    rounds: int = 0
+    _resolving: dict[ClientOrderId, "asyncio.Task[None]"] = field(default_factory=dict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def state(self) -> State:
+        return self.engine.state
+
+    # --- one order -------------------------------------------------------------------------------------------------
+
+    def resolve(self, held: Held) -> None:
+        """Ask for an order in the background, once at a time."""
+        if held.client_order_id not in self._resolving:
+            task = asyncio.get_running_loop().create_task(self._resolve(held))
+            self._resolving[held.client_order_id] = task
+            task.add_done_callback(lambda done: self._resolved(held, done))
+
+    def _resolved(self, held: Held, task: "asyncio.Task[None]") -> None:
+        self._resolving.pop(held.client_order_id, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.engine.fail(error)
+
+    async def _resolve(self, held: Held) -> None:
+        if held.facts.is_at_venue:
+            await self._confirm_cancel(held)
+        else:
+            await self._find(held)
+
+    async def _find(self, held: Held) -> None:
+        """Until it is found or proved never to have arrived: not found twice, after a request could still have been taken."""
+        window_end = held.requested_ns + self.engine.adapter.recv_window_ms * 1_000_000 + MARGIN_NS
+        misses, pause = 0, FIRST_ASK_S
+        while not (held.facts.is_at_venue or held.facts.is_terminal):
+            asked_ns = self.engine.clock()
+            try:
+                report = await self.engine.adapter.query(ref(held))
+            except VenueError as error:
+                log.warning("%s: %s", held.client_order_id, error)
+            else:
+                if report is not None:
+                    await self.learn(report)
+                    return
+                misses += asked_ns > window_end
+                if misses >= 2 and not self.engine.is_sending(held):
+                    self.engine.tape.write([translate.not_found(held, self.engine.clock())])
+                    return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, SLOWEST_ASK_S, max(FIRST_ASK_S, (window_end - self.engine.clock()) / NS))
+
+    async def _confirm_cancel(self, held: Held) -> None:
+        """The venue's event confirms a cancel; where it does not come, ask, and cancel again what is still open."""
+        pause = CONFIRM_S
+        while held.facts.pending_cancel and not held.facts.is_terminal:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, SLOWEST_ASK_S)
+            if self.engine.is_canceling(held) or held.facts.is_terminal or not held.facts.pending_cancel:
+                continue
+            try:
+                report = await self.engine.adapter.query(ref(held))
+                if report is not None:
+                    await self.learn(report)
+            except VenueError as error:
+                log.warning("%s: %s", held.client_order_id, error)
+                continue
+            open_cancels = [c for c, refused in held.facts.cancels.items() if not refused]
+            if not held.facts.is_terminal and open_cancels:
+                self.engine.insist(held, open_cancels[-1], "")
+        if held.facts.is_terminal and held.facts.status is not OrderStatus.CANCELED:
+            self._answer_cancels(held)
+
+    def _answer_cancels(self, held: Held) -> None:
+        """Cancels of an order that ended otherwise were too late."""
+        late = [c for c, refused in held.facts.cancels.items() if not refused]
+        facts = [translate.cancel_too_late(held, c, self.engine.clock()) for c in late]
+        if facts:
+            self.engine.tape.write(facts)
+
+    async def learn(self, report: OrderReport) -> None:
+        """Everything a queried order tells: that it is there, its executions, then its end."""
+        held = self.engine.known(report)
+        if not held.facts.arrived:
+            self.engine.tape.write([translate.found(held, report, self.engine.clock())])
+        if report.cum_qty > held.facts.cum_qty:
+            since = min(held.requested_ns or report.ts_event, report.ts_event) - OVERLAP_NS
+            executions = await self.engine.adapter.executions(report.instrument, since)
+            self.engine.learn_executions([e for e in executions if e.venue_order_id == report.venue_order_id])
+        self.engine.learn_report(report)
+
+    # --- everything ------------------------------------------------------------------------------------------------
+
+    async def reconcile(self) -> None:
+        """One round. VenueError when the venue does not answer: nothing is concluded from that."""
+        async with self._lock:
+            started_ns = self.engine.clock()
+            self._resume_unanswered()
+            adapter = self.engine.adapter
+            working = [h for h in self.state.book.open_orders() if self._is_settled_before(h, started_ns)]
+            reports = {(r.instrument, r.venue_order_id): r for r in await adapter.open_orders()}
+            for report in reports.values():
+                await self.learn(report)
+            for held in working:
+                await self._compare(held, reports)
+            for instrument in sorted(self._instruments(reports.values())):
+                await self._executions(instrument)
+            self.engine.learn_balances(list(await adapter.balances()))
+            self.rounds += 1
+
+    def _resume_unanswered(self) -> None:
+        """Orders whose answer died with an earlier process, or whose asking ended with an error."""
+        for held in list(self.state.book.open_orders()):
+            if held.facts.is_at_venue:
+                if held.facts.pending_cancel and not self.engine.is_canceling(held):
+                    self.resolve(held)
+            elif not self.engine.is_sending(held):
+                if held.facts.unknown is None:
+                    self.engine.tape.write([self._unanswered(held)])
+                self.resolve(held)
+
+    def _unanswered(self, held: Held) -> OrderUnknown:
+        reason = "no answer on the tape: the gateway ended before it came"
+        return OrderUnknown(**translate.about(held), where="submit", reason=reason, ts_init=self.engine.clock())
+
+    def _is_settled_before(self, held: Held, ts: int) -> bool:
+        return held.facts.is_at_venue and not self.engine.is_sending(held) and held.facts.last_ts <= ts
+
+    async def _compare(self, held: Held, reports: dict[tuple[InstrumentId, str], OrderReport]) -> None:
+        """An order that the tape has as open and the venue's list does not, or with other quantities: ask for it."""
+        listed = reports.get((held.facts.instrument, held.facts.venue_order_id))
+        if held.facts.is_terminal or (listed is not None and listed.cum_qty == held.facts.cum_qty):
+            return
+        for attempt in range(3):
+            report = await self.engine.adapter.query(ref(held))
+            if report is None:
+                break
+            await self.learn(report)
+            if held.facts.cum_qty == report.cum_qty:
+                return
+            await asyncio.sleep(0.2 * (attempt + 1))
+        what = f"cum_qty of {held.client_order_id}"
+        self.differ(
+            held.facts.instrument,
+            what,
+            text(held.facts.cum_qty),
+            "not found" if report is None else text(report.cum_qty),
+        )
+
+    async def _executions(self, instrument: InstrumentId) -> None:
+        """What was executed since the last one known, with some overlap; orders that it names and nobody knows are asked for."""
+        since = self._executions_since()
+        executions = list(await self.engine.adapter.executions(instrument, since))
+        strangers = [
+            e
+            for e in executions
+            if translate.find(self.state.book, instrument, e.venue_client_id, e.venue_order_id) is None
+        ]
+        if strangers:
+            wanted = {e.venue_order_id for e in strangers}
+            for report in await self.engine.adapter.recent_orders(instrument, since):
+                if report.venue_order_id in wanted:
+                    self._introduce(report)
+        self.engine.learn_executions(executions)
+        if strangers:
+            await self._end_strangers(instrument, strangers, since)
+
+    def _introduce(self, report: OrderReport) -> None:
+        held = self.engine.known(report)
+        if not held.facts.arrived:
+            self.engine.tape.write([translate.found(held, report, self.engine.clock())])
+
+    async def _end_strangers(self, instrument: InstrumentId, strangers: list[Execution], since: int) -> None:
+        wanted = {e.venue_order_id for e in strangers}
+        for report in await self.engine.adapter.recent_orders(instrument, since):
+            if report.venue_order_id in wanted:
+                self.engine.learn_report(report)
+
+    def _executions_since(self) -> int:
+        last = self.state.book.last_trade_ts
+        return last - OVERLAP_NS if last else self.since_ns
+
+    def _instruments(self, reports: Iterable[OrderReport]) -> set[InstrumentId]:
+        """Those configured, those traded, and those with open orders, as far as the venue lists them."""
+        traded = {i for _, i in self.state.book.positions}
+        wanted = (
+            self.instruments
+            | traded
+            | {r.instrument for r in reports}
+            | {h.facts.instrument for h in self.state.book.open_orders()}
+        )
+        return set(wanted) & set(self.engine.adapter.listed)
+
+    def differ(self, instrument: InstrumentId, what: str, tape: str, venue: str) -> None:
+        """Say it once: the same two values again are no news, also after a named person has resumed."""
+        known = self.state.book.differences.get((instrument, what))
+        if known is not None and (known.tape, known.venue) == (tape, venue):
+            return
+        log.error("%s: %s: tape %s, venue %s: new risk halted until a named resume", instrument, what, tape, venue)
+        difference: Record = ReconciliationDifference(
+            account=self.state.account,
+            instrument=instrument,
+            what=what,
+            tape=tape,
+            venue=venue,
+            ts_init=self.engine.clock(),
+        )
+        self.engine.tape.write([difference])
+
+    async def close(self) -> None:
+        for task in list(self._resolving.values()):
+            task.cancel()
+        await asyncio.gather(*self._resolving.values(), return_exceptions=True)

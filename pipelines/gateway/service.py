@@ -1,0 +1,184 @@
+"""The gateway over gRPC (grpc.aio), with health and reflection. The service decides nothing: it hands commands to the engine."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from infra.errors import Problem
+from infra.proto.tapedeck.v1 import gateway_pb2 as pb
+from infra.proto.tapedeck.v1 import gateway_pb2_grpc as rpc
+from pipelines.gateway import messages
+from pipelines.gateway.engine import Engine, NotLeased, WrongAccount
+from pipelines.gateway.state import Held
+from pipelines.gateway.tape import Listener
+from topics.orders import OrderDenied, ReconciliationDifference
+
+SERVICE = pb.DESCRIPTOR.services_by_name["OrderGateway"].full_name
+MAX_BEHIND = 10_000
+
+Context = grpc.aio.ServicerContext[Any, Any]
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+
+class NoSuchOrder(LookupError):
+    pass
+
+
+def answered(method: F) -> F:
+    """Our errors as gRPC's, one line each."""
+
+    @functools.wraps(method)
+    async def call(self: "OrderGateway", request: Any, context: Context) -> Any:
+        try:
+            return await method(self, request, context)
+        except ValueError as error:
+            wrong_account = isinstance(error, WrongAccount)
+            code = grpc.StatusCode.FAILED_PRECONDITION if wrong_account else grpc.StatusCode.INVALID_ARGUMENT
+            await context.abort(code, str(error))
+        except NoSuchOrder as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        except (NotLeased, Problem) as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+
+    return call  # type: ignore[return-value]
+
+
+class OrderGateway(rpc.OrderGatewayServicer):
+    """A write is answered once it is durable, whatever becomes of the call that asked for it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @answered
+    async def SubmitOrder(self, request: pb.SubmitOrderRequest, context: Context) -> pb.SubmitOrderResponse:
+        command = messages.submit_order(request, self._engine.state.account, self._engine.clock())
+        decided = self._engine.submit(command)
+        if decided.durable is not None:
+            await asyncio.shield(decided.durable)
+        denied = isinstance(decided.fact, OrderDenied)
+        return pb.SubmitOrderResponse(
+            client_order_id=command.client_order_id,
+            accepted=not denied,
+            denial=messages.denial(decided.fact) if isinstance(decided.fact, OrderDenied) else None,
+            repeated=not decided.is_new,
+        )
+
+    @answered
+    async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
+        held = self._find(request.client_order_id)
+        durable = self._engine.cancel(messages.cancel_order(request, held, self._engine.clock()))
+        if durable is not None:
+            await asyncio.shield(durable)
+        return pb.CancelOrderResponse(order=messages.order(held), repeated=durable is None)
+
+    @answered
+    async def CancelAll(self, request: pb.CancelAllRequest, context: Context) -> pb.CancelAllResponse:
+        command = messages.cancel_all(request, self._engine.state.account, self._engine.clock())
+        count, durable = self._engine.cancel_all(command)
+        if durable is not None:
+            await asyncio.shield(durable)
+        return pb.CancelAllResponse(requested=count)
+
+    @answered
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.Order:
+        return messages.order(self._find(request.client_order_id))
+
+    @answered
+    async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
+        book = self._engine.state.book
+        chosen = [
+            book.orders[cid]
+            for cid in sorted(book.orders if request.all else book.working)
+            if request.strategy in ("", book.orders[cid].facts.strategy)
+            and request.instrument in ("", book.orders[cid].facts.instrument)
+        ]
+        return pb.ListOrdersResponse(orders=[messages.order(held) for held in chosen])
+
+    async def StreamOrderEvents(
+        self, request: pb.StreamOrderEventsRequest, context: Context
+    ) -> AsyncIterator[pb.OrderEvent]:
+        listener = self._engine.tape.listen()
+        try:
+            await context.send_initial_metadata(())  # from here on nothing is missed
+            async for event in self._events(listener, request, context):
+                yield event
+        finally:
+            self._engine.tape.forget(listener)
+
+    async def _events(
+        self, listener: Listener, request: pb.StreamOrderEventsRequest, context: Context
+    ) -> AsyncIterator[pb.OrderEvent]:
+        while (fact := await listener.get()) is not None:
+            if listener.qsize() > MAX_BEHIND:
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {MAX_BEHIND} events behind")
+            if request.instrument not in ("", fact.instrument):
+                continue
+            if isinstance(fact, ReconciliationDifference):
+                yield messages.event(fact, None)
+            elif request.strategy in ("", fact.strategy):
+                yield messages.event(fact, self._engine.state.book.orders.get(fact.client_order_id))
+
+    @answered
+    async def SetControl(self, request: pb.SetControlRequest, context: Context) -> pb.SetControlResponse:
+        control = messages.control(request, self._engine.clock())
+        await asyncio.shield(self._engine.tape.write([control]))
+        return pb.SetControlResponse(control_id=control.control_id)
+
+    @answered
+    async def GetControls(self, request: pb.GetControlsRequest, context: Context) -> pb.GetControlsResponse:
+        state = self._engine.state
+        halts = {instrument: state.halt(instrument) for instrument in sorted(state.book.halts)}
+        return pb.GetControlsResponse(
+            in_force=messages.in_force(state.rules.state),
+            ready=state.ready,
+            halted={instrument: halt.why for instrument, halt in halts.items() if halt is not None},
+        )
+
+    def _find(self, client_order_id: str) -> Held:
+        held = self._engine.state.book.orders.get(client_order_id)
+        if held is None:
+            raise NoSuchOrder(f"no order {client_order_id!r}")
+        return held
+
+
+class Server:
+    """The listening server. ``address`` is where; ``serving`` moves the health service."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self._health = health.aio.HealthServicer()
+        self._serving: bool | None = None
+        self.address = ""
+        rpc.add_OrderGatewayServicer_to_server(OrderGateway(engine), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+
+    async def start(self, host: str, port: int) -> None:
+        """Problem when the port is taken."""
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError:
+            bound = 0
+        if bound == 0:
+            raise Problem(
+                f"the gateway cannot listen on {host}:{port}: is the port taken? (gateway.port = 0 takes a free one)"
+            )
+        self.address = f"{host}:{bound}"
+        await self._server.start()
+        await self.serving(False)
+
+    async def serving(self, ready: bool) -> None:
+        if ready is self._serving:
+            return
+        self._serving = ready
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", SERVICE):
+            await self._health.set(name, status)
+
+    async def stop(self, grace_s: float) -> None:
+        await self._server.stop(grace_s)

@@ -1,0 +1,328 @@
+"""What the gateway knows, as folds. Each input has its own part, so the parts commute: a decision depends on how far each was folded, not
+on how they were interleaved.
+
+    Book     own facts (orders.events), in the order of their coordinates
+    Market   marks, definitions and balances (portfolio.inbox)
+    Rules    operators' commands (controls)
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+import msgspec
+
+from pipelines.controls import ControlsState
+from pipelines.exact import ZERO, add_to
+from pipelines.order import HALTING, OrderFacts
+from topics.controls import AnyControl, Flatten, Kill, Resume, Scope, ScopeKind, TradingState
+from topics.market import Instrument, Mark
+from topics.orders import (
+    CancelRejected,
+    CancelRequested,
+    Fact,
+    Fill,
+    OrderDenied,
+    OrderRequested,
+    OrderStatus,
+    ReconciliationDifference,
+    SubmitOrder,
+)
+from topics.portfolio import BalanceChanged
+from topics.record import (
+    Account,
+    ClientOrderId,
+    Currency,
+    InstrumentId,
+    Record,
+    Side,
+    StrategyId,
+    VenueOrderId,
+    venue_of,
+)
+
+SECOND_NS = 1_000_000_000
+KEEP_CLOSED_NS = 7 * 86_400 * SECOND_NS
+
+
+class Held(msgspec.Struct):
+    """One order: its facts, and what only the gateway needs of them. ``seq`` counts the facts of the log up to its first one."""
+
+    facts: OrderFacts
+    seq: int
+    command: SubmitOrder | None = None
+    venue_client_id: str = ""
+    requested_ns: int = 0
+    denied: OrderDenied | None = None
+
+    @property
+    def client_order_id(self) -> ClientOrderId:
+        return self.facts.client_order_id
+
+    @property
+    def side(self) -> Side | None:
+        return None if self.facts.terms is None else self.facts.terms.side
+
+    @property
+    def price(self) -> Decimal | None:
+        return None if self.facts.terms is None else self.facts.terms.price
+
+
+class Request(msgspec.Struct, frozen=True):
+    """When an order was requested, for the limits per second."""
+
+    ts: int
+    strategy: StrategyId
+    instrument: InstrumentId
+
+
+class Halt(msgspec.Struct, frozen=True):
+    ts: int
+    why: str
+
+
+class Book(msgspec.Struct):
+    """Orders, positions and halts of one account. An order counts from the moment its request is folded; a denied one never."""
+
+    epoch: int = 0
+    n: int = 0
+    seq: int = 0
+    orders: dict[ClientOrderId, Held] = {}
+    working: dict[ClientOrderId, None] = {}
+    closed: dict[ClientOrderId, int] = {}
+    by_venue_client_id: dict[str, ClientOrderId] = {}
+    by_venue_order_id: dict[tuple[InstrumentId, VenueOrderId], ClientOrderId] = {}
+    positions: dict[tuple[StrategyId, InstrumentId], Decimal] = {}
+    requests: deque[Request] = msgspec.field(default_factory=deque)
+    halts: dict[InstrumentId, Halt] = {}
+    differences: dict[tuple[InstrumentId, str], ReconciliationDifference] = {}
+    commands: dict[str, int] = {}
+    """Cancel command id to the ``seq`` at which it was first seen."""
+    first_ts: int = 0
+    last_trade_ts: int = 0
+    denied: int = 0
+
+    def fold(self, fact: Fact | ReconciliationDifference) -> None:
+        """Learn one fact; a repeated one changes nothing but the count."""
+        self.seq += 1
+        self.first_ts = self.first_ts or fact.ts_init
+        if isinstance(fact, ReconciliationDifference):
+            self.differences[fact.instrument, fact.what] = fact
+            self._halt(fact.instrument, Halt(fact.ts_init, f"{fact.what}: tape {fact.tape}, venue {fact.venue}"))
+            return
+        held = self.orders.get(fact.client_order_id)
+        if held is None:
+            held = self.orders[fact.client_order_id] = Held(OrderFacts.about(fact), self.seq)
+        step = held.facts.add(fact)
+        self._note(held, fact)
+        for fill in step.fills:
+            self._count(fill)
+        for one in step.anomalies:
+            if one.what in HALTING:
+                self._halt(one.instrument, Halt(one.ts_init, f"{one.what}: {one.detail}"))
+        if step.changed:
+            self._file(held, fact.ts_init)
+
+    def _note(self, held: Held, fact: Fact) -> None:
+        if isinstance(fact, OrderRequested) and held.command is None:
+            held.command, held.venue_client_id, held.requested_ns = fact.command, fact.venue_client_id, fact.ts_init
+            self.by_venue_client_id[fact.venue_client_id] = fact.client_order_id
+            self._count_request(Request(fact.ts_init, fact.strategy, fact.instrument))
+            self._forget(fact.ts_init)
+        elif isinstance(fact, OrderDenied) and held.denied is None:
+            held.denied = fact
+            self.denied += 1
+        elif isinstance(fact, CancelRequested | CancelRejected):
+            self.commands.setdefault(fact.command_id, self.seq)
+        if held.facts.venue_order_id:
+            self.by_venue_order_id.setdefault((held.facts.instrument, held.facts.venue_order_id), held.client_order_id)
+
+    def _count_request(self, request: Request) -> None:
+        """The newest second of requests; times of decision grow along the log, but for a clock that was set back."""
+        self.requests.append(request)
+        while self.requests and self.requests[0].ts <= request.ts - SECOND_NS:
+            self.requests.popleft()
+
+    def _count(self, fill: Fill) -> None:
+        sign = fill.side.sign * (-1 if fill.reversal else 1)
+        key = (fill.strategy, fill.instrument)
+        self.positions[key] = self.positions.get(key, ZERO) + sign * fill.last_qty
+        self.last_trade_ts = max(self.last_trade_ts, fill.ts_event)
+
+    def _halt(self, instrument: InstrumentId, halt: Halt) -> None:
+        known = self.halts.get(instrument)
+        if known is None or halt.ts >= known.ts:
+            self.halts[instrument] = halt
+
+    def _file(self, held: Held, ts: int) -> None:
+        if held.facts.terms is None or held.facts.is_terminal:
+            self.working.pop(held.client_order_id, None)
+            self.closed[held.client_order_id] = ts
+        else:
+            self.closed.pop(held.client_order_id, None)
+            self.working[held.client_order_id] = None
+
+    def _forget(self, now_ns: int) -> None:
+        """Closed orders are kept for some days; the age limit of commands refuses what would come later still."""
+        while self.closed:
+            cid, ts = next(iter(self.closed.items()))
+            if ts > now_ns - KEEP_CLOSED_NS:
+                return
+            del self.closed[cid]
+            held = self.orders.pop(cid)
+            self.by_venue_client_id.pop(held.venue_client_id, None)
+            self.by_venue_order_id.pop((held.facts.instrument, held.facts.venue_order_id), None)
+
+    # --- what follows from it ---
+
+    def open_orders(self, instrument: InstrumentId | None = None) -> Iterator[Held]:
+        """Everything that may still execute: requested, unknown or at the venue."""
+        for cid in self.working:
+            held = self.orders[cid]
+            if instrument is None or held.facts.instrument == instrument:
+                yield held
+
+    def count(self, status: OrderStatus) -> int:
+        return sum(self.orders[cid].facts.status is status for cid in self.working)
+
+    def position(self, instrument: InstrumentId, strategy: StrategyId | None = None) -> Decimal:
+        """Signed; the net of the account where no strategy is named."""
+        if strategy is not None:
+            return self.positions.get((strategy, instrument), ZERO)
+        return sum((q for (_, i), q in self.positions.items() if i == instrument), ZERO)
+
+    def pending(self, instrument: InstrumentId, side: Side, strategy: StrategyId | None = None) -> Decimal:
+        """What the open orders of one side would still add if they all filled."""
+        return sum(
+            (
+                h.facts.leaves_qty
+                for h in self.open_orders(instrument)
+                if h.side is side and strategy in (None, h.facts.strategy)
+            ),
+            ZERO,
+        )
+
+    def requests_since(
+        self, ts: int, strategy: StrategyId | None = None, instrument: InstrumentId | None = None
+    ) -> int:
+        return sum(
+            r.ts > ts and strategy in (None, r.strategy) and instrument in (None, r.instrument) for r in self.requests
+        )
+
+    def reserved(
+        self, currency: Currency, definitions: dict[InstrumentId, Instrument], mid: dict[InstrumentId, Mark]
+    ) -> Decimal:
+        """What open orders may still spend of a currency: base of sells, quote of buys at their price (market orders at the ask)."""
+        spent = {currency: ZERO}
+        for held in self.open_orders():
+            definition = definitions.get(held.facts.instrument)
+            if definition is None:
+                continue
+            leaves = held.facts.leaves_qty
+            if held.side is Side.SELL and definition.base == currency:
+                add_to(spent, currency, leaves)
+            elif held.side is Side.BUY and definition.quote == currency:
+                mark = mid.get(held.facts.instrument)
+                price = held.price if held.price is not None else ZERO if mark is None else mark.best_ask
+                add_to(spent, currency, leaves * price)
+        return spent[currency]
+
+
+class Market(msgspec.Struct):
+    """Marks, definitions, and what the venue says the account holds, as of an offset of ``portfolio.inbox`` (-1: nothing yet)."""
+
+    account: Account
+    offset: int = -1
+    definitions: dict[InstrumentId, Instrument] = {}
+    marks: dict[InstrumentId, Mark] = {}
+    balances: dict[Currency, BalanceChanged] = {}
+
+    def fold(self, offset: int, records: Iterable[Record]) -> None:
+        """One record of the inbox; an older offset than the last changes nothing."""
+        if offset <= self.offset:
+            return
+        self.offset = offset
+        for record in records:
+            if isinstance(record, Mark):
+                self.marks[record.instrument] = record
+            elif isinstance(record, Instrument):
+                self.definitions[record.instrument] = record
+            elif isinstance(record, BalanceChanged) and record.account == self.account:
+                self.balances[record.currency] = record
+
+
+class Rules(msgspec.Struct):
+    """What operators have put in force, as of an offset of ``controls``."""
+
+    offset: int = -1
+    state: ControlsState = msgspec.field(default_factory=ControlsState)
+    resumed: dict[str, int] = {}
+    """Scope to the time of its last resume: halts before it are explained."""
+    kills: dict[str, Kill] = {}
+    flattens: dict[str, Flatten] = {}
+
+    def fold(self, offset: int, controls: Iterable[AnyControl]) -> None:
+        if offset <= self.offset:
+            return
+        self.offset = offset
+        for control in controls:
+            if self.state.has_seen(control):
+                continue
+            self.state.apply(control)
+            match control:
+                case Resume():
+                    self.resumed[str(control.scope)] = control.ts_init
+                    self.kills.pop(str(control.scope), None)
+                case Kill():
+                    self.kills[str(control.scope)] = control
+                case Flatten():
+                    self.flattens[control.control_id] = control
+                case _:
+                    pass
+
+    def trading_state(self, account: Account, strategy: StrategyId, instrument: InstrumentId) -> TradingState:
+        return self.state.state_for(account, strategy, instrument)
+
+    def resumed_at(self, account: Account, instrument: InstrumentId) -> int:
+        """The last resume that a named person gave for a scope that holds the whole instrument."""
+        scopes = (
+            Scope(ScopeKind.INSTRUMENT, instrument),
+            Scope(ScopeKind.ACCOUNT, account),
+            Scope(ScopeKind.VENUE, venue_of(account)),
+            Scope(ScopeKind.FIRM),
+        )
+        return max(self.resumed.get(str(scope), 0) for scope in scopes)
+
+
+class State(msgspec.Struct):
+    """Everything a decision is made from. ``ready``: reconciled with the venue, and its event stream is up; written into every judgement."""
+
+    account: Account
+    book: Book
+    market: Market
+    rules: Rules
+    ready: bool = False
+
+    @classmethod
+    def empty(cls, account: Account) -> "State":
+        return cls(account, Book(), Market(account), Rules())
+
+    def halt(self, instrument: InstrumentId) -> Halt | None:
+        """Why no new risk is taken on an instrument, unless a later resume explained it."""
+        halt = self.book.halts.get(instrument)
+        return halt if halt is not None and halt.ts > self.rules.resumed_at(self.account, instrument) else None
+
+
+def concerns(scope: Scope, account: Account, strategy: StrategyId, instrument: InstrumentId) -> bool:
+    """Whether a control of this scope applies to an order or position."""
+    match scope.kind:
+        case ScopeKind.FIRM:
+            return True
+        case ScopeKind.VENUE:
+            return venue_of(account) == scope.id
+        case ScopeKind.ACCOUNT:
+            return account == scope.id
+        case ScopeKind.STRATEGY:
+            return strategy == scope.id
+        case ScopeKind.INSTRUMENT:
+            return instrument == scope.id

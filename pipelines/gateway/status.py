@@ -1,0 +1,48 @@
+"""What the gateway says of itself once a second, in a file that the live view and the supervisor read."""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.gateway.state import State
+from topics.orders import OrderStatus
+from topics.record import Account
+
+
+@dataclass
+class GatewayStatus:
+    """``<run_dir>/status/gateway.<account>.json``, replaced as a whole. ``reconciled``: new orders may pass."""
+
+    run_dir: Path
+    account: Account
+    records_in: int = 0
+    events_in: int = 0
+    dead_letters: int = 0
+
+    @property
+    def path(self) -> Path:
+        return self.run_dir / "status" / f"gateway.{self.account}.json"
+
+    def write(self, state: State, *, records_out: int, lag: int) -> None:
+        words = {
+            "stage": f"gateway/{self.account}",
+            "pid": os.getpid(),
+            "ready": state.ready,
+            "records_in": self.records_in,
+            "records_out": records_out,
+            "events_in": self.events_in,
+            "dead_letters": self.dead_letters,
+            "lag": lag,
+            "ts": time.time_ns(),
+            "orders_working": len(state.book.working),
+            "denied": state.book.denied,
+            "unknown": state.book.count(OrderStatus.UNKNOWN),
+            "reconciled": state.ready,
+            "halted": {i: h.why for i in state.book.halts if (h := state.halt(i)) is not None},
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(words))
+        temporary.replace(self.path)

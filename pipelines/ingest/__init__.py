@@ -1,0 +1,13 @@
+"""ingest: the edge that brings one venue's market data in. ``market.raw`` gets every frame as received,
+``ingest.requests`` is answered.
+
+- ``writer`` frames to records: one line when quiet, all that came at once when not
+- ``stream`` the websocket connection, opened again whenever it breaks
+- ``fetcher`` REST snapshots and definitions, one at a time, with back-off
+- ``requests`` what normalize asks for
+- ``worker`` puts them together
+"""
+
+from pipelines.ingest.worker import run_ingest
+
+__all__ = ["run_ingest"]

@@ -1,0 +1,63 @@
+"""Frames to ``market.raw``. Those that arrive together travel together, one record per instrument; when it is quiet
+nothing waits.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from infra.edge import Edge
+from pipelines.raw import encode_line
+from topics.catalog import MARKET_RAW
+from topics.record import InstrumentId, Venue
+
+RECORD_MOST = 4 * 1024 * 1024
+"""Bytes after which lines are written without waiting for more; one frame alone may be larger."""
+
+
+class RawWriter:
+    """``symbol_in`` finds what a frame is about by a cheap scan; what is not ours goes under ``<venue>:``."""
+
+    def __init__(
+        self, edge: Edge, venue: Venue, instruments: Mapping[str, InstrumentId], symbol_in: Callable[[bytes], str]
+    ) -> None:
+        self.frames = 0
+        self.last_ns = 0
+        self._edge = edge
+        self._rest = f"{venue}:"
+        self._instruments = instruments
+        self._symbol_in = symbol_in
+        self._pending: dict[str, list[bytes]] = {}
+        self._bytes = 0
+        self._wake = asyncio.Event()
+
+    def frame(self, frame: bytes) -> None:
+        """One from the venue's stream, received now."""
+        self._add(self._instruments.get(self._symbol_in(frame), self._rest), frame)
+
+    def wrapped(self, venue_symbol: str, frame: bytes) -> None:
+        """One of ours about a symbol: a REST answer, or the beginning of a connection."""
+        self._add(self._instruments.get(venue_symbol, self._rest), frame)
+
+    def _add(self, key: str, frame: bytes) -> None:
+        self.frames += 1
+        self.last_ns = time.time_ns()
+        line = encode_line(self.last_ns, key, frame)
+        self._pending.setdefault(key, []).append(line)
+        self._bytes += len(line)
+        if self._bytes >= RECORD_MOST:
+            self.flush()
+        else:
+            self._wake.set()
+
+    def flush(self) -> None:
+        pending, self._pending, self._bytes = self._pending, {}, 0
+        for key, lines in pending.items():
+            self._edge.publish_raw(MARKET_RAW, key, b"\n".join(lines))
+
+    async def run(self) -> None:
+        """Write whatever came while the loop was busy; EdgeFailed when the broker's answer is fatal."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self.flush()

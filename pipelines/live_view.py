@@ -1,0 +1,237 @@
+"""The live view of a running system in the terminal: workers and lag, best bid and ask, open orders, positions, P&L, throughput."""
+
+import contextlib
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Protocol
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
+from rich.console import Console, Group
+from rich.layout import Layout
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from infra import kafka
+from infra.config import Config
+from pipelines.cli_operate import text
+from topics import catalog, wire
+from topics.market import Mark
+from topics.orders import OrderUpdated
+from topics.portfolio import PortfolioLine, PositionChanged
+
+STALE_S = 3.0
+
+
+class Watched(Protocol):
+    """What the view looks at."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def kafka(self) -> kafka.KafkaConf: ...
+    def statuses(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+
+class Observed:
+    """A system that somebody else runs: known by its status files and its topics."""
+
+    def __init__(self, config: Config, conf: kafka.KafkaConf) -> None:
+        self.config = config
+        self.kafka = conf
+
+    def statuses(self) -> Mapping[str, Mapping[str, Any]]:
+        found: dict[str, Mapping[str, Any]] = {}
+        for path in sorted((self.config.run_dir / "status").glob("*.json")):
+            with contextlib.suppress(OSError, ValueError):
+                found[path.stem] = json.loads(path.read_bytes())
+        return found
+
+
+class Tail:
+    """Follows the tape in a thread of its own and keeps the last word on everything that the view shows."""
+
+    def __init__(self, config: Config, conf: kafka.KafkaConf) -> None:
+        self.marks: dict[str, Mark] = {}
+        self.orders: dict[str, OrderUpdated] = {}
+        self.positions: dict[tuple[str, str, str], PositionChanged] = {}
+        self.lines: dict[tuple[str, str, str], PortfolioLine] = {}
+        self._config = config
+        self._conf = conf
+        self._running = True
+        self._thread = threading.Thread(target=self._follow, name="live-view", daemon=True)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        client = kafka.consumer(self._conf, "tapedeck-view")
+        starts = {
+            catalog.ORDERS_STATE_LATEST: OFFSET_BEGINNING,
+            catalog.POSITIONS_LATEST: OFFSET_BEGINNING,
+            catalog.PORTFOLIO_STATE_LATEST: OFFSET_BEGINNING,
+            catalog.PORTFOLIO_INBOX: OFFSET_END,
+        }
+        prefix = self._config.prefix
+        client.assign([TopicPartition(kafka.physical(prefix, t), p, at) for t, at in starts.items() for p in range(t.partitions)])
+        types = {kafka.physical(prefix, t): t.types for t in starts}
+        while self._running:
+            for message in client.consume(500, 0.2):
+                if message.error() is None and message.value() is not None:
+                    with contextlib.suppress(wire.BadRecord):
+                        for event in wire.decode(message.value() or b"", types[message.topic() or ""]):
+                            self._keep(event)
+        client.close()
+
+    def _keep(self, event: Any) -> None:
+        match event:
+            case Mark():
+                self.marks[event.instrument] = event
+            case OrderUpdated():
+                self.orders[event.client_order_id] = event
+            case PositionChanged():
+                self.positions[event.account, event.strategy, event.instrument] = event
+            case PortfolioLine():
+                self.lines[event.account, event.strategy, event.instrument] = event
+
+    def close(self) -> None:
+        self._running = False
+        self._thread.join(2)
+
+
+class LiveView:
+    """``refresh`` redraws; leaving the context leaves the last picture standing."""
+
+    def __init__(self, watched: Watched, console: Console | None = None) -> None:
+        self._watched = watched
+        self._console = console or Console()
+        self._tail: Tail | None = None
+        self._live: Live | None = None
+        self._history: dict[str, deque[tuple[float, int]]] = {}
+        self._notes: deque[str] = deque(maxlen=4)
+        self._drawn = 0.0
+
+    def __enter__(self) -> "LiveView":
+        self._tail = Tail(self._watched.config, self._watched.kafka)
+        self._live = Live(console=self._console, auto_refresh=False, screen=False, transient=False)
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._tail is not None:
+            self._tail.close()
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    def note(self, line: str) -> None:
+        """One line that stays under the picture until four newer ones push it out."""
+        self._notes.append(line)
+
+    def refresh(self) -> None:
+        now = time.monotonic()
+        if self._live is None or now - self._drawn < 0.5:
+            return
+        self._drawn = now
+        self._live.update(self.picture(), refresh=True)
+
+    def picture(self) -> Layout | Group:
+        height = self._console.size.height
+        body = Table.grid(expand=True, padding=(0, 1))
+        body.add_column(ratio=5)
+        body.add_column(ratio=6)
+        left = Group(Panel(self._workers(), title="workers", border_style="dim"))
+        right = Group(
+            Panel(self._markets(), title="market", border_style="dim"),
+            Panel(self._pnl(), title="strategies", border_style="dim"),
+            Panel(self._orders(max(3, height - 26)), title="open orders", border_style="dim"),
+        )
+        body.add_row(left, right)
+        notes = Text("\n".join(self._notes), style="yellow")
+        return Group(self._headline(), body, notes) if self._notes else Group(self._headline(), body)
+
+    def _headline(self) -> Text:
+        statuses = self._watched.statuses()
+        ready = sum(bool(s.get("ready")) for s in statuses.values())
+        produced = sum(self._rate(name, int(s.get("records_out", 0))) for name, s in statuses.items())
+        fills = sum(p.fills for p in self._tail.positions.values()) if self._tail else 0
+        return Text.assemble(
+            (" tapedeck ", "bold reverse"),
+            f"  run {self._watched.config.run.name}   {ready}/{len(statuses)} workers ready   {produced:,.0f} records/s   {fills} fills",
+        )
+
+    def _rate(self, name: str, count: int) -> float:
+        history = self._history.setdefault(name, deque(maxlen=10))
+        now = time.monotonic()
+        if not history or history[-1][1] != count or now - history[-1][0] > 1:
+            history.append((now, count))
+        first = history[0]
+        return max(0.0, (count - first[1]) / (now - first[0])) if now - first[0] > 0.2 else 0.0
+
+    def _workers(self) -> Table:
+        table = Table(box=None, header_style="bold", expand=True, pad_edge=False)
+        table.add_column("worker", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        for title in ("in", "out", "lag"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for name, s in sorted(self._watched.statuses().items()):
+            old = time.time() - s.get("ts", 0) / 1e9 > STALE_S
+            state, style = ("silent", "red") if s and old else ("ready", "green") if s.get("ready") else ("starting", "yellow")
+            lag = s.get("lag", 0)
+            lag_text = Text("–" if lag is None else f"{lag:,}", style="red" if (lag or 0) > 1000 else "")
+            table.add_row(name, Text(state, style=style), f"{s.get('records_in', 0):,}", f"{s.get('records_out', 0):,}", lag_text)
+        return table
+
+    def _markets(self) -> Table:
+        table = Table(box=None, header_style="bold", expand=True, pad_edge=False)
+        table.add_column("instrument")
+        for title in ("bid", "ask", "spread", "age"):
+            table.add_column(title, justify="right")
+        for name, mark in sorted(self._tail.marks.items() if self._tail else ()):
+            age = max(0.0, time.time() - mark.ts_init / 1e9)
+            spread = mark.best_ask - mark.best_bid
+            table.add_row(name, text(mark.best_bid), text(mark.best_ask), text(spread), f"{age:.1f} s")
+        return table
+
+    def _pnl(self) -> Table:
+        table = Table(box=None, header_style="bold", expand=True, pad_edge=False)
+        table.add_column("strategy")
+        for title in ("position", "fills", "realized", "unrealized", "fees", "P&L"):
+            table.add_column(title, justify="right")
+        tail = self._tail
+        if tail is None:
+            return table
+        for (account, strategy, instrument), p in sorted(tail.positions.items()):
+            line = tail.lines.get((account, strategy, instrument))
+            figures = (line.realized_pnl, line.unrealized_pnl, line.fees, line.total_pnl) if line else (p.realized_pnl, None, None, None)
+            table.add_row(f"{strategy} {instrument}", text(p.quantity), str(p.fills), *(money(f) for f in figures))
+        for (_, strategy, instrument), line in sorted(tail.lines.items()):
+            if not strategy and not instrument:
+                row = (money(line.realized_pnl), money(line.unrealized_pnl), money(line.fees), money(line.total_pnl))
+                table.add_row(Text(f"{line.account} ({line.currency})", style="bold"), "", "", *row)
+        return table
+
+    def _orders(self, rows: int) -> Table:
+        table = Table(box=None, header_style="bold", expand=True, pad_edge=False)
+        table.add_column("strategy")
+        table.add_column("instrument")
+        table.add_column("side")
+        for title in ("qty", "price", "filled"):
+            table.add_column(title, justify="right")
+        table.add_column("status")
+        working = [o for o in (list(self._tail.orders.values()) if self._tail else []) if not o.status.is_terminal]
+        for o in sorted(working, key=lambda o: o.client_order_id)[:rows]:
+            style = "green" if o.side == "buy" else "red"
+            table.add_row(o.strategy, o.instrument, Text(o.side, style=style), text(o.order_qty), text(o.price), text(o.cum_qty), o.status)
+        if not working:
+            table.add_row("none", "", "", "", "", "", "")
+        return table
+
+
+def money(value: Decimal | None) -> Text:
+    if value is None:
+        return Text("–")
+    return Text(f"{value:,.2f}", style="green" if value > 0 else "red" if value < 0 else "")

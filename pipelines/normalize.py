@@ -1,0 +1,191 @@
+"""normalize: ``market.raw`` to ``market.events``, keyed by instrument; marks and definitions also to
+``portfolio.inbox``.
+
+A frame that cannot be read becomes a dead letter and the stage goes on; if it was a book delta, the next one shows
+the hole. Kinds of frames that are passed over are counted in the state. Lines that name no instrument have a state of
+their own, under ``<venue>:``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from adapters.base import MarketData, Parsed, Reading, Session
+from adapters.registry import market_data
+from pipelines import synchronizer as sync
+from pipelines.marks import MarkState, sample
+from pipelines.raw import UNREADABLE, Line, decode_lines
+from topics import market
+from topics.catalog import MARKET_RAW
+from topics.coordinates import At
+from topics.record import Record, Venue
+from topics.stage import Outputs, Stage
+from topics.system import DeadLetter
+
+NAME = "normalize"
+LETTER_MOST = 64 * 1024
+"""Bytes of an unreadable frame in its dead letter; the whole is in ``market.raw``, at the coordinates that the letter
+names.
+"""
+
+OUTPUTS: tuple[type[Record], ...] = (
+    market.BookSnapshot,
+    market.BookDelta,
+    market.Trade,
+    market.Quote,
+    market.Instrument,
+    market.InstrumentStatus,
+    market.Gap,
+    market.Mark,
+    market.ResyncRequested,
+    DeadLetter,
+)
+
+
+class MarketState(msgspec.Struct):
+    """One instrument's market, as far as it must be known to go on."""
+
+    book: sync.BookState = msgspec.field(default_factory=sync.BookState)
+    marks: MarkState = msgspec.field(default_factory=MarkState)
+    definition: market.Instrument | None = None
+    status: market.TradingStatus | None = None
+    ts_venue: int = 0
+    passed_over: int = 0
+    unreadable: int = 0
+
+    @property
+    def tradable(self) -> bool:
+        return self.definition is not None and self.definition.tradable
+
+
+def normalize_stage(venues: Mapping[Venue, str]) -> Stage[MarketState]:
+    """``venues``: each configured venue's adapter. ValueError when there is no such adapter."""
+    adapters = {venue: market_data(adapter) for venue, adapter in venues.items()}
+
+    def on_event(state: MarketState | None, line: Line, at: At) -> tuple[MarketState, Outputs]:
+        state = MarketState() if state is None else state
+        try:
+            parsed = _parse(adapters, state, line)
+        except ValueError as error:
+            state.unreadable += 1
+            return state, (_letter(line, at, str(error)),)
+        if parsed is None:
+            state.passed_over += 1
+            return state, ()
+        out: list[Record] = []
+        for event in parsed:
+            out += _HANDLERS[type(event)](state, adapters, event, line)
+        return state, out
+
+    return Stage(
+        name=NAME,
+        input=MARKET_RAW,
+        state_type=MarketState,
+        state_key=attrgetter("key"),
+        on_event=on_event,
+        decode=decode_lines,
+        outputs=OUTPUTS,
+    )
+
+
+Adapters = Mapping[Venue, MarketData]
+
+
+def _parse(adapters: Adapters, state: MarketState, line: Line) -> Sequence[Parsed] | None:
+    """ValueError says why the line cannot be read."""
+    if line.key == UNREADABLE:
+        raise ValueError("not a line: <recv_ns> <key> <frame>")
+    venue = line.key.partition(":")[0]
+    if venue not in adapters:
+        raise ValueError(f"no venue named {venue!r}")
+    return adapters[venue].parse(line.frame, Reading(venue, line.key, line.ts, state.ts_venue))
+
+
+def _letter(line: Line, at: At, reason: str) -> DeadLetter:
+    return DeadLetter(
+        stage=NAME,
+        topic=MARKET_RAW.name,
+        partition=at.partition,
+        offset=at.offset,
+        reason=reason[:500],
+        payload=line.frame[:LETTER_MOST],
+        key=line.key.encode(),
+    )
+
+
+def _source(adapters: Adapters, line: Line) -> sync.Source:
+    venue = line.key.partition(":")[0]
+    return sync.Source(venue, line.key, adapters[venue].venue_symbol(line.key))
+
+
+def _on_session(state: MarketState, adapters: Adapters, event: Session, line: Line) -> Sequence[Record]:
+    state.marks.forget()
+    state.ts_venue = 0
+    return sync.on_session(state.book, _source(adapters, line), line.ts)
+
+
+def _on_snapshot(state: MarketState, adapters: Adapters, event: market.BookSnapshot, line: Line) -> Sequence[Record]:
+    out = sync.on_snapshot(state.book, _source(adapters, line), event, line.ts)
+    return [*out, *_book_mark(state, line)] if out else out
+
+
+def _on_delta(state: MarketState, adapters: Adapters, event: market.BookDelta, line: Line) -> Sequence[Record]:
+    state.ts_venue = event.ts_event
+    out = sync.on_delta(state.book, _source(adapters, line), event, line.ts)
+    return [*out, *_book_mark(state, line)]
+
+
+def _on_trade(state: MarketState, adapters: Adapters, event: market.Trade, line: Line) -> Sequence[Record]:
+    state.ts_venue = event.ts_event
+    return [event, *_mark(state, line)]
+
+
+def _on_quote(state: MarketState, adapters: Adapters, event: market.Quote, line: Line) -> Sequence[Record]:
+    state.marks.quoted = True
+    state.marks.set(event.best_bid, event.best_ask)
+    return [event, *_mark(state, line)]
+
+
+def _on_definition(state: MarketState, adapters: Adapters, event: market.Instrument, line: Line) -> Sequence[Record]:
+    """Only what changed is told; the time we heard it is no change."""
+    known = state.definition
+    if known is not None and msgspec.structs.replace(event, ts_init=known.ts_init) == known:
+        return ()
+    state.definition = event
+    return (event,)
+
+
+def _on_status(state: MarketState, adapters: Adapters, event: market.InstrumentStatus, line: Line) -> Sequence[Record]:
+    if event.status is state.status:
+        return ()
+    state.status = event.status
+    return (event,)
+
+
+def _book_mark(state: MarketState, line: Line) -> Sequence[Record]:
+    """Where the venue streams no quotes of its own, the book's top is the mark; a book that is not to be trusted has
+    none.
+    """
+    if not state.marks.quoted:
+        book = state.book.book
+        bid, ask = (None, None) if book is None else (book.best_bid, book.best_ask)
+        state.marks.best_bid = None if bid is None else bid[0]
+        state.marks.best_ask = None if ask is None else ask[0]
+    return _mark(state, line)
+
+
+def _mark(state: MarketState, line: Line) -> Sequence[Record]:
+    return sample(state.marks, line.key, state.tradable, state.ts_venue or line.ts, line.ts)
+
+
+_HANDLERS: dict[type, Callable[[MarketState, Adapters, Any, Line], Sequence[Record]]] = {
+    Session: _on_session,
+    market.BookSnapshot: _on_snapshot,
+    market.BookDelta: _on_delta,
+    market.Trade: _on_trade,
+    market.Quote: _on_quote,
+    market.Instrument: _on_definition,
+    market.InstrumentStatus: _on_status,
+}

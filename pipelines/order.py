@@ -1,0 +1,387 @@
+"""One order as a fold over the set of its facts: neither their order of arrival nor repetition matters.
+
+Folded by the orders stage, and by the gateway over its own facts.
+
+Status, the highest first (FIX 5.0 SP2 order state change matrices, with this platform's own):
+
+  FILLED            the executions that stand cover the order quantity
+  CANCELED, EXPIRED, REJECTED
+                    the venue said so, and it stays so whatever executions come late;
+                    a rejection gives way to the venue showing the order
+  DENIED            by our own checks, never requested
+  PARTIALLY_FILLED  something stands
+  NEW               the venue has it: accepted, found, executed, or not ours
+  REJECTED          proved never to have arrived, with nothing that says otherwise
+  UNKNOWN           the answer to the submit is missing; the whole quantity stays reserved
+  PENDING_NEW       requested
+
+Pending cancel is a flag beside it: a cancel request that neither a ``CancelRejected`` nor the ``OrderCanceled`` has
+answered, terminal or not. A missing answer to a cancel changes nothing: the order is as live as its other facts say. A
+bust of a filled order opens it again, because nothing else says that the venue closed it. Amendments will make
+``terms`` the newest revision; the quantities read it through ``order_qty`` alone.
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from pipelines.exact import EXACT, ZERO, add_to, localcontext, ratio
+from pipelines.order_parts import HALTING, AnomalyKind, Execution, ExecutionId, Step, Terms, anomaly, execution_id
+from topics.orders import (
+    CancelRejected,
+    CancelRequested,
+    ExternalOrderSeen,
+    Fact,
+    Fill,
+    OrderAccepted,
+    OrderAnomaly,
+    OrderBusted,
+    OrderCanceled,
+    OrderDenied,
+    OrderExpired,
+    OrderFilled,
+    OrderReconciled,
+    OrderRejected,
+    OrderRequested,
+    OrderSent,
+    OrderStatus,
+    OrderUnknown,
+    OrderUpdated,
+)
+from topics.record import EXTERNAL, Currency, VenueOrderId
+
+__all__ = ["HALTING", "AnomalyKind", "Execution", "ExecutionId", "OrderFacts", "Step", "Terms", "anomaly"]
+
+
+_ENDS = (OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REJECTED)
+_VENUE_ENDS = {
+    "canceled": OrderStatus.CANCELED,
+    "cancelled": OrderStatus.CANCELED,
+    "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+}
+
+
+class OrderFacts(msgspec.Struct, array_like=True):
+    """What is known about one order; begins with ``OrderFacts.about(fact)`` and learns by ``add``.
+
+    Mutable; MessagePack as an array, so new fields go last. The first fact names account, instrument and strategy.
+    ``cum_qty``, ``value`` (sum of quantity times price) and ``fees`` are sums over the executions that stand (those not
+    busted).
+    """
+
+    client_order_id: str
+    account: str
+    instrument: str
+    strategy: str
+    terms: Terms | None = None
+    requested: bool = False
+    sent: bool = False
+    found: bool = False
+    not_found: bool = False
+    unknown: str | None = None
+    acknowledged: list[VenueOrderId] = []
+    """The venue's ids for it, by its own word; more than one is an anomaly."""
+    ends: dict[OrderStatus, str] = {}
+    cancels: dict[str, bool] = {}
+    """command id -> whether the venue refused it."""
+    executions: dict[ExecutionId, Execution] = {}
+    busted: dict[ExecutionId, bool] = {}
+    """identity -> whether its execution is known (and so taken back)."""
+    quarantined: dict[ExecutionId, list[Execution]] = {}
+    cum_qty: Decimal = ZERO
+    value: Decimal = ZERO
+    fees: dict[Currency, Decimal] = {}
+    last_ts: int = 0
+    """The latest time, venue's or ours, in any fact that taught something."""
+
+    @classmethod
+    def about(cls, fact: Fact) -> "OrderFacts":
+        return cls(fact.client_order_id, fact.account, fact.instrument, fact.strategy or EXTERNAL)
+
+    # --- what follows from the facts ---
+
+    @property
+    def order_qty(self) -> Decimal | None:
+        return None if self.terms is None else self.terms.order_qty
+
+    @property
+    def status(self) -> OrderStatus:
+        if self.order_qty is not None and self.cum_qty >= self.order_qty and self.cum_qty > 0:
+            return OrderStatus.FILLED
+        for end in _ENDS:
+            if end in self.ends and not (end is OrderStatus.REJECTED and self.found):
+                return end
+        if OrderStatus.DENIED in self.ends and not self.requested:
+            return OrderStatus.DENIED
+        if self.cum_qty > 0:
+            return OrderStatus.PARTIALLY_FILLED
+        if self.is_at_venue:
+            return OrderStatus.NEW
+        if self.not_found:
+            return OrderStatus.REJECTED
+        return OrderStatus.PENDING_NEW if self.unknown is None else OrderStatus.UNKNOWN
+
+    @property
+    def is_at_venue(self) -> bool:
+        """The venue had it at some time: it acknowledged, showed or executed it."""
+        return bool(self.acknowledged or self.found or self.executions)
+
+    @property
+    def venue_order_id(self) -> VenueOrderId:
+        """As acknowledged, else as its executions name it; the lowest, so that their order does not matter."""
+        return min(self.acknowledged or [v for v, _ in self.executions], default="")
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status.is_terminal
+
+    @property
+    def pending_cancel(self) -> bool:
+        return OrderStatus.CANCELED not in self.ends and not all(self.cancels.values())
+
+    @property
+    def leaves_qty(self) -> Decimal:
+        if self.order_qty is None or self.is_terminal:
+            return ZERO
+        return EXACT.subtract(self.order_qty, self.cum_qty)
+
+    @property
+    def overfill_qty(self) -> Decimal:
+        return ZERO if self.order_qty is None else max(EXACT.subtract(self.cum_qty, self.order_qty), ZERO)
+
+    @property
+    def avg_px(self) -> Decimal | None:
+        return ratio(self.value, self.cum_qty) if self.cum_qty > 0 else None
+
+    def view(self, cause: Fact | None = None) -> OrderUpdated | None:
+        """The order as of now; None as long as its terms are not known (only facts that ran ahead of the request)."""
+        terms = self.terms
+        if terms is None:
+            return None
+        execution = cause if isinstance(cause, OrderFilled) else None
+        return OrderUpdated(
+            client_order_id=self.client_order_id,
+            account=self.account,
+            instrument=self.instrument,
+            strategy=self.strategy,
+            side=terms.side,
+            order_type=terms.order_type,
+            order_qty=terms.order_qty,
+            price=terms.price,
+            time_in_force=terms.time_in_force,
+            post_only=terms.post_only,
+            status=self.status,
+            pending_cancel=self.pending_cancel,
+            venue_order_id=self.venue_order_id,
+            cum_qty=self.cum_qty,
+            leaves_qty=self.leaves_qty,
+            avg_px=self.avg_px,
+            overfill_qty=self.overfill_qty,
+            fees=dict(self.fees),
+            last_qty=None if execution is None else execution.last_qty,
+            last_px=None if execution is None else execution.last_px,
+            fact="" if cause is None else type(cause).__name__,
+            reason=self._reason(cause),
+            ts_event=0 if cause is None else cause.ts_event,
+            ts_init=self.last_ts if cause is None else cause.ts_init,
+        )
+
+    def _reason(self, cause: Fact | None) -> str:
+        if isinstance(cause, CancelRejected):
+            return f"{cause.code} {cause.reason}".strip()
+        if self.status is OrderStatus.UNKNOWN:
+            return self.unknown or ""
+        return self.ends.get(self.status, "never arrived" if self.status is OrderStatus.REJECTED else "")
+
+    def _visible(self) -> tuple[object, ...]:
+        if self.terms is None:
+            return ()
+        sums = (self.cum_qty, self.value, tuple(sorted(self.fees.items())))
+        return (self.status, self.pending_cancel, self.venue_order_id, self.terms, *sums)
+
+    # --- learning ---
+
+    def add(self, fact: Fact) -> Step:
+        """Learn one fact. A fact already known changes nothing and says nothing, however often it comes."""
+        with localcontext(EXACT):
+            before, overfill, contradicted = self._visible(), self.overfill_qty, self._is_contradicted
+            step = self._learn(fact)
+            if not step.changed:
+                return step
+            self.last_ts = max(self.last_ts, fact.ts_init, fact.ts_event)
+            anomalies = list(step.anomalies)
+            if self.overfill_qty > overfill:
+                detail = f"{self.cum_qty} executed of {self.order_qty}"
+                anomalies.append(anomaly(fact, AnomalyKind.OVERFILL, detail))
+            if self._is_contradicted and not contradicted:
+                anomalies.append(anomaly(fact, AnomalyKind.NOT_FOUND_BUT_LIVE, "not found, and yet seen at the venue"))
+            return step._replace(visible=self._visible() != before, anomalies=tuple(anomalies))
+
+    @property
+    def _is_contradicted(self) -> bool:
+        return self.not_found and self.is_at_venue
+
+    def quarantine(self, fact: OrderFilled, kind: AnomalyKind, detail: str) -> Step:
+        """Keep an execution that cannot be counted, once per content."""
+        kept, content = self.quarantined.setdefault(execution_id(fact), []), Execution.of(fact)
+        if any(repr(content) == repr(k) for k in kept):  # by digits: a NaN equals nothing, not even itself
+            return Step()
+        kept.append(content)
+        return Step(changed=True, anomalies=(anomaly(fact, kind, detail),))
+
+    def _learn(self, fact: Fact) -> Step:
+        match fact:
+            case OrderFilled():
+                return self._execute(fact)
+            case OrderBusted():
+                return self._bust(fact)
+            case OrderRequested():
+                return self._request(Terms.of(fact.command))
+            case OrderDenied():
+                self.terms = self.terms or Terms.of(fact.command)
+                return self._end(OrderStatus.DENIED, f"{fact.check}: {fact.value} against {fact.limit}")
+            case ExternalOrderSeen():
+                terms = Terms(fact.side, fact.order_type, fact.order_qty, fact.price)
+                return self._request(terms).merged(self._acknowledge(fact, fact.venue_order_id))
+            case OrderAccepted():
+                return self._acknowledge(fact, fact.venue_order_id)
+            case OrderReconciled():
+                return self._reconcile(fact)
+            case OrderRejected():
+                return self._end(OrderStatus.REJECTED, f"{fact.code} {fact.reason}".strip())
+            case OrderCanceled():
+                return self._end(OrderStatus.CANCELED, "")
+            case OrderExpired():
+                return self._end(OrderStatus.EXPIRED, fact.reason)
+            case CancelRequested():
+                return self._cancel(fact.command_id, refused=False)
+            case CancelRejected():
+                return self._cancel(fact.command_id, refused=True)
+            case OrderSent():
+                changed, self.sent = not self.sent, True
+                return Step(changed)
+            case OrderUnknown():
+                if fact.where != "submit" or self.unknown is not None:
+                    return Step()
+                self.unknown = fact.reason
+                return Step(changed=True)
+
+    def _request(self, terms: Terms) -> Step:
+        """The request's terms count, over those of a denied command that used the same id."""
+        if self.requested:
+            return Step()
+        self.terms, self.requested = terms, True
+        return Step(changed=True)
+
+    def _end(self, status: OrderStatus, reason: str) -> Step:
+        if status in self.ends:
+            return Step()
+        self.ends[status] = reason
+        return Step(changed=True)
+
+    def _cancel(self, command_id: str, refused: bool) -> Step:
+        known = self.cancels.get(command_id)
+        if known is not None and known >= refused:
+            return Step()
+        self.cancels[command_id] = refused
+        return Step(changed=True)
+
+    def _acknowledge(self, fact: Fact, venue_order_id: VenueOrderId) -> Step:
+        if not venue_order_id or venue_order_id in self.acknowledged:
+            return Step()
+        self.acknowledged.append(venue_order_id)
+        if len(self.acknowledged) == 1:
+            return Step(changed=True)
+        detail = f"{venue_order_id} after {self.acknowledged[0]}"
+        return Step(changed=True, anomalies=(anomaly(fact, AnomalyKind.VENUE_ORDER_ID_CONFLICT, detail),))
+
+    def _reconcile(self, fact: OrderReconciled) -> Step:
+        """Quantities come from executions alone; a rejection found there is no proof that the order is alive."""
+        if not fact.found:
+            changed, self.not_found = not self.not_found, True
+            return Step(changed)
+        step = self._acknowledge(fact, fact.venue_order_id)
+        end = _VENUE_ENDS.get(fact.venue_status.lower())
+        if end is not None:
+            step = step.merged(self._end(end, "as reconciled"))
+        if end is not OrderStatus.REJECTED and not self.found:
+            self.found = True
+            step = step.merged(Step(changed=True))
+        return step
+
+    def _execute(self, fact: OrderFilled) -> Step:
+        """Always applied, late or not; what contradicts a known one or is unreadable is quarantined."""
+        key, execution = execution_id(fact), Execution.of(fact)
+        known = self.executions.get(key)
+        if not execution.is_readable:
+            return self.quarantine(fact, AnomalyKind.EXECUTION_UNREADABLE, str(execution))
+        if known is not None:
+            if known.agrees_with(execution):
+                return Step()
+            detail = f"{execution} after {known}"
+            return self.quarantine(fact, AnomalyKind.EXECUTION_CONFLICT, detail)
+        anomalies = self._doubts(fact)
+        self.executions[key] = execution
+        fills: tuple[Fill, ...] = (self._fill(fact, key),)
+        if key in self.busted:
+            self.busted[key] = True
+            fills += (self._fill(fact, key, reversal=True),)
+        else:
+            self._count(execution)
+        return Step(changed=True, fills=fills, anomalies=anomalies)
+
+    def _doubts(self, fact: OrderFilled) -> tuple[OrderAnomaly, ...]:
+        status, doubts = self.status, []
+        if status.is_terminal and status is not OrderStatus.FILLED:
+            detail = f"{fact.last_qty} at {fact.last_px} when {status}"
+            doubts.append(anomaly(fact, AnomalyKind.EXECUTION_AFTER_END, detail))
+        if self.terms is not None and fact.side is not self.terms.side:
+            doubts.append(anomaly(fact, AnomalyKind.SIDE_MISMATCH, f"{fact.side} on an order to {self.terms.side}"))
+        return tuple(doubts)
+
+    def _bust(self, fact: OrderBusted) -> Step:
+        key = (fact.venue_order_id, fact.trade_id)
+        if key in self.busted:
+            return Step()
+        self.busted[key] = key in self.executions
+        if key not in self.executions:
+            detail = f"{fact.venue_order_id} {fact.trade_id}"
+            return Step(changed=True, anomalies=(anomaly(fact, AnomalyKind.BUST_WITHOUT_EXECUTION, detail),))
+        self._recount()
+        return Step(changed=True, fills=(self._fill(fact, key, reversal=True),))
+
+    def _count(self, execution: Execution) -> None:
+        self.cum_qty += execution.last_qty
+        self.value += execution.last_qty * execution.last_px
+        add_to(self.fees, execution.fee_currency, execution.fee)
+
+    def _recount(self) -> None:
+        """From the set, so that a bust leaves the very digits that the execution's absence would have."""
+        self.cum_qty, self.value, self.fees = ZERO, ZERO, {}
+        for key, execution in self.executions.items():
+            if key not in self.busted:
+                self._count(execution)
+
+    def _fill(self, cause: OrderFilled | OrderBusted, key: ExecutionId, reversal: bool = False) -> Fill:
+        execution = self.executions[key]
+        return Fill(
+            account=self.account,
+            strategy=self.strategy,
+            instrument=self.instrument,
+            client_order_id=self.client_order_id,
+            venue_order_id=key[0],
+            trade_id=key[1],
+            side=execution.side,
+            last_qty=execution.last_qty,
+            last_px=execution.last_px,
+            fee=execution.fee,
+            fee_currency=execution.fee_currency,
+            liquidity=execution.liquidity,
+            base=execution.base,
+            quote=execution.quote,
+            multiplier=execution.multiplier,
+            reversal=reversal,
+            ts_event=cause.ts_event,
+            ts_init=cause.ts_init,
+        )

@@ -1,0 +1,115 @@
+"""The parts of an order's fold: what was asked for, executions and their identity, what one fact did, and anomalies."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from topics.orders import Fact, Fill, OrderAnomaly, OrderFilled, SubmitOrder
+from topics.record import Currency, Liquidity, OrderType, Side, TimeInForce, TradeId, VenueOrderId
+
+
+class AnomalyKind(StrEnum):
+    """``OrderAnomaly.what``."""
+
+    EXECUTION_AFTER_END = "execution_after_end"
+    EXECUTION_CONFLICT = "execution_conflict"  # one identity, two contents: quarantined
+    EXECUTION_UNREADABLE = "execution_unreadable"  # a quantity that is none: quarantined
+    EXECUTION_TOO_OLD = "execution_too_old"  # of an order no longer kept, so it may have been counted: quarantined
+    OVERFILL = "overfill"
+    SIDE_MISMATCH = "side_mismatch"
+    BUST_WITHOUT_EXECUTION = "bust_without_execution"
+    VENUE_ORDER_ID_CONFLICT = "venue_order_id_conflict"
+    NOT_FOUND_BUT_LIVE = "not_found_but_live"
+
+
+HALTING = frozenset(
+    {
+        AnomalyKind.EXECUTION_CONFLICT,
+        AnomalyKind.EXECUTION_UNREADABLE,
+        AnomalyKind.EXECUTION_TOO_OLD,
+        AnomalyKind.OVERFILL,
+        AnomalyKind.SIDE_MISMATCH,
+    }
+)
+"""After one of these new risk on the instrument stops until someone has reconciled it."""
+
+ExecutionId = tuple[VenueOrderId, TradeId]
+"""Identifies an execution within one account and instrument; a self-trade gives one trade id to two orders."""
+
+
+class Terms(msgspec.Struct, frozen=True, array_like=True):
+    """What was asked for."""
+
+    side: Side
+    order_type: OrderType
+    order_qty: Decimal
+    price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+
+    @classmethod
+    def of(cls, c: SubmitOrder) -> "Terms":
+        return cls(c.side, c.order_type, c.order_qty, c.price, c.time_in_force, c.post_only, c.reduce_only)
+
+
+class Execution(msgspec.Struct, frozen=True, array_like=True):
+    """The content of an execution: what must agree when its identity is seen again, and what its reversal repeats."""
+
+    side: Side
+    last_qty: Decimal
+    last_px: Decimal
+    fee: Decimal
+    fee_currency: Currency
+    liquidity: Liquidity
+    base: Currency
+    quote: Currency
+    multiplier: Decimal
+
+    @classmethod
+    def of(cls, f: OrderFilled) -> "Execution":
+        amounts = (f.side, f.last_qty, f.last_px, f.fee, f.fee_currency)
+        return cls(*amounts, f.liquidity, f.base, f.quote, f.multiplier)
+
+    @property
+    def is_readable(self) -> bool:
+        amounts = (self.last_qty, self.last_px, self.fee, self.multiplier)
+        return all(a.is_finite() for a in amounts) and self.last_qty > 0
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.last_qty} at {self.last_px}, fee {self.fee} {self.fee_currency}"
+
+    def agrees_with(self, other: "Execution") -> bool:
+        """Numerically; the flag for liquidity may differ between two of a venue's channels."""
+        return msgspec.structs.replace(self, liquidity=other.liquidity) == other
+
+
+class Step(NamedTuple):
+    """What one fact did. ``changed``: something was learnt (keep the state); ``visible``: the order's view changed."""
+
+    changed: bool = False
+    visible: bool = False
+    fills: tuple[Fill, ...] = ()
+    anomalies: tuple[OrderAnomaly, ...] = ()
+
+    def merged(self, other: "Step") -> "Step":
+        changed, visible = self.changed or other.changed, self.visible or other.visible
+        return Step(changed, visible, self.fills + other.fills, self.anomalies + other.anomalies)
+
+
+def execution_id(fact: OrderFilled) -> ExecutionId:
+    return fact.venue_order_id, fact.trade_id
+
+
+def anomaly(fact: Fact, kind: AnomalyKind, detail: str) -> OrderAnomaly:
+    return OrderAnomaly(
+        client_order_id=fact.client_order_id,
+        account=fact.account,
+        instrument=fact.instrument,
+        strategy=fact.strategy,
+        what=kind,
+        detail=detail,
+        ts_init=fact.ts_init,
+    )

@@ -1,0 +1,81 @@
+"""A toy stage in a process of its own, which dies or freezes where it is told to. The argument is `Orders` as JSON."""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.shell import Timing, run_stage
+from infra.shell.quix import _TransactionalProducer, _WriteBehind
+from tests.infra.shell_toys import STAGES
+
+
+class Orders(msgspec.Struct, kw_only=True):
+    """``freeze_at``: at that checkpoint, stop (SIGSTOP) between the flush of the outputs and the changelog.
+    ``die_at``: at that checkpoint, be killed when the changelog is produced and flushed but not committed."""
+
+    stage: str
+    kafka: dict[str, str]
+    prefix: str
+    state_dir: str
+    instance: int = 0
+    commit_interval_s: float = 0.1
+    session_s: float = 10.0
+    transaction_s: float = 5.0
+    freeze_at: int = 0
+    die_at: int = 0
+
+
+def freeze_at(checkpoint: int) -> None:
+    flush = _WriteBehind.flush
+    seen = 0
+
+    def flush_and_freeze(self: _WriteBehind) -> None:
+        nonlocal seen
+        flush(self)
+        seen += 1
+        if seen == checkpoint:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    _WriteBehind.flush = flush_and_freeze  # type: ignore[method-assign]
+
+
+def die_at(checkpoint: int) -> None:
+    commit = _TransactionalProducer.commit_transaction
+    seen = 0
+
+    def die(self: _TransactionalProducer, *args: Any, **kwargs: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == checkpoint:
+            os.kill(os.getpid(), signal.SIGKILL)
+        commit(self, *args, **kwargs)
+
+    _TransactionalProducer.commit_transaction = die  # type: ignore[method-assign]
+
+
+def main() -> None:
+    logging.basicConfig(format="%(asctime)s %(process)d %(name)s %(message)s")
+    orders = msgspec.json.decode(sys.argv[1], type=Orders)
+    if orders.freeze_at:
+        freeze_at(orders.freeze_at)
+    if orders.die_at:
+        die_at(orders.die_at)
+    run_stage(
+        STAGES[orders.stage],
+        kafka=orders.kafka,
+        prefix=orders.prefix,
+        subscriptions={},
+        state_dir=Path(orders.state_dir),
+        config_digest="test",
+        instance=orders.instance,
+        timing=Timing(orders.commit_interval_s, orders.session_s, orders.transaction_s),
+    )
+
+
+if __name__ == "__main__":
+    main()
