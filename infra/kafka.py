@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from infra.errors import Problem
@@ -85,6 +85,7 @@ def create_topics(
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise KafkaProblem(f"could not create topic {name}: {error.args[0].str()}") from error
         _await_leaders(admin, [t.topic for t in missing], timeout_s)
+        _await_offsets(admin, missing, timeout_s)
     return [t.topic for t in missing]
 
 
@@ -97,6 +98,19 @@ def _await_leaders(admin: AdminClient, names: list[str], timeout_s: float) -> No
         if time.monotonic() > deadline:
             raise KafkaProblem("topics were created but have no leader yet: is the cluster healthy?")
         time.sleep(0.05)
+
+
+def _await_offsets(admin: AdminClient, topics: list[NewTopic], timeout_s: float) -> None:
+    """Metadata names a leader before it takes requests: wait until every partition tells its end."""
+    partitions = [TopicPartition(t.topic, p) for t in topics for p in range(t.num_partitions)]
+    deadline = time.monotonic() + timeout_s
+    while partitions:
+        futures = admin.list_offsets({p: OffsetSpec.latest() for p in partitions}, request_timeout=timeout_s)
+        partitions = [p for p, future in futures.items() if future.exception() is not None]
+        if partitions and time.monotonic() > deadline:
+            raise KafkaProblem(f"topic {partitions[0].topic} was created but does not answer: is the cluster healthy?")
+        if partitions:
+            time.sleep(0.05)
 
 
 def topic_ids(conf: KafkaConf, names: Iterable[str]) -> dict[str, str]:

@@ -105,7 +105,7 @@ class _Envelope(msgspec.Struct):
     rest: str = ""
     session: str = ""
     symbol: str = ""
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
 
 
 _combined = msgspec.json.Decoder(_Combined)
@@ -141,7 +141,7 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         return (Session(head.session),) if head.session else _answer(head, reading)
     if head.stream:
         return _stream(head.stream, head.data, reading)
-    if head.error is not None:
+    if bytes(head.error):
         raise BadFrame(f"the venue says: {bytes(head.error).decode(errors='replace')}")
     read = _EVENTS.get("bookTicker" if head.B and not head.e else head.e)
     return None if read is None else read(frame, reading)

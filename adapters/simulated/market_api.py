@@ -13,7 +13,7 @@ import orjson
 from adapters.simulated import filters, wire
 from adapters.simulated.model import Printed, Side
 from adapters.simulated.orders_api import symbol_of
-from adapters.simulated.requests import ApiError, Params
+from adapters.simulated.requests import ApiError, Budget, Params
 from adapters.simulated.units import SCALE, text
 from adapters.simulated.venue import Venue
 
@@ -31,13 +31,14 @@ def time(venue: Venue, params: Params) -> Json:
 
 def exchange_info(venue: Venue, params: Params) -> Json:
     instruments = [venue.core.instruments[symbol] for symbol in _symbols(venue, params)]
-    return wire.exchange_info(venue.now(), instruments, rate_limits(venue), venue.core.default_mode())
+    return wire.exchange_info(venue.now(), instruments, budget_rows(venue.budget), venue.core.default_mode())
 
 
-def rate_limits(venue: Venue) -> list[Json]:
+def budget_rows(budget: Budget) -> list[Json]:
+    """The limits in force, as exchangeInfo lists them."""
     rows = [
-        ("REQUEST_WEIGHT", "MINUTE", 1, venue.budget.weight_limit),
-        ("ORDERS", "SECOND", 10, venue.budget.order_limit),
+        ("REQUEST_WEIGHT", "MINUTE", 1, budget.weight_limit),
+        ("ORDERS", "SECOND", 10, budget.order_limit),
     ]
     return [
         {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}

@@ -92,32 +92,33 @@ class Recovery:
         while held.facts.pending_cancel and not held.facts.is_terminal:
             await asyncio.sleep(pause)
             pause = min(pause * 2, SLOWEST_ASK_S)
-            if self.engine.is_canceling(held) or held.facts.is_terminal or not held.facts.pending_cancel:
-                continue
-            try:
-                report = await self.engine.adapter.query(ref(held))
-                if report is not None:
-                    await self.learn(report)
-            except VenueError as error:
-                log.warning("%s: %s", held.client_order_id, error)
-                continue
-            open_cancels = [c for c, refused in held.facts.cancels.items() if not refused]
-            if not held.facts.is_terminal and open_cancels:
-                self.engine.insist(held, open_cancels[-1], "")
+            if not self.engine.is_canceling(held) and await self._ask(held):
+                for command_id in unanswered(held)[-1:]:
+                    self.engine.insist(held, command_id, "")
         if held.facts.is_terminal and held.facts.status is not OrderStatus.CANCELED:
             self._answer_cancels(held)
 
+    async def _ask(self, held: Held) -> bool:
+        """Learn what the venue knows of it; False when it did not say."""
+        try:
+            report = await self.engine.adapter.query(ref(held))
+            if report is not None:
+                await self.learn(report)
+        except VenueError as error:
+            log.warning("%s: %s", held.client_order_id, error)
+            return False
+        return True
+
     def _answer_cancels(self, held: Held) -> None:
         """Cancels of an order that ended otherwise were too late."""
-        late = [c for c, refused in held.facts.cancels.items() if not refused]
-        facts = [translate.cancel_too_late(held, c, self.engine.clock()) for c in late]
+        facts = [translate.cancel_too_late(held, c, self.engine.clock()) for c in unanswered(held)]
         if facts:
             self.engine.tape.write(facts)
 
     async def learn(self, report: OrderReport) -> None:
         """Everything a queried order tells: that it is there, its executions, then its end."""
         held = self.engine.known(report)
-        if not held.facts.arrived:
+        if not held.facts.acknowledged:
             self.engine.tape.write([translate.found(held, report, self.engine.clock())])
         if report.cum_qty > held.facts.cum_qty:
             since = min(held.requested_ns or report.ts_event, report.ts_event) - OVERLAP_NS
@@ -130,10 +131,9 @@ class Recovery:
     async def reconcile(self) -> None:
         """One round. VenueError when the venue does not answer: nothing is concluded from that."""
         async with self._lock:
-            started_ns = self.engine.clock()
             self._resume_unanswered()
             adapter = self.engine.adapter
-            working = [h for h in self.state.book.open_orders() if self._is_settled_before(h, started_ns)]
+            working = [h for h in self.state.book.open_orders() if h.facts.is_at_venue and not self.engine.is_sending(h)]
             reports = {(r.instrument, r.venue_order_id): r for r in await adapter.open_orders()}
             for report in reports.values():
                 await self.learn(report)
@@ -158,9 +158,6 @@ class Recovery:
     def _unanswered(self, held: Held) -> OrderUnknown:
         reason = "no answer on the tape: the gateway ended before it came"
         return OrderUnknown(**translate.about(held), where="submit", reason=reason, ts_init=self.engine.clock())
-
-    def _is_settled_before(self, held: Held, ts: int) -> bool:
-        return held.facts.is_at_venue and not self.engine.is_sending(held) and held.facts.last_ts <= ts
 
     async def _compare(self, held: Held, reports: dict[tuple[InstrumentId, str], OrderReport]) -> None:
         """An order that the tape has as open and the venue's list does not, or with other quantities: ask for it."""
@@ -203,7 +200,7 @@ class Recovery:
 
     def _introduce(self, report: OrderReport) -> None:
         held = self.engine.known(report)
-        if not held.facts.arrived:
+        if not held.facts.acknowledged:
             self.engine.tape.write([translate.found(held, report, self.engine.clock())])
 
     async def _end_strangers(self, instrument: InstrumentId, strangers: list[Execution], since: int) -> None:
@@ -247,3 +244,8 @@ class Recovery:
         for task in list(self._resolving.values()):
             task.cancel()
         await asyncio.gather(*self._resolving.values(), return_exceptions=True)
+
+
+def unanswered(held: Held) -> list[str]:
+    """Cancels that the venue has neither carried out nor refused."""
+    return [command_id for command_id, refused in held.facts.cancels.items() if not refused]

@@ -151,7 +151,7 @@ class Server:
 
     def __init__(self, engine: Engine) -> None:
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        self._health = health.aio.HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._serving: bool | None = None
         self.address = ""
         rpc.add_OrderGatewayServicer_to_server(OrderGateway(engine), self._server)

@@ -60,7 +60,7 @@ def of_submit(held: Held, outcome: Outcome, now_ns: int) -> Fact | None:
     """What the end of a submit says about its order."""
     match outcome:
         case Accepted(venue_order_id, ts_event):
-            if held.facts.arrived:
+            if venue_order_id in held.facts.acknowledged:
                 return None
             return OrderAccepted(**about(held), venue_order_id=venue_order_id, ts_event=ts_event, ts_init=now_ns)
         case Refused(code, reason):
@@ -112,7 +112,7 @@ def seen_external(account: Account, report: OrderReport, now_ns: int) -> Externa
 def of_report(held: Held, report: OrderReport, now_ns: int) -> list[Fact]:
     """What a report tells that the log does not know; executions are not made from it."""
     facts: list[Fact] = []
-    if not held.facts.arrived and report.status is not VenueStatus.REJECTED:
+    if not held.facts.acknowledged and report.status is not VenueStatus.REJECTED:
         facts.append(
             OrderAccepted(**about(held), venue_order_id=report.venue_order_id, ts_event=report.ts_event, ts_init=now_ns)
         )

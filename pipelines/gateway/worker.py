@@ -186,7 +186,8 @@ class Gateway:
             if stop.is_set():
                 return
             stopped = asyncio.ensure_future(stop.wait())
-            await asyncio.wait({stopped, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {stopped, self._failure}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             if self._failure.done():
                 self._failure.result()

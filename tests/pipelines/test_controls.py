@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.controls import RECENT, STAGE, ControlsState
+from pipelines.controls import RECENT, STAGE, ControlsState, ScopeControls
 from tests.facts import ACCOUNT, INSTRUMENT, STRATEGY, D, flatten, kill, resume, set_limit, set_params
 from tests.folding import Folding, fold, run
 from topics import wire
@@ -72,6 +72,14 @@ def test_a_kill_never_erases_a_limit() -> None:
 
 def test_a_resume_below_does_not_lift_the_firms_kill() -> None:
     assert trading(kill(), resume(scope=QUOTER)) is TradingState.HALTED
+
+
+def test_the_strictest_scope_counts() -> None:
+    reducing = ScopeControls(state=TradingState.REDUCING)
+    state = ControlsState(scopes={str(QUOTER): reducing})
+    assert state.state_for(ACCOUNT, STRATEGY, INSTRUMENT) is TradingState.REDUCING
+    state.apply(kill())
+    assert state.state_for(ACCOUNT, STRATEGY, INSTRUMENT) is TradingState.HALTED
 
 
 def test_every_scope_that_supplies_a_limit_is_told_from_the_firm_down() -> None:

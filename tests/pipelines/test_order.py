@@ -226,6 +226,11 @@ def test_a_second_venue_order_id_is_flagged_once() -> None:
     assert anomalies_of(*facts) == [AnomalyKind.VENUE_ORDER_ID_CONFLICT]
 
 
+def test_the_venue_order_id_does_not_depend_on_which_of_two_came_first() -> None:
+    ids = [view_of(o.requested(), o.accepted(a), o.accepted(b)).venue_order_id for a, b in (("v1", "v2"), ("v2", "v1"))]
+    assert ids == ["v1", "v1"]
+
+
 def test_an_order_without_terms_has_no_view_yet_but_its_executions_count() -> None:
     order, steps = folded([o.filled(qty="2"), o.canceled()])
     assert order.view() is None

@@ -139,6 +139,11 @@ def test_the_peak_and_the_drawdown_follow_the_total() -> None:
     ]
 
 
+def test_a_total_that_lacks_a_part_makes_no_peak() -> None:
+    line = lines_after(mark("130"), position("1", "100", fees={"BNB": D(50)}))[LINE]
+    assert (line.complete, line.total_pnl, line.peak_pnl, line.drawdown) == (False, D(30), D(0), D(0))
+
+
 def test_a_loss_from_the_start_is_a_drawdown_from_nothing() -> None:
     line = lines_after(mark("90"), position("1", "100"))[LINE]
     assert (line.peak_pnl, line.drawdown) == (D(0), D(10))

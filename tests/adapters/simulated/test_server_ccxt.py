@@ -23,7 +23,8 @@ async def far_below(client: Any) -> str:
 
 async def test_markets_have_ticks_lots_and_limits(ccxt_client: Any) -> None:
     market = ccxt_client.market(SYMBOL)
-    assert (market["precision"]["price"], market["precision"]["amount"]) == ("0.01", "0.00001")
+    assert Decimal(market["precision"]["price"]) == Decimal("0.01")
+    assert Decimal(market["precision"]["amount"]) == Decimal("0.00001")
     assert market["limits"]["cost"]["min"] == "5.00000000"
     assert market["active"]
 
@@ -44,7 +45,7 @@ async def test_a_market_order_fills_with_fees_and_trades(ccxt_client: Any, excha
     before = await ccxt_client.fetch_balance()
     placed = await ccxt_client.create_order(SYMBOL, "market", "buy", "0.01", None, {"clientOrderId": "ccxt-2"})
     assert placed["status"] == "closed"
-    assert placed["filled"] == "0.01"
+    assert Decimal(placed["filled"]) == Decimal("0.01")
     trades = await ccxt_client.fetch_my_trades(SYMBOL, params={"orderId": placed["id"]})
     assert sum(Decimal(one["amount"]) for one in trades) == Decimal("0.01")
     assert {one["fee"]["currency"] for one in trades} == {"BTC"}
