@@ -1,10 +1,13 @@
-"""What the gateway asks of a venue: commands that end accepted, refused, unknown or not sent; queries; and the account's own event stream.
+"""What the gateway asks of a venue: commands that end accepted, refused, unknown or not sent; queries; and the
+account's own event stream.
 
     adapter.submit / cancel  -> Accepted | Refused | Unknown | NotSent
     adapter.query ...        -> what the venue knows, or QueryFailed (its word is missing: ask again)
-    adapter.events()         -> StreamUp, then OrderReport, Execution, Balance, Unreadable; raises StreamLost when the connection ends
+    adapter.events()         -> StreamUp, then OrderReport, Execution, Balance, Unreadable; raises StreamLost when the
+    connection ends
 
-Errors, beside those of ``adapters.base`` (VenueRefused: keys, permissions or our clock; VenueUnreachable: no answer from the address)::
+Errors, beside those of ``adapters.base`` (VenueRefused: keys, permissions or our clock; VenueUnreachable: no answer
+from the address)::
 
     VenueError
     ├── QueryFailed       one question got no usable answer: ask again
@@ -55,7 +58,9 @@ class Capabilities(msgspec.Struct, frozen=True):
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """``requested_ns`` is the write-ahead's time: the request is signed with it, so that it is worth nothing once the receive window is over."""
+    """``requested_ns`` is the write-ahead's time: the request is signed with it, so that it is worth nothing once the
+    receive window is over.
+    """
 
     venue_client_id: str
     instrument: InstrumentId
@@ -122,7 +127,9 @@ class VenueStatus(StrEnum):
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one order, ours or not, as of ``ts_event``. ``venue_client_id`` is the order's, never that of a cancel."""
+    """The state of one order, ours or not, as of ``ts_event``. ``venue_client_id`` is the order's, never that of a
+    cancel.
+    """
 
     venue_client_id: str
     venue_order_id: VenueOrderId
@@ -183,7 +190,9 @@ VenueEvent = StreamUp | OrderReport | Execution | Balance | BalanceMoved | Unrea
 
 
 class ExecutionAdapter(Protocol):
-    """One account at one venue. Executions of an order come over ``events`` in the venue's order, before the report that ends it."""
+    """One account at one venue. Executions of an order come over ``events`` in the venue's order, before the report
+    that ends it.
+    """
 
     capabilities: Capabilities
     recv_window_ms: int
@@ -198,7 +207,9 @@ class ExecutionAdapter(Protocol):
     async def submit(self, order: NewOrder) -> Outcome: ...
 
     async def cancel(self, order: OrderRef, requested_ns: int) -> Outcome:
-        """Accepted carries the order's own id. Unknown also when the venue says that there is no such open order: ask for the order."""
+        """Accepted carries the order's own id. Unknown also when the venue says that there is no such open order: ask
+        for the order.
+        """
 
     async def query(self, order: OrderRef) -> OrderReport | None:
         """None: the venue says it does not know it. QueryFailed where it says nothing."""

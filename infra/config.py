@@ -26,7 +26,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pass
 
 
-class RunConfig(_Section):
+class RunConfig(_Section, frozen=True):
     """``name`` is the run's own topic prefix, Postgres schema and archive folder; ``home`` holds the services, state and logs."""
 
     name: str = "live"
@@ -35,7 +35,7 @@ class RunConfig(_Section):
     cancel_on_stop: bool = True
 
 
-class VenueConfig(_Section):
+class VenueConfig(_Section, frozen=True):
     """A venue is a configured instance of an adapter. URLs left empty are the adapter's own (the real venue)."""
 
     adapter: str
@@ -47,7 +47,7 @@ class VenueConfig(_Section):
     instruments: tuple[InstrumentId, ...] = ()
 
 
-class AccountConfig(_Section):
+class AccountConfig(_Section, frozen=True):
     """Keys are read from the environment variables named here, never from the file."""
 
     api_key_env: str
@@ -55,7 +55,7 @@ class AccountConfig(_Section):
     reporting_currency: str = "USDT"
 
 
-class StrategyConfig(_Section):
+class StrategyConfig(_Section, frozen=True):
     class_path: str = msgspec.field(name="class")
     account: Account
     instruments: tuple[InstrumentId, ...]
@@ -63,7 +63,7 @@ class StrategyConfig(_Section):
     params: dict[str, Any] = {}
 
 
-class LimitsConfig(_Section):
+class LimitsConfig(_Section, frozen=True):
     """The limits of one scope; they seed what ``controls`` does not hold yet."""
 
     scope: str
@@ -78,7 +78,7 @@ class LimitsConfig(_Section):
         return {name: value for name, value in values.items() if value is not None}
 
 
-class GatewayConfig(_Section):
+class GatewayConfig(_Section, frozen=True):
     """``port`` 0 takes a free one; it is written to ``<home>/runs/<run>/gateway.<account>.json``."""
 
     host: str = "127.0.0.1"
@@ -87,12 +87,12 @@ class GatewayConfig(_Section):
     lease_s: float = 3.0
 
 
-class ArchiveConfig(_Section):
+class ArchiveConfig(_Section, frozen=True):
     flush_every_s: float = 5.0
     max_rows: int = 50_000
 
 
-class Config(_Section):
+class Config(_Section, frozen=True):
     run: RunConfig = RunConfig()
     venues: dict[Venue, VenueConfig] = {}
     accounts: dict[Account, AccountConfig] = {}
@@ -139,7 +139,9 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Confi
     try:
         raw = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"no configuration at {path}: name one with --config or TAPEDECK_CONFIG, or run 'tapedeck init'") from None
+        raise ConfigError(
+            f"no configuration at {path}: name one with --config or TAPEDECK_CONFIG, or run 'tapedeck init'"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if "TAPEDECK_HOME" in env:
@@ -175,7 +177,9 @@ def _check(config: Config, origin: str) -> None:
             raise ConfigError(f"{origin}: strategies.{name}.account: no account {s.account!r} in [accounts]")
         for instrument in s.instruments:
             if venue_of(instrument) not in config.venues:
-                raise ConfigError(f"{origin}: strategies.{name}.instruments: no venue {venue_of(instrument)!r} in [venues]")
+                raise ConfigError(
+                    f"{origin}: strategies.{name}.instruments: no venue {venue_of(instrument)!r} in [venues]"
+                )
 
 
 def secret(variable: str, env: Mapping[str, str] = os.environ) -> str:

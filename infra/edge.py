@@ -50,7 +50,14 @@ class Edge:
     """
 
     def __init__(
-        self, conf: kafka.KafkaConf, prefix: str, name: str, *, config_digest: str, subscriptions: Subscriptions, instance: int = 0
+        self,
+        conf: kafka.KafkaConf,
+        prefix: str,
+        name: str,
+        *,
+        config_digest: str,
+        subscriptions: Subscriptions,
+        instance: int = 0,
     ) -> None:
         self.name = name
         self.n = 0
@@ -71,9 +78,13 @@ class Edge:
             if error is None:
                 offsets.append(message.offset() or 0)
 
-        self._producer.produce(kafka.physical(self._prefix, STAGE_LOG), wire.encode([record]), record.stage, on_delivery=delivered)
+        self._producer.produce(
+            kafka.physical(self._prefix, STAGE_LOG), wire.encode([record]), record.stage, on_delivery=delivered
+        )
         if self._producer.flush(15) or not offsets:
-            raise EdgeFailed("the broker did not acknowledge the start record within 15 s: is it up, and are the topics created?")
+            raise EdgeFailed(
+                "the broker did not acknowledge the start record within 15 s: is it up, and are the topics created?"
+            )
         return offsets[0]
 
     def _poll(self) -> None:
@@ -85,7 +96,15 @@ class Edge:
         for (topic, key), events in group(records, self._subscriptions).items():
             self.publish_raw(topic, key, wire.encode(events))
 
-    def publish_raw(self, topic: Topic, key: str | None, value: bytes, *, partition: int = -1, future: "asyncio.Future[int] | None" = None) -> Coordinate:
+    def publish_raw(
+        self,
+        topic: Topic,
+        key: str | None,
+        value: bytes,
+        *,
+        partition: int = -1,
+        future: "asyncio.Future[int] | None" = None,
+    ) -> Coordinate:
         """Write one value under the edge's next coordinate; ``future`` gets its offset once it is acknowledged."""
         if self._failure is not None:
             raise EdgeFailed(self._failure.str())
@@ -151,7 +170,9 @@ class Edge:
     def __enter__(self) -> "Edge":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

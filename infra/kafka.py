@@ -55,7 +55,16 @@ def producer(conf: KafkaConf, **overrides: Any) -> Producer:
 
 
 def consumer(conf: KafkaConf, group: str, **overrides: Any) -> Consumer:
-    return Consumer({**conf, **CONSUMER, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest", **overrides})
+    return Consumer(
+        {
+            **conf,
+            **CONSUMER,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            **overrides,
+        }
+    )
 
 
 def check_broker(conf: KafkaConf, timeout_s: float = 8.0) -> None:
@@ -63,11 +72,18 @@ def check_broker(conf: KafkaConf, timeout_s: float = 8.0) -> None:
     try:
         AdminClient({**conf, "socket.connection.setup.timeout.ms": 3000}).list_topics(timeout=timeout_s)
     except KafkaException as error:
-        raise KafkaProblem(f"no Kafka at {conf.get('bootstrap.servers')}: {error.args[0].str()} (start it with 'tapedeck services up', or set TAPEDECK_KAFKA)") from None
+        raise KafkaProblem(
+            f"no Kafka at {conf.get('bootstrap.servers')}: {error.args[0].str()} (start it with 'tapedeck services up', or set TAPEDECK_KAFKA)"
+        ) from None
 
 
 def create_topics(
-    conf: KafkaConf, prefix: str, *, replication_factor: int = 1, topics: Iterable[Topic] = tuple(TOPICS.values()), timeout_s: float = 30.0
+    conf: KafkaConf,
+    prefix: str,
+    *,
+    replication_factor: int = 1,
+    topics: Iterable[Topic] = tuple(TOPICS.values()),
+    timeout_s: float = 30.0,
 ) -> list[str]:
     """Create what is missing, all at once; the names created. KafkaProblem where a topic exists with another partition count."""
     admin = AdminClient(dict(conf))
@@ -75,8 +91,12 @@ def create_topics(
     existing = admin.list_topics(timeout=timeout_s).topics
     for name, topic in wanted.items():
         if name in existing and len(existing[name].partitions) != topic.partitions:
-            raise KafkaProblem(f"topic {name} has {len(existing[name].partitions)} partitions, not {topic.partitions}: counts never change; use another run name")
-    missing = [NewTopic(n, t.partitions, replication_factor, config=t.config()) for n, t in wanted.items() if n not in existing]
+            raise KafkaProblem(
+                f"topic {name} has {len(existing[name].partitions)} partitions, not {topic.partitions}: counts never change; use another run name"
+            )
+    missing = [
+        NewTopic(n, t.partitions, replication_factor, config=t.config()) for n, t in wanted.items() if n not in existing
+    ]
     if missing:
         for name, future in admin.create_topics(missing, operation_timeout=timeout_s).items():
             try:
@@ -93,7 +113,10 @@ def _await_leaders(admin: AdminClient, names: list[str], timeout_s: float) -> No
     deadline = time.monotonic() + timeout_s
     while True:
         seen = admin.list_topics(timeout=timeout_s).topics
-        if all(n in seen and seen[n].error is None and all(p.leader >= 0 for p in seen[n].partitions.values()) for n in names):
+        if all(
+            n in seen and seen[n].error is None and all(p.leader >= 0 for p in seen[n].partitions.values())
+            for n in names
+        ):
             return
         if time.monotonic() > deadline:
             raise KafkaProblem("topics were created but have no leader yet: is the cluster healthy?")
@@ -120,29 +143,28 @@ def topic_ids(conf: KafkaConf, names: Iterable[str]) -> dict[str, str]:
     return {name: str(future.result().topic_id) for name, future in futures.items()}
 
 
-def watermarks(client: Consumer, name: str) -> dict[int, tuple[int, int]]:
-    """Partition to (first offset, next offset)."""
-    partitions = client.list_topics(name, timeout=10).topics[name].partitions
-    return {p: _watermark(client, TopicPartition(name, p)) for p in sorted(partitions)}
+def watermarks(conf: KafkaConf, names: Iterable[str], timeout_s: float = 10.0) -> dict[str, dict[int, tuple[int, int]]]:
+    """Of each topic, partition to (first offset, next offset), asked for all at once. KafkaProblem for a topic that is not there."""
+    admin = AdminClient(dict(conf))
+    existing = admin.list_topics(timeout=timeout_s).topics
+    missing = sorted(set(names) - set(existing))
+    if missing:
+        raise KafkaProblem(f"no topic {missing[0]}: has this run been started?")
+    places = [TopicPartition(name, p) for name in names for p in sorted(existing[name].partitions)]
+    low, high = (_offsets(admin, places, spec, timeout_s) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+    return {name: {p: (low[name, p], high[name, p]) for p in sorted(existing[name].partitions)} for name in names}
 
 
-def _watermark(client: Consumer, partition: TopicPartition, timeout_s: float = 10.0) -> tuple[int, int]:
-    """A topic just created may have no leader for a moment."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return client.get_watermark_offsets(partition, timeout=timeout_s)
-        except KafkaException as error:
-            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+def _offsets(admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec, timeout_s: float) -> dict[tuple[str, int], int]:
+    futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=timeout_s)
+    return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
 
 
 def read_all(conf: KafkaConf, name: str, *, start: Mapping[int, int] | None = None) -> Iterator[Message]:
     """Every message of a topic up to its end as of now, partition after partition, each in order."""
     client = consumer(conf, group="tapedeck-reader")
     try:
-        for partition, (low, high) in watermarks(client, name).items():
+        for partition, (low, high) in watermarks(conf, [name])[name].items():
             first = max(low, (start or {}).get(partition, low))
             if first >= high:
                 continue
@@ -172,14 +194,18 @@ def header(message: Message, name: str) -> bytes | None:
     return None
 
 
-def publish(conf: KafkaConf, prefix: str, records: Iterable[Record], subscriptions: Subscriptions, timeout_s: float = 8.0) -> None:
+def publish(
+    conf: KafkaConf, prefix: str, records: Iterable[Record], subscriptions: Subscriptions, timeout_s: float = 8.0
+) -> None:
     """Write an operator's records and wait for the broker's word. They carry no coordinate: their own ids identify them."""
     client = producer(conf)
     for (topic, key), events in group(records, subscriptions).items():
         client.produce(physical(prefix, topic), wire.encode(events), key)
     if client.flush(timeout_s):
         client.purge()
-        raise KafkaProblem(f"the broker did not acknowledge within {timeout_s:g} s: nothing is certain, look with 'tapedeck limits' and try again")
+        raise KafkaProblem(
+            f"the broker did not acknowledge within {timeout_s:g} s: nothing is certain, look with 'tapedeck limits' and try again"
+        )
 
 
 def latest(conf: KafkaConf, prefix: str, topic: Topic) -> list[Any]:

@@ -78,12 +78,13 @@ class Tail:
         self._prefix = prefix
         self._ids = ids
         self._consumer: Consumer = kafka.consumer(conf, group=f"{prefix}.tail")
-        self._next = {place: self._start(place, starts) for place in places(topics)}
+        self._conf, self._topics = conf, topics
+        marks = _marks(conf, prefix, topics)
+        self._next = {place: self._start(place, starts, marks[place][0]) for place in places(topics)}
         self._consumer.assign([self._at(place, offset) for place, offset in self._next.items()])
 
-    def _start(self, place: Place, starts: Mapping[Place, int]) -> int:
+    def _start(self, place: Place, starts: Mapping[Place, int], low: int) -> int:
         """Where a partition goes on. What retention has taken meanwhile is lost: said and counted."""
-        low = self._watermarks(place)[0]
         wanted = starts.get(place, low)
         if wanted < low:
             log.error("%s/%d: offsets %d to %d went out of retention untaken", *place, wanted, low - 1)
@@ -118,7 +119,7 @@ class Tail:
 
     def lag(self) -> int:
         """Records that the broker has told of and that were not taken yet."""
-        return sum(max(0, self._watermarks(place, cached=True)[1] - offset) for place, offset in self._next.items())
+        return sum(max(0, self._known_end(place) - offset) for place, offset in self._next.items())
 
     def behind(self, ends: Mapping[Place, int]) -> int:
         """How many offsets are still to be passed until these ends."""
@@ -130,11 +131,12 @@ class Tail:
 
     def ends(self) -> dict[Place, int]:
         """The next offset of every partition, asked of the broker."""
-        return {place: self._watermarks(place)[1] for place in self._next}
+        return {place: high for place, (_, high) in _marks(self._conf, self._prefix, self._topics).items()}
 
-    def _watermarks(self, place: Place, *, cached: bool = False) -> tuple[int, int]:
-        low, high = self._consumer.get_watermark_offsets(self._at(place), timeout=10, cached=cached) or (0, 0)
-        return low, high
+    def _known_end(self, place: Place) -> int:
+        """As of the last fetch, without asking the broker."""
+        marks = self._consumer.get_watermark_offsets(self._at(place), timeout=10, cached=True)
+        return 0 if marks is None else int(marks[1])
 
     def _at(self, place: Place, offset: int = 0) -> TopicPartition:
         return TopicPartition(kafka.physical(self._prefix, place.topic), place.partition, offset)
@@ -172,12 +174,10 @@ def topic_ids(conf: kafka.KafkaConf, prefix: str, topics: Sequence[Topic]) -> di
 
 def tape_ends(conf: kafka.KafkaConf, prefix: str, topics: Sequence[Topic]) -> dict[Place, int]:
     """The next offset of every partition as of now, 0 where it is empty."""
-    client = kafka.consumer(conf, group=f"{prefix}.tail")
-    try:
-        return {
-            Place(t.name, p): high if high > low else 0
-            for t in topics
-            for p, (low, high) in kafka.watermarks(client, kafka.physical(prefix, t)).items()
-        }
-    finally:
-        client.close()
+    return {place: high if high > low else 0 for place, (low, high) in _marks(conf, prefix, topics).items()}
+
+
+def _marks(conf: kafka.KafkaConf, prefix: str, topics: Sequence[Topic]) -> dict[Place, tuple[int, int]]:
+    """(first, next) offset of every partition, asked for all at once: one by one they would wait behind the fetches."""
+    found = kafka.watermarks(conf, [kafka.physical(prefix, t) for t in topics])
+    return {Place(t.name, p): marks for t in topics for p, marks in found[kafka.physical(prefix, t)].items()}

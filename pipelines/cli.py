@@ -15,11 +15,20 @@ from infra.config import Config, load
 from infra.errors import Problem
 from pipelines import cli_operate, cli_services
 
-app = typer.Typer(help="A trading platform in which everything that happens is on the tape.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="A trading platform in which everything that happens is on the tape.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 app.add_typer(cli_services.app, name="services")
 cli_operate.mount(app)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration; default: TAPEDECK_CONFIG, ./tapedeck.toml, or the current run's.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="The configuration; default: TAPEDECK_CONFIG, ./tapedeck.toml, or the current run's."
+    ),
+]
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -27,7 +36,9 @@ def endpoints(config: Config) -> services.Endpoints:
     """Where the run's services are; Problem when they are down."""
     found = services.endpoints(config.home)
     if found is None:
-        raise services.ServiceError(f"Kafka or Postgres is down in {config.home}: start them with 'tapedeck services up'")
+        raise services.ServiceError(
+            f"Kafka or Postgres is down in {config.home}: start them with 'tapedeck services up'"
+        )
     return found
 
 
@@ -66,7 +77,9 @@ def up(
     path = config or _find()
     with System(load(path), path.absolute(), err.print) as system:
         system.start()
-        err.print(f"running: {len(system.supervisor.children)} workers; logs in {system.config.run_dir / 'logs'}; Ctrl-C stops cleanly")
+        err.print(
+            f"running: {len(system.supervisor.children)} workers; logs in {system.config.run_dir / 'logs'}; Ctrl-C stops cleanly"
+        )
         if view:
             with LiveView(system) as live:
                 system.run(until=None, each=live.refresh)
@@ -94,16 +107,22 @@ def top(config: ConfigOption = None) -> None:
 
 @app.command()
 def demo(
-    capture: Annotated[Path | None, typer.Option(help="A recorded Binance spot capture to trade on, instead of generated flow.")] = None,
+    capture: Annotated[
+        Path | None, typer.Option(help="A recorded Binance spot capture to trade on, instead of generated flow.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="How long to trade.")] = 65.0,
     speed: Annotated[float, typer.Option(help="How much faster than recorded a capture is played.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Of the generated flow.")] = 7,
-    view: Annotated[bool, typer.Option("--view/--no-view", help="The live view; off by itself where the output is no terminal.")] = True,
+    view: Annotated[
+        bool, typer.Option("--view/--no-view", help="The live view; off by itself where the output is no terminal.")
+    ] = True,
 ) -> None:
     """Start everything, trade on the simulated exchange, stop, verify and report."""
     from pipelines.demo import run_demo
 
-    raise typer.Exit(run_demo(capture=capture, seconds=seconds, speed=speed, seed=seed, view=view and sys.stdout.isatty()))
+    raise typer.Exit(
+        run_demo(capture=capture, seconds=seconds, speed=speed, seed=seed, view=view and sys.stdout.isatty())
+    )
 
 
 @app.command()

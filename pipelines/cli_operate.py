@@ -1,5 +1,6 @@
 """The operators' commands: look at orders, positions, balances and limits; cancel, flatten, kill, resume."""
 
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,19 +14,23 @@ from infra.config import Config, load
 from infra.kafka import KafkaConf, check_broker
 from pipelines import operate
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration; default: the current run's.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration; default: the current run's.")
+]
 Who = Annotated[str, typer.Option(help="Who does this; default: TAPEDECK_WHO or the login name.")]
 Why = Annotated[str, typer.Option(help="Why; it stands beside the change for ever.", prompt=False)]
 ScopeArgument = Annotated[str, typer.Argument(help="firm, venue:V, account:A, strategy:S or instrument:V:BASE-QUOTE")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
-out = Console(soft_wrap=False, highlight=False)
+out = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=250)
 
 
 def _system(path: Path | None) -> tuple[Config, KafkaConf]:
     config = load(path)
     found = services.endpoints(config.home)
     if found is None:
-        raise services.ServiceError(f"Kafka or Postgres is down in {config.home}: start them with 'tapedeck services up'")
+        raise services.ServiceError(
+            f"Kafka or Postgres is down in {config.home}: start them with 'tapedeck services up'"
+        )
     check_broker(found.kafka)
     return config, found.kafka
 
@@ -114,7 +119,9 @@ def kill(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = N
     loaded, conf = _system(config)
     control = operate.kill(operate.scope_of(scope, loaded), who or operate.whoami(), why)
     operate.record(loaded, conf, control)
-    out.print(f"killed {control.scope}: recorded as {control.control_id}; the gateway cancels until the venue confirms (see 'tapedeck orders')")
+    out.print(
+        f"killed {control.scope}: recorded as {control.control_id}; the gateway cancels until the venue confirms (see 'tapedeck orders')"
+    )
 
 
 def resume(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
@@ -145,9 +152,13 @@ def limits(
     """Limits and states in force; with SCOPE NAME VALUE --why, set one."""
     loaded, conf = _system(config)
     if scope is not None:
-        control = operate.set_limit(operate.scope_of(scope, loaded), name or "", value or "", who or operate.whoami(), why)
+        control = operate.set_limit(
+            operate.scope_of(scope, loaded), name or "", value or "", who or operate.whoami(), why
+        )
         operate.record(loaded, conf, control)
-        out.print(f"{control.scope} {control.limit} = {text(control.value)}, by {control.who}: recorded as {control.control_id}")
+        out.print(
+            f"{control.scope} {control.limit} = {text(control.value)}, by {control.who}: recorded as {control.control_id}"
+        )
         return
     found = operate.in_force(loaded, conf)
     if as_json:

@@ -36,7 +36,17 @@ class Exchange(AbstractContextManager["Exchange"]):
         self.folder = folder
         self._errors = (folder / "exchange.log").open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "adapters.simulated", "--port", "0", "--folder", str(folder), "--wait-for-start", *arguments],
+            [
+                sys.executable,
+                "-m",
+                "adapters.simulated",
+                "--port",
+                "0",
+                "--folder",
+                str(folder),
+                "--wait-for-start",
+                *arguments,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -82,7 +92,9 @@ class Exchange(AbstractContextManager["Exchange"]):
             self._process.stdout.close()
         self._errors.close()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -130,7 +142,10 @@ def conclude(system: System, ledger: Path) -> int:
     out.print(result.to_table())
     report = build_report(system.config, system.config.run_dir / "report.html")
     agrees = result.agrees
-    out.print("verify: agrees everywhere" if agrees else "verify: DIFFERS (see the table)", style="green" if agrees else "bold red")
+    out.print(
+        "verify: agrees everywhere" if agrees else "verify: DIFFERS (see the table)",
+        style="green" if agrees else "bold red",
+    )
     out.print(f"report: {report}", soft_wrap=True)
     return 0 if agrees else 1
 

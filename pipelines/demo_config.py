@@ -24,7 +24,10 @@ def instrument_of(symbol: str) -> str:
 def toml(name: str, home: Path, address: str, symbols: list[str], played: bool) -> str:
     """With generated flow each strategy has an instrument of its own; on a capture all share its one."""
     instruments = [instrument_of(s) for s in symbols]
-    of = {s: instruments[0] if played else instruments[i % len(instruments)] for i, s in enumerate(("buyer", "quoter", "cross"))}
+    of = {
+        s: instruments[0] if played else instruments[i % len(instruments)]
+        for i, s in enumerate(("buyer", "quoter", "cross"))
+    }
     qty = {i: ORDER_QTY.get(i.partition(":")[2].partition("-")[0], Decimal(1)) for i in instruments}
     return f"""\
 # Written by 'tapedeck demo'. The keys stand in the environment of the demo's own processes.

@@ -231,12 +231,12 @@ class _Host:
 
     def _next_id(self) -> str:
         at, ms = self.at, self.running.desk.now // 1_000_000
-        ident = f"{self.id}-{ms}-{at.partition}.{at.offset}.{at.index}-{self.commands}"
+        ident = f"{self.id}-{ms}-{at.partition}.{at.offset}.{at.place}-{self.commands}"
         self.commands += 1
         return ident
 
     def _cause(self) -> str:
-        return f"{STRATEGY_INBOX.name}/{self.at.partition}/{self.at.offset}/{self.at.index}"
+        return f"{STRATEGY_INBOX.name}/{self.at.partition}/{self.at.offset}/{self.at.place}"
 
 
 _CALLBACKS: dict[type[Record], str] = {

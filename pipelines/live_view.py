@@ -77,7 +77,9 @@ class Tail:
             catalog.PORTFOLIO_INBOX: OFFSET_END,
         }
         prefix = self._config.prefix
-        client.assign([TopicPartition(kafka.physical(prefix, t), p, at) for t, at in starts.items() for p in range(t.partitions)])
+        client.assign(
+            [TopicPartition(kafka.physical(prefix, t), p, at) for t, at in starts.items() for p in range(t.partitions)]
+        )
         types = {kafka.physical(prefix, t): t.types for t in starts}
         while self._running:
             for message in client.consume(500, 0.2):
@@ -121,7 +123,9 @@ class LiveView:
         self._live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._tail is not None:
             self._tail.close()
         if self._live is not None:
@@ -179,10 +183,14 @@ class LiveView:
             table.add_column(title, justify="right", no_wrap=True)
         for name, s in sorted(self._watched.statuses().items()):
             old = time.time() - s.get("ts", 0) / 1e9 > STALE_S
-            state, style = ("silent", "red") if s and old else ("ready", "green") if s.get("ready") else ("starting", "yellow")
+            state, style = (
+                ("silent", "red") if s and old else ("ready", "green") if s.get("ready") else ("starting", "yellow")
+            )
             lag = s.get("lag", 0)
             lag_text = Text("–" if lag is None else f"{lag:,}", style="red" if (lag or 0) > 1000 else "")
-            table.add_row(name, Text(state, style=style), f"{s.get('records_in', 0):,}", f"{s.get('records_out', 0):,}", lag_text)
+            table.add_row(
+                name, Text(state, style=style), f"{s.get('records_in', 0):,}", f"{s.get('records_out', 0):,}", lag_text
+            )
         return table
 
     def _markets(self) -> Table:
@@ -206,7 +214,11 @@ class LiveView:
             return table
         for (account, strategy, instrument), p in sorted(tail.positions.items()):
             line = tail.lines.get((account, strategy, instrument))
-            figures = (line.realized_pnl, line.unrealized_pnl, line.fees, line.total_pnl) if line else (p.realized_pnl, None, None, None)
+            figures = (
+                (line.realized_pnl, line.unrealized_pnl, line.fees, line.total_pnl)
+                if line
+                else (p.realized_pnl, None, None, None)
+            )
             table.add_row(f"{strategy} {instrument}", text(p.quantity), str(p.fills), *(money(f) for f in figures))
         for (_, strategy, instrument), line in sorted(tail.lines.items()):
             if not strategy and not instrument:
@@ -225,7 +237,15 @@ class LiveView:
         working = [o for o in (list(self._tail.orders.values()) if self._tail else []) if not o.status.is_terminal]
         for o in sorted(working, key=lambda o: o.client_order_id)[:rows]:
             style = "green" if o.side == "buy" else "red"
-            table.add_row(o.strategy, o.instrument, Text(o.side, style=style), text(o.order_qty), text(o.price), text(o.cum_qty), o.status)
+            table.add_row(
+                o.strategy,
+                o.instrument,
+                Text(o.side, style=style),
+                text(o.order_qty),
+                text(o.price),
+                text(o.cum_qty),
+                o.status,
+            )
         if not working:
             table.add_row("none", "", "", "", "", "", "")
         return table

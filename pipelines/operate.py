@@ -106,7 +106,9 @@ def balances(config: Config, conf: KafkaConf) -> list[BalanceChanged]:
     return [found[key] for key in sorted(found)]
 
 
-def cancel(config: Config, conf: KafkaConf, client_order_id: str, who: str, why: str, timeout_s: float = 8.0) -> OrderUpdated:
+def cancel(
+    config: Config, conf: KafkaConf, client_order_id: str, who: str, why: str, timeout_s: float = 8.0
+) -> OrderUpdated:
     """Ask for one order's cancel and wait for what became of it; Problem when there is no such working order, or no answer."""
     order = next((o for o in orders(config, conf) if o.client_order_id == client_order_id), None)
     if order is None:
@@ -129,4 +131,6 @@ def cancel(config: Config, conf: KafkaConf, client_order_id: str, who: str, why:
         if now.status.is_terminal:
             return now
         time.sleep(0.2)
-    raise Problem(f"the cancel of {client_order_id} is recorded but not confirmed after {timeout_s:g} s: is the gateway up?")
+    raise Problem(
+        f"the cancel of {client_order_id} is recorded but not confirmed after {timeout_s:g} s: is the gateway up?"
+    )

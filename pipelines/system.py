@@ -20,7 +20,9 @@ from pipelines.workers import worker_names
 class System:
     """``start`` brings it up, ``run`` watches it until told to stop, leaving the context stops it whatever happened."""
 
-    def __init__(self, config: Config, config_path: Path, say: Callable[[str], None], env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Config, config_path: Path, say: Callable[[str], None], env: Mapping[str, str] | None = None
+    ) -> None:
         self.config = config
         self._path = config_path
         self._say = say
@@ -53,7 +55,9 @@ class System:
         """Services, topics and schema; the current run is remembered for the operators' commands."""
         self.endpoints = services.up(self.config.home, progress=self._say)
         kafka.check_broker(self.endpoints.kafka)
-        made = kafka.create_topics(self.endpoints.kafka, self.config.prefix, replication_factor=self.config.run.replication_factor)
+        made = kafka.create_topics(
+            self.endpoints.kafka, self.config.prefix, replication_factor=self.config.run.replication_factor
+        )
         if made:
             self._say(f"created {len(made)} topics")
         migrate(self.endpoints.postgres, self.config.prefix)
@@ -78,7 +82,9 @@ class System:
                 raise KeyboardInterrupt
             if time.monotonic() > deadline:
                 late = [n for n, status in self.supervisor.statuses().items() if not status.get("ready")]
-                raise Problem(f"not ready after {timeout_s:g} s: {', '.join(late)} (logs: {self.config.run_dir / 'logs'})")
+                raise Problem(
+                    f"not ready after {timeout_s:g} s: {', '.join(late)} (logs: {self.config.run_dir / 'logs'})"
+                )
             time.sleep(0.1)
 
     def run(self, until: float | None, each: Callable[[], None] = lambda: None) -> None:
@@ -108,7 +114,9 @@ class System:
         statuses = [s for n, s in self.supervisor.statuses().items() if n in folds and s]
         return all(s.get("lag", 0) == 0 and s.get("ts", 0) > since_ns + 500_000_000 for s in statuses)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             self.stop()
         except KeyboardInterrupt:

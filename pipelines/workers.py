@@ -67,7 +67,9 @@ def _strategy_stage(kind: str, strategy_id: str, config: Config) -> Stage[Any]:
     from strategies import StrategyError, load_strategy
 
     if strategy_id not in config.strategies:
-        raise ConfigError(f"no strategy named {strategy_id!r} in [strategies]: one of {', '.join(config.strategies) or 'none'}")
+        raise ConfigError(
+            f"no strategy named {strategy_id!r} in [strategies]: one of {', '.join(config.strategies) or 'none'}"
+        )
     s = config.strategies[strategy_id]
     try:
         strategy = load_strategy(s.class_path, s.params)
@@ -93,7 +95,9 @@ def _bar_specs(config: Config) -> Mapping[str, tuple[str, ...]]:
 
 def run_worker(name: str, config: Config, kafka: KafkaConf, postgres: str, instance: int = 0) -> None:
     """Run one worker until SIGTERM or SIGINT; raises what it died of."""
-    logging.basicConfig(level=os.environ.get("TAPEDECK_LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("TAPEDECK_LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     _follow_supervisor()
     check_broker(kafka)
     kind, _, which = name.partition("/")

@@ -12,6 +12,8 @@ from topics.orders import CancelAll, CancelOrder, OrderUpdated, SubmitOrder
 from topics.portfolio import PositionChanged
 from topics.record import Account, InstrumentId, OrderType, Side, StrategyId, TimeInForce
 
+MS = 1_000_000
+
 
 class Desk:
     """Does not change while a callback runs: what a callback yields shows from the next event on.
@@ -89,9 +91,12 @@ class Desk:
         """Signed, in base units; fills that an order update told before the position did are counted."""
         return self._folded.quantity(instrument)
 
-    def quote(self, instrument: InstrumentId) -> Quote | None:
-        """The best bid and ask of the last signal that carried them."""
-        return self._folded.quotes.get(instrument)
+    def quote(self, instrument: InstrumentId, max_age_ms: int | None = None) -> Quote | None:
+        """The best bid and ask of the last signal that carried them; None when older than ``max_age_ms`` by receive time."""
+        quote = self._folded.quotes.get(instrument)
+        if quote is None or max_age_ms is None or self.now - quote.ts_init <= max_age_ms * MS:
+            return quote
+        return None
 
     @property
     def state(self) -> TradingState:

@@ -16,6 +16,7 @@ allow_short = true          # on spot: sells base that the account holds
 slippage_bps = "0.1"        # basis points beyond the touch that it pays at most
 order_ms = 300              # at most one new order in this time
 retry_ms = 500              # wait after a denied or rejected order
+max_age_ms = 5000           # with a quote older than this it is blind: nothing new
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ import msgspec
 from strategies.api import BPS, Decision, Strategy
 from strategies.desk import Desk
 from strategies.pacing import Pace
+from strategies.touch import Touch
 from topics.market import Bar, Quote, Tick
 from topics.orders import OrderStatus, OrderUpdated
 from topics.portfolio import PositionChanged
@@ -48,6 +50,7 @@ class MovingAverageCross(Strategy):
         slippage_bps: Decimal = ZERO
         order_ms: int = 300
         retry_ms: int = 500
+        max_age_ms: int = 5000
 
         def __post_init__(self) -> None:
             if not 1 <= self.fast < self.slow:
@@ -55,9 +58,8 @@ class MovingAverageCross(Strategy):
             if not 0 < self.order_qty <= self.max_qty:
                 raise ValueError("order_qty must be above 0 and at most max_qty")
 
-    class View(msgspec.Struct):
-        best_bid: Decimal | None = None
-        best_ask: Decimal | None = None
+    class View(Touch):
+        pass
 
     class State(msgspec.Struct):
         """``closes``: the last ``slow`` bars' closes, oldest first. ``target``: the position wanted."""
@@ -69,8 +71,7 @@ class MovingAverageCross(Strategy):
     params: Params
 
     def on_quote(self, view: View, quote: Quote) -> Iterator[Signal]:
-        if (quote.best_bid, quote.best_ask) != (view.best_bid, view.best_ask):
-            view.best_bid, view.best_ask = quote.best_bid, quote.best_ask
+        if view.is_news(quote):
             yield Signal("mid", float(quote.mid))
 
     def on_bar(self, state: State, desk: Desk, bar: Bar) -> Iterator[Decision]:
@@ -110,7 +111,7 @@ class MovingAverageCross(Strategy):
 
     def _act(self, state: State, desk: Desk, instrument: InstrumentId) -> Iterator[Decision]:
         """The next order towards the target, once the one before has ended."""
-        target, quote = state.target.get(instrument), desk.quote(instrument)
+        target, quote = state.target.get(instrument), desk.quote(instrument, self.params.max_age_ms)
         if target is None or quote is None or instrument not in desk.instruments or desk.working(instrument):
             return
         missing = target - desk.quantity(instrument)

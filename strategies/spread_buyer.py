@@ -13,6 +13,7 @@
     repeg_bps = "0.02"          # leave a resting order until the touch is this far away from it
     requote_ms = 300            # at most one new order in this time
     retry_ms = 1000             # wait after a denied or rejected order
+    max_age_ms = 5000           # with a quote older than this it is blind: nothing new, what rests is withdrawn
     post_only = true            # resting orders never take
 
 Distances are basis points of the price, so that the same numbers do for a coarse tick and a fine one.
@@ -26,6 +27,7 @@ import msgspec
 from strategies.api import BPS, Decision, Strategy
 from strategies.desk import Desk
 from strategies.pacing import Pace
+from strategies.touch import Touch
 from topics.market import Quote, Tick
 from topics.orders import OrderStatus, OrderUpdated, SubmitOrder
 from topics.portfolio import PositionChanged
@@ -47,6 +49,7 @@ class SpreadBuyer(Strategy):
         repeg_bps: Decimal = ZERO
         requote_ms: int = 300
         retry_ms: int = 1000
+        max_age_ms: int = 5000
         post_only: bool = True
 
         def __post_init__(self) -> None:
@@ -55,9 +58,8 @@ class SpreadBuyer(Strategy):
             if self.max_spread_bps <= 0 or self.repeg_bps < 0 or self.max_hold_s < 0:
                 raise ValueError("max_spread_bps must be above 0, repeg_bps and max_hold_s at least 0")
 
-    class View(msgspec.Struct):
-        best_bid: Decimal | None = None
-        best_ask: Decimal | None = None
+    class View(Touch):
+        pass
 
     class State(msgspec.Struct):
         """``held_since``: when the first part of what is held was seen, inbox time."""
@@ -68,8 +70,7 @@ class SpreadBuyer(Strategy):
     params: Params
 
     def on_quote(self, view: View, quote: Quote) -> Iterator[Signal]:
-        if (quote.best_bid, quote.best_ask) != (view.best_bid, view.best_ask):
-            view.best_bid, view.best_ask = quote.best_bid, quote.best_ask
+        if view.is_news(quote):
             yield Signal("spread", float(quote.spread))
 
     def on_signal(self, state: State, desk: Desk, signal: Signal) -> Iterator[Decision]:
@@ -89,11 +90,8 @@ class SpreadBuyer(Strategy):
 
     def _act(self, state: State, desk: Desk, instrument: InstrumentId) -> Iterator[Decision]:
         """Towards the one order that is wanted now: cancel what is not it, submit it when nothing is in the way."""
-        quote = desk.quote(instrument)
-        if quote is None or instrument not in desk.instruments:
-            return
         working = desk.working(instrument)
-        wanted = self._wanted(state, desk, quote)
+        wanted = self._wanted(state, desk, instrument)
         for order in working:
             if not order.pending_cancel and not self._fits(order, wanted):
                 yield desk.cancel(order)
@@ -101,9 +99,11 @@ class SpreadBuyer(Strategy):
             state.pace.hold(instrument, desk.now, self.params.requote_ms)
             yield wanted
 
-    def _wanted(self, state: State, desk: Desk, quote: Quote) -> SubmitOrder | None:
+    def _wanted(self, state: State, desk: Desk, instrument: InstrumentId) -> SubmitOrder | None:
         """The exit when there is one to make; the entry when nothing is held, or while it is half filled."""
-        instrument = quote.instrument
+        quote = desk.quote(instrument, self.params.max_age_ms)
+        if quote is None or instrument not in desk.instruments:
+            return None
         held = desk.round_qty(instrument, max(desk.quantity(instrument), ZERO))
         if not desk.valid_qty(instrument, held, quote.best_bid):
             state.held_since.pop(instrument, None)

@@ -13,6 +13,7 @@
     requote_bps = "0.05"        # leave a quote where it is until the wanted price is this far off
     requote_ms = 500            # at most one new order a side in this time
     retry_ms = 1000             # wait after a denied or rejected order
+    max_age_ms = 5000           # with a quote older than this it is blind: nothing new, what rests is withdrawn
 
 Distances are basis points of the price, so that the same numbers do for a coarse tick and a fine one.
 """
@@ -25,6 +26,7 @@ import msgspec
 from strategies.api import BPS, Decision, Strategy
 from strategies.desk import Desk
 from strategies.pacing import Pace
+from strategies.touch import Touch
 from topics.market import Quote, Tick
 from topics.orders import OrderStatus, OrderUpdated
 from topics.portfolio import PositionChanged
@@ -40,11 +42,12 @@ class TwoSidedQuoter(Strategy):
     class Params(msgspec.Struct, frozen=True):
         order_qty: Decimal
         max_qty: Decimal
-        half_spread_bps: Decimal = ZERO
-        lean_bps: Decimal = ZERO
-        requote_bps: Decimal = ZERO
+        half_spread_bps: Decimal = Decimal("0.2")
+        lean_bps: Decimal = Decimal("0.1")
+        requote_bps: Decimal = Decimal("0.05")
         requote_ms: int = 500
         retry_ms: int = 1000
+        max_age_ms: int = 5000
 
         def __post_init__(self) -> None:
             if not 0 < self.order_qty <= self.max_qty:
@@ -52,9 +55,8 @@ class TwoSidedQuoter(Strategy):
             if min(self.half_spread_bps, self.lean_bps, self.requote_bps) < 0:
                 raise ValueError("half_spread_bps, lean_bps and requote_bps must be at least 0")
 
-    class View(msgspec.Struct):
-        best_bid: Decimal | None = None
-        best_ask: Decimal | None = None
+    class View(Touch):
+        pass
 
     class State(msgspec.Struct):
         fair: dict[InstrumentId, float] = {}
@@ -63,8 +65,7 @@ class TwoSidedQuoter(Strategy):
     params: Params
 
     def on_quote(self, view: View, quote: Quote) -> Iterator[Signal]:
-        if (quote.best_bid, quote.best_ask) != (view.best_bid, view.best_ask):
-            view.best_bid, view.best_ask = quote.best_bid, quote.best_ask
+        if view.is_news(quote):
             yield Signal("fair", quote.microprice)
 
     def on_signal(self, state: State, desk: Desk, signal: Signal) -> Iterator[Decision]:
@@ -102,7 +103,7 @@ class TwoSidedQuoter(Strategy):
 
     def _wanted(self, state: State, desk: Desk, instrument: InstrumentId, side: Side, qty: Decimal) -> Decimal | None:
         """The price for ``qty`` to rest at, never beyond the touch; None where nothing is to rest on this side."""
-        quote = desk.quote(instrument)
+        quote = desk.quote(instrument, self.params.max_age_ms)
         if quote is None or instrument not in desk.instruments or instrument not in state.fair:
             return None
         if not self._has_room(desk, instrument, side, qty):

@@ -6,13 +6,16 @@ For tests of what reads the tape. `SyntheticRun(seed).publish(...)` writes it wi
 
 import json
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from infra import kafka
+from infra import archive, kafka
+from infra.config import Config, parse
+from infra.tail import Place, Taken
 from topics import market, orders, portfolio, strategy, system, wire
 from topics.catalog import Topic
 from topics.controls import FIRM, InForce, LimitName, SetLimit
@@ -79,6 +82,16 @@ class SyntheticRun:
                     headers=headers,
                 )
         assert producer.flush(30) == 0
+
+    def write_archive(self, root: Path) -> Path:
+        """As the archive sink would have, all in one partition per topic; for what needs no broker."""
+        taken: defaultdict[Place, list[Taken]] = defaultdict(list)
+        for one in self.written:
+            rows = taken[Place(one.topic.name, 0)]
+            rows.append(taken_of(one, len(rows)))
+        for place, rows in taken.items():
+            archive.write(root, place, rows)
+        return root
 
     def write_ledger(self, path: Path, altered: Callable[[dict[str, Any]], dict[str, Any]] = lambda line: line) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -348,6 +361,32 @@ class SyntheticRun:
             self.written.append(
                 Written(topic, key, tuple(events), Coordinate(name, "somewhere@abc/0", self._offset, minor))
             )
+
+
+def taken_of(one: Written, offset: int) -> Taken:
+    return Taken(
+        topic=one.topic.name,
+        topic_id="id",
+        partition=0,
+        offset=offset,
+        timestamp_ms=START_NS // 1_000_000 + offset,
+        key=one.key.encode(),
+        value=wire.encode(one.events),
+        src=one.src.encode(),
+        ver=VERSION,
+    )
+
+
+def config_of(home: Path, name: str) -> Config:
+    """The configuration of a run of that name whose account is the synthetic one."""
+    account = {"api_key_env": "KEY", "api_secret_env": "SECRET"}
+    return parse(
+        {
+            "run": {"name": name, "home": str(home)},
+            "venues": {"sim": {"adapter": "binance"}},
+            "accounts": {ACCOUNT: account},
+        }
+    )
 
 
 SUMS = ("quantity", "bought_qty", "sold_qty", "bought_value", "sold_value")

@@ -66,8 +66,15 @@ STRATEGY_INBOX = Topic(
         controls.InForce,
     ),
 )
-STRATEGY_RECORDS = Topic("strategy.records", (strategy.StrategyRecord, strategy.StrategyHalted, strategy.StrategyResumed))
-ORDERS_INTENTS = Topic("orders.intents", (orders.SubmitOrder, orders.CancelOrder, orders.CancelAll), partitions=1, retention_ms=365 * DAY_MS)
+STRATEGY_RECORDS = Topic(
+    "strategy.records", (strategy.StrategyRecord, strategy.StrategyHalted, strategy.StrategyResumed)
+)
+ORDERS_INTENTS = Topic(
+    "orders.intents",
+    (orders.SubmitOrder, orders.CancelOrder, orders.CancelAll),
+    partitions=1,
+    retention_ms=365 * DAY_MS,
+)
 ORDERS_EVENTS = Topic(
     "orders.events",
     (
@@ -96,7 +103,14 @@ ACCOUNT_EVENTS = Topic("account.events", (portfolio.BalanceChanged,), partitions
 POSITIONS = Topic("positions", (portfolio.PositionChanged,), retention_ms=365 * DAY_MS)
 PORTFOLIO_INBOX = Topic(
     "portfolio.inbox",
-    (portfolio.PositionChanged, portfolio.BalanceChanged, market.Mark, market.Instrument, market.Tick, controls.InForce),
+    (
+        portfolio.PositionChanged,
+        portfolio.BalanceChanged,
+        market.Mark,
+        market.Instrument,
+        market.Tick,
+        controls.InForce,
+    ),
     partitions=1,
 )
 PORTFOLIO_STATE = Topic("portfolio.state", (portfolio.PortfolioLine,), partitions=1)

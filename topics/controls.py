@@ -51,7 +51,7 @@ class TradingState(StrEnum):
     HALTED = "halted"  # only cancels
 
 
-class Control(Record, kw_only=True):
+class Control(Record, frozen=True, kw_only=True):
     """Base of every command; ``control_id`` is made at the edge, and the same one twice counts once."""
 
     control_id: str
@@ -61,24 +61,24 @@ class Control(Record, kw_only=True):
     ts_init: int
 
 
-class SetLimit(Control, kw_only=True):
+class SetLimit(Control, frozen=True, kw_only=True):
     limit: LimitName
     value: Decimal
 
 
-class Kill(Control, kw_only=True):
+class Kill(Control, frozen=True, kw_only=True):
     """Stop new risk in scope, cancel everything in it, keep trying until the venue confirms. Survives restarts."""
 
 
-class Resume(Control, kw_only=True):
+class Resume(Control, frozen=True, kw_only=True):
     """Re-enable what a kill, a halt or a failed strategy stopped; names a person and a reason."""
 
 
-class Flatten(Control, kw_only=True):
+class Flatten(Control, frozen=True, kw_only=True):
     """Cancel everything in scope and close its positions at the market; booked to the strategy that is flattened."""
 
 
-class SetParams(Control, kw_only=True):
+class SetParams(Control, frozen=True, kw_only=True):
     """Scope is one strategy; ``params`` is JSON of its ``Params``, whole or in part."""
 
     params: msgspec.Raw
@@ -87,7 +87,7 @@ class SetParams(Control, kw_only=True):
 AnyControl = SetLimit | Kill | Resume | Flatten | SetParams
 
 
-class InForce(Record, kw_only=True):
+class InForce(Record, frozen=True, kw_only=True):
     """Everything in force for one scope after ``control_id``: state and limits. Published by the controls stage."""
 
     scope: Scope

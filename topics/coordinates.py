@@ -30,4 +30,4 @@ class At(NamedTuple):
 
     partition: int
     offset: int
-    index: int
+    place: int

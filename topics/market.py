@@ -6,7 +6,7 @@ from enum import StrEnum
 from topics.record import Currency, InstrumentId, Level, Record, Side, TradeId, Venue
 
 
-class Instrument(Record, kw_only=True):
+class Instrument(Record, frozen=True, kw_only=True):
     """A tradable's definition. ``tick_size`` and ``lot_size`` are steps of price and quantity; None where a venue sets no bound."""
 
     instrument: InstrumentId
@@ -28,7 +28,7 @@ class Instrument(Record, kw_only=True):
     ts_init: int
 
 
-class BookSnapshot(Record, kw_only=True):
+class BookSnapshot(Record, frozen=True, kw_only=True):
     """The whole book as of ``sequence``; bids from the highest price, asks from the lowest."""
 
     instrument: InstrumentId
@@ -39,7 +39,7 @@ class BookSnapshot(Record, kw_only=True):
     ts_init: int
 
 
-class BookDelta(Record, kw_only=True):
+class BookDelta(Record, frozen=True, kw_only=True):
     """Levels that changed, absolute sizes, 0 removes; covers the venue's sequence numbers first_sequence..sequence."""
 
     instrument: InstrumentId
@@ -51,7 +51,7 @@ class BookDelta(Record, kw_only=True):
     ts_init: int
 
 
-class Trade(Record, kw_only=True):
+class Trade(Record, frozen=True, kw_only=True):
     instrument: InstrumentId
     trade_id: TradeId
     price: Decimal
@@ -61,7 +61,7 @@ class Trade(Record, kw_only=True):
     ts_init: int
 
 
-class Quote(Record, kw_only=True):
+class Quote(Record, frozen=True, kw_only=True):
     """The best bid and ask."""
 
     instrument: InstrumentId
@@ -96,14 +96,14 @@ class TradingStatus(StrEnum):
     HALTED = "halted"
 
 
-class InstrumentStatus(Record, kw_only=True):
+class InstrumentStatus(Record, frozen=True, kw_only=True):
     instrument: InstrumentId
     status: TradingStatus
     ts_event: int
     ts_init: int
 
 
-class Funding(Record, kw_only=True):
+class Funding(Record, frozen=True, kw_only=True):
     instrument: InstrumentId
     rate: Decimal
     next_ts: int
@@ -111,7 +111,7 @@ class Funding(Record, kw_only=True):
     ts_init: int
 
 
-class Gap(Record, kw_only=True):
+class Gap(Record, frozen=True, kw_only=True):
     """The book is not to be trusted from here until the next ``BookSnapshot``."""
 
     instrument: InstrumentId
@@ -121,7 +121,7 @@ class Gap(Record, kw_only=True):
     ts_init: int
 
 
-class Mark(Record, kw_only=True):
+class Mark(Record, frozen=True, kw_only=True):
     """A sampled best bid and ask, for valuation and for pre-trade checks; ``ts_init`` is the receive time that data age is judged on."""
 
     instrument: InstrumentId
@@ -136,7 +136,7 @@ class Mark(Record, kw_only=True):
         return (self.best_bid + self.best_ask) / 2
 
 
-class Bar(Record, kw_only=True):
+class Bar(Record, frozen=True, kw_only=True):
     """Trades of [ts_open, ts_close); ``spec`` names the rule: ``time-1s``. An interval without trades makes no bar."""
 
     instrument: InstrumentId
@@ -153,7 +153,7 @@ class Bar(Record, kw_only=True):
     ts_init: int
 
 
-class ResyncRequested(Record, kw_only=True):
+class ResyncRequested(Record, frozen=True, kw_only=True):
     """Normalize asks ingest for a fresh snapshot (and definitions when ``what`` says so) of one instrument's book."""
 
     venue: Venue
@@ -163,7 +163,7 @@ class ResyncRequested(Record, kw_only=True):
     ts_init: int
 
 
-class Tick(Record, kw_only=True):
+class Tick(Record, frozen=True, kw_only=True):
     """The clock edge's beat number ``n``; every partition of a topic that has ticks gets each of them."""
 
     n: int

@@ -23,7 +23,7 @@ from topics.record import (
 # --- commands: orders.intents, keyed by strategy -------------------------------------------------------------------
 
 
-class SubmitOrder(Record, kw_only=True):
+class SubmitOrder(Record, frozen=True, kw_only=True):
     """``client_order_id`` is the idempotency key. ``cause`` names the inbox event it came from; ``reason`` is the strategy's own word."""
 
     client_order_id: ClientOrderId
@@ -42,7 +42,7 @@ class SubmitOrder(Record, kw_only=True):
     ts_init: int
 
 
-class CancelOrder(Record, kw_only=True):
+class CancelOrder(Record, frozen=True, kw_only=True):
     """Cancel the order with this ``client_order_id``; ``command_id`` is the command's own idempotency key."""
 
     command_id: str
@@ -55,7 +55,7 @@ class CancelOrder(Record, kw_only=True):
     ts_init: int
 
 
-class CancelAll(Record, kw_only=True):
+class CancelAll(Record, frozen=True, kw_only=True):
     """Cancel every working order of the account, narrowed to a strategy and an instrument where given."""
 
     command_id: str
@@ -81,7 +81,7 @@ class Judgement(msgspec.Struct, frozen=True, omit_defaults=True):
     limits: dict[str, str] = {}
 
 
-class OrderFact(Record, kw_only=True):
+class OrderFact(Record, frozen=True, kw_only=True):
     """Base of all facts about one order."""
 
     client_order_id: ClientOrderId
@@ -92,7 +92,7 @@ class OrderFact(Record, kw_only=True):
     ts_init: int
 
 
-class OrderRequested(OrderFact, kw_only=True):
+class OrderRequested(OrderFact, frozen=True, kw_only=True):
     """Passed every check; durably written before anything leaves for the venue. ``venue_client_id`` is what the venue gets."""
 
     command: SubmitOrder
@@ -100,7 +100,7 @@ class OrderRequested(OrderFact, kw_only=True):
     judged_by: Judgement
 
 
-class OrderDenied(OrderFact, kw_only=True):
+class OrderDenied(OrderFact, frozen=True, kw_only=True):
     """Failed ``check``; never sent. ``value`` against ``limit``."""
 
     command: SubmitOrder
@@ -110,27 +110,27 @@ class OrderDenied(OrderFact, kw_only=True):
     judged_by: Judgement
 
 
-class OrderSent(OrderFact, kw_only=True):
+class OrderSent(OrderFact, frozen=True, kw_only=True):
     pass
 
 
-class OrderAccepted(OrderFact, kw_only=True):
+class OrderAccepted(OrderFact, frozen=True, kw_only=True):
     venue_order_id: VenueOrderId
 
 
-class OrderRejected(OrderFact, kw_only=True):
+class OrderRejected(OrderFact, frozen=True, kw_only=True):
     """The venue refused it, provably."""
 
     code: str
     reason: str
 
 
-class CancelRequested(OrderFact, kw_only=True):
+class CancelRequested(OrderFact, frozen=True, kw_only=True):
     command_id: str
     reason: str = ""
 
 
-class CancelRejected(OrderFact, kw_only=True):
+class CancelRejected(OrderFact, frozen=True, kw_only=True):
     """The venue refused the cancel; the order is what its other facts say."""
 
     command_id: str
@@ -138,14 +138,14 @@ class CancelRejected(OrderFact, kw_only=True):
     reason: str
 
 
-class OrderCanceled(OrderFact, kw_only=True):
+class OrderCanceled(OrderFact, frozen=True, kw_only=True):
     """``cum_qty`` is the venue's, for the completeness check; None where the venue did not say."""
 
     cum_qty: Decimal | None = None
     prevented_qty: Decimal = Decimal(0)
 
 
-class OrderExpired(OrderFact, kw_only=True):
+class OrderExpired(OrderFact, frozen=True, kw_only=True):
     """IOC and FOK leftovers, venue expiry, self-trade prevention."""
 
     cum_qty: Decimal | None = None
@@ -153,7 +153,7 @@ class OrderExpired(OrderFact, kw_only=True):
     reason: str = ""
 
 
-class OrderFilled(OrderFact, kw_only=True):
+class OrderFilled(OrderFact, frozen=True, kw_only=True):
     """One execution; (venue, account, instrument, venue_order_id, trade_id) identifies it however often it is delivered."""
 
     venue_order_id: VenueOrderId
@@ -169,21 +169,21 @@ class OrderFilled(OrderFact, kw_only=True):
     multiplier: Decimal = Decimal(1)
 
 
-class OrderBusted(OrderFact, kw_only=True):
+class OrderBusted(OrderFact, frozen=True, kw_only=True):
     """The venue took an execution back."""
 
     venue_order_id: VenueOrderId
     trade_id: TradeId
 
 
-class OrderUnknown(OrderFact, kw_only=True):
+class OrderUnknown(OrderFact, frozen=True, kw_only=True):
     """An answer is missing: it may rest out there. ``where`` is submit or cancel."""
 
     where: str
     reason: str
 
 
-class OrderReconciled(OrderFact, kw_only=True):
+class OrderReconciled(OrderFact, frozen=True, kw_only=True):
     """Evidence asked of the venue. ``found`` False: proved never to have arrived (asked twice after the receive window)."""
 
     found: bool
@@ -193,7 +193,7 @@ class OrderReconciled(OrderFact, kw_only=True):
     cum_qty: Decimal | None = None
 
 
-class ExternalOrderSeen(OrderFact, kw_only=True):
+class ExternalOrderSeen(OrderFact, frozen=True, kw_only=True):
     """An order that the platform did not place (strategy EXTERNAL)."""
 
     venue_order_id: VenueOrderId
@@ -203,7 +203,7 @@ class ExternalOrderSeen(OrderFact, kw_only=True):
     price: Decimal | None = None
 
 
-class ReconciliationDifference(Record, kw_only=True):
+class ReconciliationDifference(Record, frozen=True, kw_only=True):
     """Venue and tape disagree; new risk on the instrument stops until explained."""
 
     account: Account
@@ -258,7 +258,7 @@ TERMINAL = frozenset(
 )
 
 
-class OrderUpdated(Record, kw_only=True):
+class OrderUpdated(Record, frozen=True, kw_only=True):
     """An order after one more fact. ``fact`` is that fact's type; on terminal orders ``leaves_qty`` is 0."""
 
     client_order_id: ClientOrderId
@@ -287,7 +287,7 @@ class OrderUpdated(Record, kw_only=True):
     ts_init: int
 
 
-class OrderAnomaly(Record, kw_only=True):
+class OrderAnomaly(Record, frozen=True, kw_only=True):
     """Something a venue should not have said: a late fill, an overfill, a trade id with another content (quarantined)."""
 
     client_order_id: ClientOrderId
@@ -299,7 +299,7 @@ class OrderAnomaly(Record, kw_only=True):
     ts_init: int
 
 
-class Fill(Record, kw_only=True):
+class Fill(Record, frozen=True, kw_only=True):
     """Each execution once; ``reversal`` takes an earlier one back (a bust)."""
 
     account: Account

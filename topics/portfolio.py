@@ -5,7 +5,7 @@ from decimal import Decimal
 from topics.record import Account, Currency, InstrumentId, Record, StrategyId
 
 
-class PositionChanged(Record, kw_only=True):
+class PositionChanged(Record, frozen=True, kw_only=True):
     """What a strategy has traded on an account and instrument, fees apart (what is *held* is in the balances).
 
     ``quantity`` is signed, in base units. The four sums are exact whatever the order of executions; ``avg_px`` (None when flat)
@@ -32,7 +32,7 @@ class PositionChanged(Record, kw_only=True):
     ts_init: int
 
 
-class BalanceChanged(Record, kw_only=True):
+class BalanceChanged(Record, frozen=True, kw_only=True):
     """The venue's word on one currency of an account (``account.events``). ``reason``: snapshot, trade, deposit, withdrawal."""
 
     account: Account
@@ -44,7 +44,7 @@ class BalanceChanged(Record, kw_only=True):
     ts_init: int
 
 
-class PortfolioLine(Record, kw_only=True):
+class PortfolioLine(Record, frozen=True, kw_only=True):
     """One line of the live portfolio: (account, strategy, instrument), where an empty name sums over it. Values in quote/reporting currency."""
 
     account: Account

@@ -121,7 +121,7 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     orders.SubmitOrder: ((t.ORDERS_INTENTS, _strategy),),
     orders.CancelOrder: ((t.ORDERS_INTENTS, _strategy),),
     orders.CancelAll: ((t.ORDERS_INTENTS, _strategy),),
-    **{fact: ((t.ORDERS_EVENTS, _account_instrument),) for fact in t.ORDERS_EVENTS.types},
+    **dict.fromkeys(t.ORDERS_EVENTS.types, ((t.ORDERS_EVENTS, _account_instrument),)),
     orders.OrderUpdated: ((t.ORDERS_STATE, _order), (t.ORDERS_STATE_LATEST, _order), (t.STRATEGY_INBOX, _own_strategy)),
     orders.OrderAnomaly: ((t.ORDERS_STATE, lambda r, s: (r.client_order_id,)),),
     orders.Fill: ((t.FILLS, _account_instrument),),

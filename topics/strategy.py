@@ -7,7 +7,7 @@ import msgspec
 from topics.record import InstrumentId, Record, StrategyId
 
 
-class Signal(Record):
+class Signal(Record, frozen=True):
     """A number with a name, and the best bid and ask it arose at (None before the first quote). The stage fills all but name, value and data."""
 
     name: str
@@ -23,7 +23,7 @@ class Signal(Record):
     ts_init: int = 0
 
 
-class StrategyRecord(Record, kw_only=True):
+class StrategyRecord(Record, frozen=True, kw_only=True):
     """What a strategy chose to write down about its own reasons (``record()``); key and value are its own."""
 
     strategy: StrategyId
@@ -33,7 +33,7 @@ class StrategyRecord(Record, kw_only=True):
     ts_init: int
 
 
-class StrategyHalted(Record, kw_only=True):
+class StrategyHalted(Record, frozen=True, kw_only=True):
     """A callback raised: the strategy decides nothing until a named ``resume``. ``where`` is the callback, ``error`` the message."""
 
     strategy: StrategyId
@@ -42,14 +42,14 @@ class StrategyHalted(Record, kw_only=True):
     ts_init: int
 
 
-class StrategyResumed(Record, kw_only=True):
+class StrategyResumed(Record, frozen=True, kw_only=True):
     strategy: StrategyId
     who: str
     why: str
     ts_init: int
 
 
-class ParamsChanged(Record, kw_only=True):
+class ParamsChanged(Record, frozen=True, kw_only=True):
     """Parameters in force for a strategy from here on, as JSON of its ``Params``."""
 
     strategy: StrategyId

@@ -3,7 +3,7 @@
 from topics.record import Account, Record
 
 
-class StageStarted(Record, kw_only=True):
+class StageStarted(Record, frozen=True, kw_only=True):
     """A worker began; divides a log into segments that one version wrote. An edge's epoch is the offset of this record in ``stage.log``."""
 
     stage: str
@@ -16,7 +16,7 @@ class StageStarted(Record, kw_only=True):
     ts_init: int
 
 
-class GatewayLease(Record, kw_only=True):
+class GatewayLease(Record, frozen=True, kw_only=True):
     """Until ``expires_ns`` the gateway of this epoch alone may trade the account; ``released`` hands it over at once."""
 
     account: Account
@@ -28,7 +28,7 @@ class GatewayLease(Record, kw_only=True):
     ts_init: int
 
 
-class DeadLetter(Record, kw_only=True):
+class DeadLetter(Record, frozen=True, kw_only=True):
     """What could not be read; ``payload`` is base64 on the wire."""
 
     stage: str

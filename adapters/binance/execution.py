@@ -1,4 +1,6 @@
-"""Trading on Binance spot: commands and queries through ccxt, executions from our own connection to the user data stream."""
+"""Trading on Binance spot: commands and queries through ccxt, executions from our own connection to the user data
+stream.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -135,7 +137,9 @@ class BinanceExecution:
         return self._orders(found)
 
     async def executions(self, instrument: InstrumentId, since_ns: int) -> Sequence[Execution]:
-        """Pages by trade id from the first one since then: a page by time would lose those of one millisecond beyond its end."""
+        """Pages by trade id from the first one since then: a page by time would lose those of one millisecond beyond
+        its end.
+        """
         request: dict[str, Any] = {
             "symbol": self._symbols.listed[instrument].venue_symbol,
             "startTime": _ms(since_ns),

@@ -1,7 +1,8 @@
-"""Binance's words on an account's orders, executions and balances: answers of the REST API and events of the user data stream.
+"""Binance's words on an account's orders, executions and balances: answers of the REST API and events of the user
+data stream.
 
-https://developers.binance.com/docs/binance-spot-api-docs/user-data-stream and .../rest-api/account-endpoints. Amounts are text on the wire and
-become Decimal; times are milliseconds and become nanoseconds.
+https://developers.binance.com/docs/binance-spot-api-docs/user-data-stream and .../rest-api/account-endpoints. Amounts
+are text on the wire and become Decimal; times are milliseconds and become nanoseconds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,7 +54,8 @@ def order_report(o: Mapping[str, Any], symbols: Symbols) -> OrderReport:
     """From ``GET order``, ``openOrders``, ``allOrders``:
 
     {"symbol": "LTCBTC", "orderId": 1, "clientOrderId": "myOrder1", "price": "0.1", "origQty": "1.0", "executedQty": "0.0",
-     "status": "NEW", "timeInForce": "GTC", "type": "LIMIT", "side": "BUY", "time": 1499827319559, "updateTime": 1499827319559}
+     "status": "NEW", "timeInForce": "GTC", "type": "LIMIT", "side": "BUY", "time": 1499827319559, "updateTime":
+     1499827319559}
     """
     return OrderReport(
         venue_client_id=o["clientOrderId"],
@@ -93,7 +95,9 @@ def execution(t: Mapping[str, Any], symbols: Symbols) -> Execution:
 
 
 def balances(account: Mapping[str, Any]) -> list[Balance]:
-    """From ``account``: {"updateTime": 123456789, "balances": [{"asset": "BTC", "free": "4723846.89", "locked": "0.0"}]}."""
+    """From ``account``: {"updateTime": 123456789, "balances": [{"asset": "BTC", "free": "4723846.89", "locked":
+    "0.0"}]}.
+    """
     ts = ns(account.get("updateTime", 0))
     return [
         Balance(
@@ -141,9 +145,10 @@ def _trade(e: Mapping[str, Any], symbols: Symbols) -> Execution:
 
 
 def _state(e: Mapping[str, Any], symbols: Symbols) -> OrderReport:
-    """{"e": "executionReport", "E": 1499405658658, "s": "ETHBTC", "c": "mUvoqJxFIILMdfAW5iGSOW", "S": "BUY", "o": "LIMIT", "f": "GTC",
-    "q": "1.00000000", "p": "0.10264410", "C": "", "x": "NEW", "X": "NEW", "r": "NONE", "i": 4293153, "l": "0.00000000",
-    "z": "0.00000000", "L": "0.00000000", "n": "0", "N": null, "T": 1499405658657, "t": -1, "m": false}"""
+    """{"e": "executionReport", "E": 1499405658658, "s": "ETHBTC", "c": "mUvoqJxFIILMdfAW5iGSOW", "S": "BUY", "o":
+    "LIMIT", "f": "GTC", "q": "1.00000000", "p": "0.10264410", "C": "", "x": "NEW", "X": "NEW", "r": "NONE", "i":
+    4293153, "l": "0.00000000", "z": "0.00000000", "L": "0.00000000", "n": "0", "N": null, "T": 1499405658657, "t":
+    -1, "m": false}"""
     reason = e.get("r", "NONE")
     return OrderReport(
         venue_client_id=_client_id(e),

@@ -1,7 +1,8 @@
 """What proves that Binance refused a command. Everything that is not in this table is unknown.
 
-https://developers.binance.com/docs/binance-spot-api-docs/errors; tried against ccxt 4.5.90. The exception that ccxt raises is not enough: it
-depends on the text, and an answer without sense raises none at all. So the raw answer is judged: HTTP status, code and message.
+https://developers.binance.com/docs/binance-spot-api-docs/errors; tried against ccxt 4.5.90. The exception that ccxt
+raises is not enough: it depends on the text, and an answer without sense raises none at all. So the raw answer is
+judged: HTTP status, code and message.
 """
 
 from typing import Any

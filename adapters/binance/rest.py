@@ -1,6 +1,8 @@
-"""ccxt's Binance, kept to spot, to exact numbers and to one attempt; each call's raw answer is kept beside what ccxt made of it.
+"""ccxt's Binance, kept to spot, to exact numbers and to one attempt; each call's raw answer is kept beside what ccxt
+made of it.
 
-What was tried of it stands in the design notes on the exchange: it signs, sends and parses; it does not decide what an answer proves.
+What was tried of it stands in the design notes on the exchange: it signs, sends and parses; it does not decide what
+an answer proves.
 """
 
 import re
@@ -135,7 +137,9 @@ def _unanswered(error: BaseException) -> Outcome:
 
 
 async def question(ask: Callable[[], Awaitable[Any]]) -> tuple[Any, Answer]:
-    """Ask, and return ccxt's raw answer; the caller looks at ``answer.error``. VenueUnreachable, VenueRefused, QueryFailed."""
+    """Ask, and return ccxt's raw answer; the caller looks at ``answer.error``. VenueUnreachable, VenueRefused,
+    QueryFailed.
+    """
     answer = Answer()
     token = _answer.set(answer)
     try:

@@ -1,4 +1,5 @@
-"""The user data stream over the WebSocket API, on a connection of our own: raw frames, recorded before they mean anything.
+"""The user data stream over the WebSocket API, on a connection of our own: raw frames, recorded before they mean
+anything.
 
 https://developers.binance.com/docs/binance-spot-api-docs/websocket-api/user-data-stream-requests#subscribe-to-user-data-stream-through-signature
 """
@@ -34,7 +35,9 @@ def subscription(api_key: str, secret: str, now_ms: int, recv_window_ms: int) ->
 async def stream(
     url: str, api_key: str, secret: str, recv_window_ms: int, symbols: Symbols, recorder: Recorder
 ) -> AsyncIterator[VenueEvent]:
-    """StreamUp once subscribed, then the account's events until StreamLost. VenueRefused when keys or clock are refused."""
+    """StreamUp once subscribed, then the account's events until StreamLost. VenueRefused when keys or clock are
+    refused.
+    """
     try:
         async with connect(
             url, open_timeout=ANSWER_S, close_timeout=1, ping_interval=15, ping_timeout=15, max_size=None

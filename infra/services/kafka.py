@@ -22,7 +22,7 @@ from infra.services.broker import cluster_id
 from infra.services.errors import ServiceError
 
 HERE = Path(__file__).parent
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 20.0
 JVM_OPTIONS = (
     "-Xms256m",

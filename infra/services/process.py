@@ -42,8 +42,10 @@ def find(record: Path) -> psutil.Process | None:
     try:
         known = msgspec.json.decode(record.read_bytes(), type=ProcessRecord)
         process = psutil.Process(known.pid)
-        same = abs(_since_boot(process) - known.since_boot) < SAME_START_S and mentions(process, known.marker)
-        return process if same and alive(process) else None
+        same_start = abs(_since_boot(process) - known.since_boot) < SAME_START_S
+        # A process has no command line for a moment while it is being executed, and none while it is being torn down.
+        same_command = mentions(process, known.marker) or not process.cmdline()
+        return process if same_start and same_command and alive(process) else None
     except (FileNotFoundError, psutil.Error, msgspec.DecodeError):
         return None
 

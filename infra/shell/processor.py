@@ -98,7 +98,7 @@ class Processor(Generic[S]):
             try:
                 self._fold_event(live, event, at, outputs)
             except Exception as error:
-                where = f"{self._stage.name} at {self._stage.input.name}[{at.partition}]@{at.offset}.{at.index}"
+                where = f"{self._stage.name} at {self._stage.input.name}[{at.partition}]@{at.offset}.{at.place}"
                 log.critical("%s: %s on %s: %s", where, type(error).__name__, type(event).__name__, error)
                 raise StageBroken(f"{where}: {type(error).__name__}: {error}") from error
             self._status.events_in += 1

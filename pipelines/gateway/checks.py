@@ -1,7 +1,8 @@
 """Pre-trade checks: one function each. A check says nothing, or why it denies: its name, the value and the limit.
 
-They are asked in the order of ``CHECKS``; the first that denies is the one named in ``OrderDenied``. A check whose limit no scope supplies
-denies. What is pending, unknown or at the venue counts as if it filled. None of them is asked for a cancel.
+They are asked in the order of ``CHECKS``; the first that denies is the one named in ``OrderDenied``. A check whose
+limit no scope supplies denies. What is pending, unknown or at the venue counts as if it filled. None of them is asked
+for a cancel.
 """
 
 from collections.abc import Callable
@@ -100,7 +101,9 @@ def trading_state(a: Asked) -> Denial | None:
 
 
 def flattens(a: Asked) -> bool:
-    """The order says that it carries out a ``Flatten``; there is one, it covers this position, and the order only reduces it."""
+    """The order says that it carries out a ``Flatten``; there is one, it covers this position, and the order only
+    reduces it.
+    """
     kind, _, control_id = a.order.cause.partition(":")
     control = a.state.rules.flattens.get(control_id) if kind == "flatten" else None
     o = a.order
@@ -237,7 +240,9 @@ def max_order_value(a: Asked) -> Denial | None:
 
 
 def max_position_value(a: Asked) -> Denial | None:
-    """A strategy's limit is about its own position, every other scope's about the net of the account. What only reduces passes."""
+    """A strategy's limit is about its own position, every other scope's about the net of the account. What only
+    reduces passes.
+    """
     limits = a.limits(LimitName.MAX_POSITION_VALUE)
     if not limits:
         return _missing(LimitName.MAX_POSITION_VALUE)
@@ -277,7 +282,9 @@ def max_orders_per_second(a: Asked) -> Denial | None:
 
 
 def self_match(a: Asked) -> Denial | None:
-    """An order that could meet our own resting one. How deep a market order reaches is not known, so any opposite one denies it."""
+    """An order that could meet our own resting one. How deep a market order reaches is not known, so any opposite one
+    denies it.
+    """
     for held in a.state.book.open_orders(a.order.instrument):
         if held.side is a.order.side.opposite and _would_meet(a.order, held):
             resting = "market" if held.price is None else text(held.price)

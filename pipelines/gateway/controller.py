@@ -1,7 +1,8 @@
 """Kills and flattens, carried out until the venue confirms.
 
-A kill is a state in the folded controls, so it survives restarts by itself: whatever works in a halted scope is cancelled, again and again.
-A flatten is done once: how far the controls were carried out is committed under the gateway's group when its positions are closed.
+A kill is a state in the folded controls, so it survives restarts by itself: whatever works in a halted scope is
+cancelled, again and again. A flatten is done once: how far the controls were carried out is committed under the
+gateway's group when its positions are closed.
 """
 
 import asyncio
@@ -75,7 +76,9 @@ class Controller:
     # --- flatten ---------------------------------------------------------------------------------------------------
 
     async def flatten(self, control: Flatten, done: Callable[[], None]) -> None:
-        """Cancel what works in scope, then close each strategy's position; ``done`` once nothing is left, or nothing more can be done."""
+        """Cancel what works in scope, then close each strategy's position; ``done`` once nothing is left, or nothing
+        more can be done.
+        """
         deadline = self.engine.clock() + int(FLATTEN_S * NS)
         attempt = 0
         while self.engine.clock() < deadline:
@@ -130,7 +133,9 @@ class Controller:
             return quantity - quantity % definition.lot_size
 
     def _close(self, control: Flatten, strategy: StrategyId, instrument: InstrumentId, attempt: int) -> bool:
-        """An IOC limit through the touch, within the collar and short of our own resting orders, booked to the strategy that is flattened."""
+        """An IOC limit through the touch, within the collar and short of our own resting orders, booked to the
+        strategy that is flattened.
+        """
         position = self.state.book.position(instrument, strategy)
         side = Side.SELL if position > 0 else Side.BUY
         price = self._price(strategy, instrument, side)

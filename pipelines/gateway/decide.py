@@ -1,8 +1,9 @@
-"""Decisions: pure functions of the state, a command and the time. What they judged by is written down, so that a replay can decide again.
+"""Decisions: pure functions of the state, a command and the time. What they judged by is written down, so that a
+replay can decide again.
 
-offsets  how far each input was folded: ``orders.events`` by the coordinate (epoch, n) of our own last record, the others by offset
-values   what the checks looked at, and ``reconciled``, which no input tells
-limits   those in force for the order, by name and scope
+offsets  how far each input was folded: ``orders.events`` by the coordinate (epoch, n) of our own last record, the
+others by offset values   what the checks looked at, and ``reconciled``, which no input tells limits   those in force
+for the order, by name and scope
 """
 
 import hashlib
@@ -125,7 +126,9 @@ def decide_cancel(state: State, command: CancelOrder, now_ns: int) -> CancelRequ
 
 
 def decide_cancel_all(state: State, command: CancelAll, now_ns: int) -> list[CancelRequested]:
-    """One for every working order in the command's reach. Asked again, it reaches only orders older than its first answer."""
+    """One for every working order in the command's reach. Asked again, it reaches only orders older than its first
+    answer.
+    """
     first = state.book.commands.get(command.command_id)
     return [
         cancel_requested(held, command.command_id, command.reason, now_ns)

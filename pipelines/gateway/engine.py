@@ -1,7 +1,8 @@
-"""Carries decisions out: write-ahead, send, and what came of it into facts. Nothing is sent again whose fate is not known.
+"""Carries decisions out: write-ahead, send, and what came of it into facts. Nothing is sent again whose fate is not
+known.
 
-Decisions are made one after another in the event loop, each written before the next is made; sending overlaps. A cancel waits for the
-end of its order's own send.
+Decisions are made one after another in the event loop, each written before the next is made; sending overlaps. A
+cancel waits for the end of its order's own send.
 """
 
 import asyncio
@@ -88,7 +89,9 @@ class Engine:
     # --- commands --------------------------------------------------------------------------------------------------
 
     def submit(self, command: SubmitOrder) -> Decided:
-        """Decide and write ahead; sending follows by itself. The same id again gives the same answer and does nothing."""
+        """Decide and write ahead; sending follows by itself. The same id again gives the same answer and does
+        nothing.
+        """
         self._may_act(command.account)
         known = self.state.book.orders.get(command.client_order_id)
         if known is not None:

@@ -1,7 +1,9 @@
-"""The gateway's inputs from Kafka, in one thread: records are handed to the event loop in batches, in the order of each partition.
+"""The gateway's inputs from Kafka, in one thread: records are handed to the event loop in batches, in the order of
+each partition.
 
-Partitions are assigned, not subscribed: the lease says who may read for an account, and a group's rebalance would cost seconds. Progress
-is committed under the group's name all the same, so that lag is seen and a restart goes on where it was.
+Partitions are assigned, not subscribed: the lease says who may read for an account, and a group's rebalance would
+cost seconds. Progress is committed under the group's name all the same, so that lag is seen and a restart goes on
+where it was.
 """
 
 import asyncio

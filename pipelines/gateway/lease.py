@@ -1,8 +1,9 @@
 """Who may trade an account: a lease on the tape, renewed in time, or released on a clean stop.
 
-A new gateway waits until the last lease has run out, and then for the venue's receive window: a request that the old one sent is worth
-nothing after that, because it is signed with its write-ahead's time. Whoever claims reads back what else was claimed: the highest epoch stays.
-A lease that has run out is claimed again the same way, never just prolonged: somebody else may have it.
+A new gateway waits until the last lease has run out, and then for the venue's receive window: a request that the old
+one sent is worth nothing after that, because it is signed with its write-ahead's time. Whoever claims reads back what
+else was claimed: the highest epoch stays. A lease that has run out is claimed again the same way, never just
+prolonged: somebody else may have it.
 """
 
 import asyncio
@@ -67,10 +68,10 @@ async def await_free(
         if not told:
             say(f"waiting up to {left / NS:.1f} s: the last gateway of {account} did not release its lease")
             told = True
-        await _pause(stop, min(left / NS, 0.5))
+        await pause(stop, min(left / NS, 0.5))
 
 
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
+async def pause(stop: asyncio.Event, seconds: float) -> None:
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
@@ -78,7 +79,9 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 class Lease:
-    """Held from ``claim`` on, as long as ``renew`` is acknowledged in time. ``held`` is asked before every write-ahead."""
+    """Held from ``claim`` on, as long as ``renew`` is acknowledged in time. ``held`` is asked before every
+    write-ahead.
+    """
 
     def __init__(
         self,
@@ -119,12 +122,12 @@ class Lease:
             if left <= 0:
                 self._expires_ns = until
                 return
-            await _pause(stop, min(left / NS, self.every_s))
+            await pause(stop, min(left / NS, self.every_s))
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Renew until stopped. LeaseLost when fenced."""
         while not stop.is_set():
-            await _pause(stop, self.every_s)
+            await pause(stop, self.every_s)
             self._check()
             if self.held:
                 until = await self._write()

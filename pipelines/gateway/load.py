@@ -12,7 +12,8 @@ from topics.controls import Flatten
 from topics.coordinates import HEADER, Coordinate
 
 INBOX_TAIL = 100_000
-"""How many records of ``portfolio.inbox`` are read back. Definitions older than that come from their compacted topic."""
+"""How many records of ``portfolio.inbox`` are read back. Definitions older than that come from their compacted topic.
+"""
 
 
 class Positions(NamedTuple):
@@ -31,7 +32,9 @@ def load(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> Pos
 
 
 def _load_book(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> None:
-    """Our own facts, each once: what an earlier process wrote late, behind a newer one's, is passed over by everybody."""
+    """Our own facts, each once: what an earlier process wrote late, behind a newer one's, is passed over by
+    everybody.
+    """
     last = (-1, -1)
     for message in kafka.read_all(conf, kafka.physical(prefix, ORDERS_EVENTS)):
         at = _coordinate(message)
@@ -54,11 +57,7 @@ def _load_rules(conf: kafka.KafkaConf, prefix: str, state: State) -> tuple[int, 
 
 def _load_market(conf: kafka.KafkaConf, prefix: str, state: State) -> int:
     name = kafka.physical(prefix, PORTFOLIO_INBOX)
-    client = kafka.consumer(conf, "tapedeck-reader")
-    try:
-        low, high = kafka.watermarks(client, name)[0]
-    finally:
-        client.close()
+    low, high = kafka.watermarks(conf, [name])[name][0]
     start = max(low, high - INBOX_TAIL)
     if start > 0:
         for definition in kafka.latest(conf, prefix, INSTRUMENTS_LATEST):

@@ -1,8 +1,8 @@
 """Finding out: what became of orders whose fate is not known, and whether venue and tape agree.
 
-``resolve`` asks for one order until there is evidence. ``reconcile`` asks for everything: at start, whenever the event stream was
-interrupted, and on a timer. Both only publish facts; what cannot be explained is a ``ReconciliationDifference``, which halts new risk on
-its instrument until a named resume.
+``resolve`` asks for one order until there is evidence. ``reconcile`` asks for everything: at start, whenever the
+event stream was interrupted, and on a timer. Both only publish facts; what cannot be explained is a
+``ReconciliationDifference``, which halts new risk on its instrument until a named resume.
 """
 
 import asyncio
@@ -66,7 +66,9 @@ class Recovery:
             await self._find(held)
 
     async def _find(self, held: Held) -> None:
-        """Until it is found or proved never to have arrived: not found twice, after a request could still have been taken."""
+        """Until it is found or proved never to have arrived: not found twice, after a request could still have been
+        taken.
+        """
         window_end = held.requested_ns + self.engine.adapter.recv_window_ms * 1_000_000 + MARGIN_NS
         misses, pause = 0, FIRST_ASK_S
         while not (held.facts.is_at_venue or held.facts.is_terminal):
@@ -133,7 +135,9 @@ class Recovery:
         async with self._lock:
             self._resume_unanswered()
             adapter = self.engine.adapter
-            working = [h for h in self.state.book.open_orders() if h.facts.is_at_venue and not self.engine.is_sending(h)]
+            working = [
+                h for h in self.state.book.open_orders() if h.facts.is_at_venue and not self.engine.is_sending(h)
+            ]
             reports = {(r.instrument, r.venue_order_id): r for r in await adapter.open_orders()}
             for report in reports.values():
                 await self.learn(report)
@@ -181,7 +185,9 @@ class Recovery:
         )
 
     async def _executions(self, instrument: InstrumentId) -> None:
-        """What was executed since the last one known, with some overlap; orders that it names and nobody knows are asked for."""
+        """What was executed since the last one known, with some overlap; orders that it names and nobody knows are
+        asked for.
+        """
         since = self._executions_since()
         executions = list(await self.engine.adapter.executions(instrument, since))
         strangers = [

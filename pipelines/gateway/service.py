@@ -1,4 +1,6 @@
-"""The gateway over gRPC (grpc.aio), with health and reflection. The service decides nothing: it hands commands to the engine."""
+"""The gateway over gRPC (grpc.aio), with health and reflection. The service decides nothing: it hands commands to the
+engine.
+"""
 
 import asyncio
 import functools

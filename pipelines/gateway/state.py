@@ -1,5 +1,5 @@
-"""What the gateway knows, as folds. Each input has its own part, so the parts commute: a decision depends on how far each was folded, not
-on how they were interleaved.
+"""What the gateway knows, as folds. Each input has its own part, so the parts commute: a decision depends on how far
+each was folded, not on how they were interleaved.
 
     Book     own facts (orders.events), in the order of their coordinates
     Market   marks, definitions and balances (portfolio.inbox)
@@ -46,7 +46,9 @@ KEEP_CLOSED_NS = 7 * 86_400 * SECOND_NS
 
 
 class Held(msgspec.Struct):
-    """One order: its facts, and what only the gateway needs of them. ``seq`` counts the facts of the log up to its first one."""
+    """One order: its facts, and what only the gateway needs of them. ``seq`` counts the facts of the log up to its
+    first one.
+    """
 
     facts: OrderFacts
     seq: int
@@ -82,7 +84,9 @@ class Halt(msgspec.Struct, frozen=True):
 
 
 class Book(msgspec.Struct):
-    """Orders, positions and halts of one account. An order counts from the moment its request is folded; a denied one never."""
+    """Orders, positions and halts of one account. An order counts from the moment its request is folded; a denied one
+    never.
+    """
 
     epoch: int = 0
     n: int = 0
@@ -212,7 +216,9 @@ class Book(msgspec.Struct):
     def reserved(
         self, currency: Currency, definitions: dict[InstrumentId, Instrument], mid: dict[InstrumentId, Mark]
     ) -> Decimal:
-        """What open orders may still spend of a currency: base of sells, quote of buys at their price (market orders at the ask)."""
+        """What open orders may still spend of a currency: base of sells, quote of buys at their price (market orders
+        at the ask).
+        """
         spent = {currency: ZERO}
         for held in self.open_orders():
             definition = definitions.get(held.facts.instrument)
@@ -229,7 +235,9 @@ class Book(msgspec.Struct):
 
 
 class Market(msgspec.Struct):
-    """Marks, definitions, and what the venue says the account holds, as of an offset of ``portfolio.inbox`` (-1: nothing yet)."""
+    """Marks, definitions, and what the venue says the account holds, as of an offset of ``portfolio.inbox`` (-1:
+    nothing yet).
+    """
 
     account: Account
     offset: int = -1
@@ -295,7 +303,9 @@ class Rules(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """Everything a decision is made from. ``ready``: reconciled with the venue, and its event stream is up; written into every judgement."""
+    """Everything a decision is made from. ``ready``: reconciled with the venue, and its event stream is up; written
+    into every judgement.
+    """
 
     account: Account
     book: Book

@@ -1,4 +1,6 @@
-"""The gateway's hand on the tape: what is written is folded at once, in the order of its coordinates, and can be awaited until it is durable."""
+"""The gateway's hand on the tape: what is written is folded at once, in the order of its coordinates, and can be
+awaited until it is durable.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +17,9 @@ Listener = asyncio.Queue[Fact | ReconciliationDifference | None]
 
 
 class Tape:
-    """One writer. Facts count in the book from the moment they are written, acknowledged or not: that errs on the side of exposure."""
+    """One writer. Facts count in the book from the moment they are written, acknowledged or not: that errs on the
+    side of exposure.
+    """
 
     def __init__(self, edge: Edge, state: State, subscriptions: Subscriptions) -> None:
         self.records = 0

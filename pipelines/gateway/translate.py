@@ -1,4 +1,6 @@
-"""The venue's words into facts: pure. What the log knows already gives nothing, so the same word may come by several ways."""
+"""The venue's words into facts: pure. What the log knows already gives nothing, so the same word may come by several
+ways.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -76,7 +78,9 @@ def of_submit(held: Held, outcome: Outcome, now_ns: int) -> Fact | None:
 
 
 def of_cancel(held: Held, command_id: str, outcome: Outcome, now_ns: int) -> Fact | None:
-    """What the end of a cancel says; an accepted one is confirmed by the venue's event, which comes after the order's last execution."""
+    """What the end of a cancel says; an accepted one is confirmed by the venue's event, which comes after the order's
+    last execution.
+    """
     match outcome:
         case Accepted():
             return None
@@ -137,7 +141,9 @@ def of_end(held: Held, report: OrderReport, now_ns: int) -> Fact | None:
 
 
 def of_execution(held: Held, execution: Execution, listed: Listed, now_ns: int) -> OrderFilled | None:
-    """None where the log has this very execution; one of the same identity and another content goes to the log, to be quarantined there."""
+    """None where the log has this very execution; one of the same identity and another content goes to the log, to be
+    quarantined there.
+    """
     fact = OrderFilled(
         **about(held),
         venue_order_id=execution.venue_order_id,

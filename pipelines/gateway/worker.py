@@ -1,7 +1,8 @@
-"""The gateway process of one account: connect, take the lease, rebuild from the tape, serve, reconcile, and stop cleanly.
+"""The gateway process of one account: connect, take the lease, rebuild from the tape, serve, reconcile, and stop
+cleanly.
 
-Keys, clock and address of the venue are tried before anything is written. Whatever fails later ends the process with one line; the next
-one goes on from the tape.
+Keys, clock and address of the venue are tried before anything is written. Whatever fails later ends the process with
+one line; the next one goes on from the tape.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from infra.errors import Hopeless, Problem
 from pipelines.gateway.controller import Controller
 from pipelines.gateway.engine import Engine
 from pipelines.gateway.feed import Feed, committed
-from pipelines.gateway.lease import Lease, await_free
+from pipelines.gateway.lease import Lease, await_free, pause
 from pipelines.gateway.load import decoded_or_error, load
 from pipelines.gateway.recover import Recovery
 from pipelines.gateway.service import Server
@@ -53,7 +54,9 @@ def edge_name(account: Account) -> str:
 
 
 async def run_gateway(config: Config, kafka_conf: kafka.KafkaConf, account: Account, stop: asyncio.Event) -> None:
-    """Until ``stop``. Problem in one line when the venue cannot be reached or the account is another's; Hopeless when keys or clock are refused."""
+    """Until ``stop``. Problem in one line when the venue cannot be reached or the account is another's; Hopeless when
+    keys or clock are refused.
+    """
     frames = Frames()
     adapter = execution_adapter(config, account, frames)
     try:
@@ -311,7 +314,7 @@ class Gateway:
         while not stop.is_set():
             message = await self._intents.get()
             while not self.lease.held and not stop.is_set():
-                await asyncio.sleep(0.05)
+                await pause(stop, 0.05)
             if stop.is_set():
                 return
             commands, problem = decoded_or_error(message, ORDERS_INTENTS)

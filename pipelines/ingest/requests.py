@@ -4,9 +4,10 @@ we begin with snapshots.
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 
-from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from infra import kafka
 from topics import wire
@@ -18,27 +19,41 @@ log = logging.getLogger("tapedeck.ingest")
 
 POLL_S = 0.1
 
+Ask = Callable[[ResyncRequested], None]
 
-async def follow_requests(
-    conf: kafka.KafkaConf, prefix: str, venue: Venue, ask: Callable[[ResyncRequested], None]
-) -> None:
-    """Call ``ask`` for each request to this venue, until cancelled."""
+
+async def follow_requests(conf: kafka.KafkaConf, prefix: str, venue: Venue, ask: Ask) -> None:
+    """Call ``ask`` in this loop for each request to this venue, until cancelled."""
+    loop = asyncio.get_running_loop()
     consumer = kafka.consumer(conf, f"{prefix}.ingest.{venue}")
     name = kafka.physical(prefix, INGEST_REQUESTS)
     consumer.assign([TopicPartition(name, p, OFFSET_END) for p in range(INGEST_REQUESTS.partitions)])
+    stopping = threading.Event()
+
+    def told(request: ResyncRequested) -> None:
+        if request.venue == venue:
+            loop.call_soon_threadsafe(ask, request)
+
+    consuming = loop.run_in_executor(None, _consume, consumer, stopping, told)
     try:
-        while True:
-            for message in await asyncio.to_thread(consumer.consume, 100, POLL_S):
-                error = message.error()
-                if error is not None:
-                    if error.fatal():
-                        raise KafkaException(error)
-                    continue  # librdkafka goes on by itself
-                for request in _decoded(message.value() or b""):
-                    if request.venue == venue:
-                        ask(request)
+        await asyncio.shield(consuming)
     finally:
-        await asyncio.to_thread(consumer.close)
+        stopping.set()  # the consumer belongs to its thread: closed under another it would take the process with it
+        await asyncio.wait([consuming])
+
+
+def _consume(consumer: Consumer, stopping: threading.Event, told: Ask) -> None:
+    try:
+        while not stopping.is_set():
+            for message in consumer.consume(100, POLL_S):
+                error = message.error()
+                if error is None:
+                    for request in _decoded(message.value() or b""):
+                        told(request)
+                elif error.fatal():
+                    raise KafkaException(error)  # anything less librdkafka mends by itself
+    finally:
+        consumer.close()
 
 
 def _decoded(value: bytes) -> list[ResyncRequested]:

@@ -135,7 +135,7 @@ class Run:
         name = kafka.physical(self.prefix, STAGES[stage].input)
         client = kafka.consumer(self.conf, group_of(self.prefix, stage))
         try:
-            ends = {p: high for p, (_, high) in kafka.watermarks(client, name).items() if high}
+            ends = {p: high for p, (_, high) in kafka.watermarks(self.conf, [name])[name].items() if high}
             wanted = [TopicPartition(name, p) for p in ends]
 
             def reached() -> bool:

@@ -257,7 +257,8 @@ def test_a_venue_that_started_anew_with_smaller_ids_is_followed_again() -> None:
 
 Damage = tuple[int, str, int]
 damages = st.lists(
-    st.tuples(st.integers(0, 130), st.sampled_from(["cut", "drop", "twice", "swap"]), st.integers(0, 10_000)), max_size=8
+    st.tuples(st.integers(0, 130), st.sampled_from(["cut", "drop", "twice", "swap"]), st.integers(0, 10_000)),
+    max_size=8,
 )
 
 
@@ -328,7 +329,9 @@ def test_damaged_streams_fold_the_same_however_often_the_state_is_recoded(
 
 def test_a_bad_line_is_a_dead_letter_and_its_neighbours_are_read() -> None:
     model = VenueModel(10)
-    value = b"\n".join([line(model.trade()), line(b'{"stream":"btcusdt@trade","da'), b"no line at all", line(model.trade())])
+    value = b"\n".join(
+        [line(model.trade()), line(b'{"stream":"btcusdt@trade","da'), b"no line at all", line(model.trade())]
+    )
     folding = Folding(STAGE)
     folding.feed(line(model.trade()))
     out = folding.feed(value)

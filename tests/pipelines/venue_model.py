@@ -81,7 +81,9 @@ class VenueModel:
         return session_frame(f"1-{n}", SYMBOL)
 
     def _event(self, kind: str, **fields: Any) -> bytes:
-        return _combined("depth@100ms" if kind == "depthUpdate" else kind, {"e": kind, "E": self._ms(), "s": SYMBOL, **fields})
+        return _combined(
+            "depth@100ms" if kind == "depthUpdate" else kind, {"e": kind, "E": self._ms(), "s": SYMBOL, **fields}
+        )
 
     def _ms(self) -> int:
         return self.now // 1_000_000

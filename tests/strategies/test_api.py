@@ -27,7 +27,7 @@ class Plain(Strategy):
 
 def test_an_attribute_cannot_be_assigned() -> None:
     with pytest.raises(AttributeError, match=r"Plain\.count: .*declare a field of State or View"):
-        Plain().count = 1  # type: ignore[attr-defined]
+        Plain().count = 1
 
 
 def test_params_are_read_only() -> None:

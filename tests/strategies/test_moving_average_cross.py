@@ -125,3 +125,7 @@ def test_the_target_is_that_of_the_averages(closes: list[int]) -> None:
             wanted = D(2) if fast > slow else D(-2)
         assert state.target.get(BTC) == wanted
     assert len(state.closes[BTC]) == 3
+
+
+def test_without_a_fresh_quote_it_sends_nothing() -> None:
+    assert orders(see(cross(), ["100", "101"], desk(now=5001 * MS))) == []

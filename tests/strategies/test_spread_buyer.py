@@ -47,6 +47,13 @@ def test_a_signal_comes_only_when_the_touch_moved() -> None:
     assert len(list(BUYER.on_quote(view, quote("100.00", "100.02")))) == 1
 
 
+def test_an_unmoved_touch_is_signalled_again_each_second() -> None:
+    view = SpreadBuyer.View()
+    times = [n * SECOND // 4 for n in range(9)]
+    signalled = [ts for ts in times for _ in BUYER.on_quote(view, quote("100.00", "100.01", ts=ts))]
+    assert signalled == [0, SECOND, 2 * SECOND]
+
+
 def test_it_joins_the_best_bid_while_the_spread_is_small() -> None:
     d = desk()
     assert decide(d) == [d.limit(BTC, Side.BUY, D("100.00"), D("0.5"), post_only=True, reason="small spread")]
@@ -150,3 +157,10 @@ def test_while_reducing_it_only_sells() -> None:
 def test_it_does_not_sell_more_than_it_holds_on_a_lot() -> None:
     d = desk(held=position(Decimal("0.500004")), now=2 * SECOND)
     assert [c.order_qty for c in decide(d, held_since(0)) if hasattr(c, "order_qty")] == [D("0.50000")]
+
+
+def test_without_a_fresh_quote_it_withdraws_its_bid_and_sends_nothing() -> None:
+    bid = order(price="100.00", qty="0.5")
+    blind = desk(NARROW, bid, now=5 * SECOND + 1)
+    assert decide(blind) == [blind.cancel(bid)]
+    assert decide(desk(now=5 * SECOND + 1)) == []

@@ -24,7 +24,9 @@ from topics.strategy import StrategyHalted
 
 QTY, MOST = D("0.3"), D("1")
 DUST = D("0.06")  # below the smallest notional at these prices
-QUOTER = TwoSidedQuoter(TwoSidedQuoter.Params(order_qty=QTY, max_qty=MOST, lean_bps=D(1), requote_ms=500))
+QUOTER = TwoSidedQuoter(
+    TwoSidedQuoter.Params(order_qty=QTY, max_qty=MOST, half_spread_bps=D(0), lean_bps=D(1), requote_ms=500)
+)
 BUYER = SpreadBuyer(SpreadBuyer.Params(order_qty=QTY, max_spread_bps=D(3), min_gain_bps=D(1), max_hold_s=D(1)))
 CROSS = MovingAverageCross(
     MovingAverageCross.Params(fast=1, slow=2, order_qty=QTY, max_qty=MOST, allow_short=True, slippage_bps=D(1))
@@ -111,6 +113,13 @@ def drive(strategy: Strategy, script: list[tuple[str, int]]) -> Iterator[Session
         yield session
 
 
+def after(strategy: Strategy, script: list[tuple[str, int]]) -> Session:
+    session = Session(strategy)
+    for action, n in script:
+        session.step(action, n)
+    return session
+
+
 def check_quoter(session: Session) -> None:
     assert max(session.in_flight(Side.BUY), session.in_flight(Side.SELL)) <= 1
     assert max(session.worst(Side.BUY), session.worst(Side.SELL)) <= MOST
@@ -171,8 +180,7 @@ def checked(session: Session, check: Callable[[Session], None]) -> Session:
 @patient
 @given(script=steps)
 def test_no_strategy_sends_more_than_five_orders_a_second(strategy: Strategy, script: list[tuple[str, int]]) -> None:
-    *_, session = [None, *drive(strategy, script)]
-    times = [] if session is None else session.submitted
+    times = after(strategy, script).submitted
     assert all(later - earlier >= SECOND for earlier, later in zip(times, times[5:], strict=False))
 
 
@@ -182,8 +190,6 @@ def test_no_strategy_sends_more_than_five_orders_a_second(strategy: Strategy, sc
 def test_state_that_is_stored_and_read_back_decides_the_same(
     strategy: Strategy, script: list[tuple[str, int]], every: int
 ) -> None:
-    *_, session = [None, *drive(strategy, script)]
-    if session is None:
-        return
+    session = after(strategy, script)
     recoded = Folding(intents_stage("s1", strategy, SUBSCRIPTION), recode_every=every)
     assert [out for event in session.inbox for out in recoded.feed(event)] == session.said

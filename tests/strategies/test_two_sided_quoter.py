@@ -47,7 +47,7 @@ def test_it_quotes_both_sides_of_the_microprice_without_taking() -> None:
 
 
 def test_without_a_half_spread_it_rests_at_the_touch() -> None:
-    at_touch = TwoSidedQuoter(TwoSidedQuoter.Params(order_qty=D(1), max_qty=D(2)))
+    at_touch = TwoSidedQuoter(TwoSidedQuoter.Params(order_qty=D(1), max_qty=D(2), half_spread_bps=D(0)))
     assert prices(decide(desk(), quoter=at_touch)) == {Side.BUY: "99.95", Side.SELL: "100.05"}
 
 
@@ -121,3 +121,10 @@ def test_it_does_nothing_before_it_knows_instrument_and_quote() -> None:
     assert list(QUOTER.on_tick(state, Desk.of([instrument()]), tick(0))) == []
     assert list(QUOTER.on_tick(state, Desk.of(quotes=[TOUCH]), tick(0))) == []
     assert list(QUOTER.on_tick(TwoSidedQuoter.State(), desk(), tick(0))) == []
+
+
+def test_without_a_fresh_quote_it_withdraws_both_quotes() -> None:
+    resting = (order("b", price="99.90"), order("s", Side.SELL, "100.10"))
+    blind = desk(*resting, now=5001 * MS)
+    assert decide(blind) == [blind.cancel(resting[0]), blind.cancel(resting[1])]
+    assert decide(desk(now=5001 * MS)) == []

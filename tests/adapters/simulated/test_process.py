@@ -67,17 +67,19 @@ def test_ready_is_said_on_stdout_and_in_a_file(folder: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_stops_cleanly_with_clients_connected(folder: Path, number: signal.Signals) -> None:
     with started(folder) as exchange:
-        async with Client(exchange) as client, client.socket("/ws/btcusdt@bookTicker") as streams:
-            async with client.socket("/ws-api/v3") as private:
-                await private.send_json(
-                    {"id": 1, "method": "userDataStream.subscribe.signature", "params": ws_params()}
-                )
-                await receive(private, lambda message: message.get("id") == 1)
-                await receive(streams, lambda message: True)
-                before = time.monotonic()
-                exchange.process.send_signal(number)
-                assert exchange.process.wait(STOPS_WITHIN_S) == 0
-                assert time.monotonic() - before < STOPS_WITHIN_S
+        async with (
+            Client(exchange) as client,
+            client.socket("/ws/btcusdt@bookTicker") as streams,
+            client.socket("/ws-api/v3") as private,
+        ):
+            subscribe = {"id": 1, "method": "userDataStream.subscribe.signature", "params": ws_params()}
+            await private.send_json(subscribe)
+            await receive(private, lambda message: message.get("id") == 1)
+            await receive(streams, lambda message: True)
+            before = time.monotonic()
+            exchange.process.send_signal(number)
+            assert exchange.process.wait(STOPS_WITHIN_S) == 0
+            assert time.monotonic() - before < STOPS_WITHIN_S
         assert exchange.ledger().differences() == []
 
 

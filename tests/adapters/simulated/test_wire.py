@@ -104,6 +104,7 @@ async def test_private_answers_have_the_venues_fields(client: Client, recorded: 
     order = {**RATE, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.001", "price": "50000"}
     _, placed = await client.signed("POST", "/api/v3/order", **order)
     names = {**RATE, "orderId": placed["orderId"]}
+    gone = theirs(recorded, "/api/v3/order", "DELETE")
     pairs = [
         ("account", await client.signed("GET", "/api/v3/account"), theirs(recorded, "/api/v3/account")),
         ("order", await client.signed("GET", "/api/v3/order", **names), theirs(recorded, "/api/v3/order")),

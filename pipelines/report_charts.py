@@ -1,0 +1,164 @@
+"""The report's charts, as plotly figures in JSON. Colours that depend on light or dark are the page's business."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from pipelines.report_data import ReportData, Row
+
+COLOURS = ("#3b82f6", "#f59e0b", "#a855f7", "#14b8a6", "#ec4899", "#84cc16", "#64748b")
+LOSS = "#dc2626"
+TOTAL = "#64748b"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`figure` is JSON for Plotly.newPlot: {data, layout}."""
+
+    id: str
+    title: str
+    note: str
+    figure: str
+
+
+def charts(data: ReportData) -> list[Chart]:
+    """All that have something to show."""
+    unit = " or ".join(data.currencies)
+    made: list[Chart] = []
+    if data.equity:
+        made += [
+            _chart("equity", "Equity", f"Profit and loss since the start, after fees, marked to market, in {unit}", _equity(data)),
+            _chart("drawdown", "Drawdown", f"Distance from the highest equity so far, in {unit}", _drawdown(data)),
+        ]
+    made += [_price_chart(n, instrument, data) for n, instrument in enumerate(sorted({f["instrument"] for f in data.fills}))]
+    if data.equity:
+        made.append(_chart("fees", "Fees", f"Paid since the start, in {unit} at the mid of the moment", _fees(data)))
+    if data.statuses:
+        made.append(_chart("orders", "Orders by status", "As each order stands at the end", _orders(data)))
+    return made
+
+
+def _chart(ident: str, title: str, note: str, figure: go.Figure) -> Chart:
+    return Chart(ident, title, note, figure.to_json())
+
+
+def _figure(unit: str, *, height: int = 300) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 76, "r": 16, "t": 8, "b": 56},
+        hovermode="x unified",
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        yaxis={"title": {"text": unit, "standoff": 8}, "zeroline": True, "tickformat": ",~r", "automargin": True},
+        xaxis={"title": {"text": "time (UTC)", "standoff": 6}, "zeroline": False},
+    )
+    return figure
+
+
+def _series(rows: Iterable[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
+    found: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        found[tuple(row[name] for name in names)].append(row)
+    return dict(sorted(found.items()))
+
+
+def colour_of(data: ReportData) -> dict[str, str]:
+    """The same colour for a strategy in every chart."""
+    names = sorted({row["strategy"] for row in [*data.equity, *data.fills] if row["strategy"]})
+    return {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
+
+
+def _equity(data: ReportData) -> go.Figure:
+    figure, colours = _figure(" / ".join(data.currencies), height=340), colour_of(data)
+    for (account, strategy), rows in _series(data.equity, "account", "strategy").items():
+        line = {"color": colours[strategy], "width": 1.6} if strategy else {"color": TOTAL, "width": 3}
+        name = strategy or f"{account}, total"
+        figure.add_scatter(x=[r["time"] for r in rows], y=[r["pnl"] for r in rows], name=name, mode="lines", line=line)
+        figure.data[-1].hovertemplate = "%{y:,.2f}"
+    return figure
+
+
+def _drawdown(data: ReportData) -> go.Figure:
+    figure = _figure(" / ".join(data.currencies), height=200)
+    for (account, strategy), rows in _series(data.equity, "account", "strategy").items():
+        if strategy == "":
+            depth = [-r["drawdown"] for r in rows]
+            figure.add_scatter(x=[r["time"] for r in rows], y=depth, name=account, mode="lines", line={"color": LOSS, "width": 1.5})
+            figure.data[-1].update(fill="tozeroy", fillcolor="rgba(220,38,38,0.18)", hovertemplate="%{y:,.2f}")
+    return figure.update_yaxes(rangemode="tozero")
+
+
+def _price_chart(n: int, instrument: str, data: ReportData) -> Chart:
+    fills = [f for f in data.fills if f["instrument"] == instrument]
+    prices = [p for p in data.prices if p["instrument"] == instrument]
+    pair = instrument.partition(":")[2]
+    figure = _figure(f"price ({pair.partition('-')[2]})", height=360)
+    if prices:
+        line = {"color": TOTAL, "width": 1.4}
+        figure.add_scatter(x=[p["time"] for p in prices], y=[p["mid"] for p in prices], name="mid", mode="lines", line=line)
+    for (strategy, side), rows in _series(fills, "strategy", "side").items():
+        _add_markers(figure, rows, strategy, side, colour_of(data)[strategy])
+    figure.update_layout(hovermode="closest").update_yaxes(zeroline=False)
+    note = f"{len(fills)} executions on the mid price: ▲ bought, ▼ sold; filled passive, hollow aggressive; colours are strategies"
+    return _chart(f"price{n}", f"Trades on {pair}", note, figure)
+
+
+def _add_markers(figure: go.Figure, rows: list[Row], strategy: str, side: str, colour: str) -> None:
+    symbol = "triangle-up" if side == "buy" else "triangle-down"
+    figure.add_scatter(
+        x=[r["time"] for r in rows],
+        y=[r["px"] for r in rows],
+        mode="markers",
+        name=f"{strategy} {'bought' if side == 'buy' else 'sold'}",
+        text=[f"{strategy} {side} {r['qty'].rstrip('0').rstrip('.')} {r['base']}, {r['liquidity']}" for r in rows],
+        hovertemplate="%{text}<br>%{y:,} at %{x|%H:%M:%S.%L}<extra></extra>",
+        marker={
+            "symbol": [symbol if r["liquidity"] == "maker" else f"{symbol}-open" for r in rows],
+            "size": 10,
+            "color": colour,
+        },
+    )
+
+
+def _fees(data: ReportData) -> go.Figure:
+    figure, colours = _figure(" / ".join(data.currencies), height=240), colour_of(data)
+    for (_, strategy), rows in _series(data.equity, "account", "strategy").items():
+        if strategy:
+            line = {"color": colours[strategy], "width": 1.8}
+            figure.add_scatter(x=[r["time"] for r in rows], y=[r["fees"] for r in rows], name=strategy, mode="lines", line=line)
+            figure.data[-1].hovertemplate = "%{y:,.4f}"
+    return figure.update_yaxes(rangemode="tozero")
+
+
+STATUS_COLOURS = {
+    "filled": "#16a34a",
+    "partially_filled": "#65a30d",
+    "new": "#3b82f6",
+    "pending_new": "#93c5fd",
+    "canceled": "#94a3b8",
+    "expired": "#a8a29e",
+    "denied": "#f59e0b",
+    "rejected": "#dc2626",
+    "unknown": "#a855f7",
+}
+
+
+def _orders(data: ReportData) -> go.Figure:
+    figure = _figure("", height=120 + 36 * len({row["strategy"] for row in data.statuses}))
+    for (status,), rows in _series(data.statuses, "status").items():
+        figure.add_bar(
+            y=[r["strategy"] for r in rows],
+            x=[r["orders"] for r in rows],
+            name=status.replace("_", " "),
+            orientation="h",
+            marker={"color": STATUS_COLOURS.get(status, TOTAL)},
+            text=[str(r["orders"]) for r in rows],
+            textposition="inside",
+            hovertemplate="%{x} " + status.replace("_", " ") + "<extra>%{y}</extra>",
+        )
+    figure.update_layout(barmode="stack", hovermode="closest", bargap=0.35)
+    figure.update_yaxes(type="category", autorange="reversed", tickformat="")
+    return figure.update_xaxes(title={"text": "orders"}, tickformat=",d")

@@ -1,0 +1,301 @@
+"""The gateway as a whole: real broker, simulated exchange, ccxt in between."""
+
+import asyncio
+import re
+import time
+from decimal import Decimal
+
+import pytest
+
+from pipelines.gateway.decide import venue_client_id
+from tests.adapters.simulated.running import API_KEY, API_SECRET, Client
+from tests.pipelines.gateway.platform import LIMITS, SYMBOL, Platform, control, order, until
+from topics.catalog import CONTROLS, DEAD_LETTERS, GATEWAY_LEASES, ORDERS_INTENTS
+from topics.controls import FIRM, Flatten, Kill, LimitName, Resume, Scope, SetLimit
+from topics.orders import (
+    CancelOrder,
+    CancelRequested,
+    ExternalOrderSeen,
+    OrderFilled,
+    OrderReconciled,
+    OrderRequested,
+    SubmitOrder,
+)
+from topics.record import TimeInForce
+
+
+async def test_an_order_becomes_requested_sent_accepted_and_filled(platform: Platform) -> None:
+    async with platform.marked(), platform.gateway():
+        _, ask = await platform.touch()
+        command = order(ask + 50, time_in_force=TimeInForce.IOC)
+        platform.write(command)
+        facts = await platform.until_facts(
+            command.client_order_id, "OrderRequested", "OrderSent", "OrderAccepted", "OrderFilled"
+        )
+    fills = [f for f in facts if isinstance(f, OrderFilled)]
+    assert sum(f.last_qty for f in fills) == Decimal("0.01")
+    (requested,) = (f for f in facts if isinstance(f, OrderRequested))
+    assert requested.judged_by.values["reconciled"] == "true"
+
+
+async def test_a_resting_order_is_cancelled_by_command_and_its_redelivery_changes_nothing(platform: Platform) -> None:
+    async with platform.marked(), platform.gateway():
+        command, cancel = await resting(platform)
+        platform.write(cancel)
+        await platform.until_facts(command.client_order_id, "CancelRequested", "OrderCanceled")
+        before = platform.names()
+        platform.write(command, cancel, command)
+        probe = await refused_probe(platform)
+        assert platform.names() == [*before, "OrderDenied"]
+        assert platform.names(probe) == ["OrderDenied"]
+
+
+async def test_the_same_command_twice_is_one_order(platform: Platform) -> None:
+    async with platform.marked(), platform.gateway():
+        bid, _ = await platform.touch()
+        command = order(bid - 200)
+        platform.write(command, command)
+        platform.write(command)
+        await platform.until_facts(command.client_order_id, "OrderAccepted")
+        await refused_probe(platform)
+    assert platform.names(command.client_order_id).count("OrderRequested") == 1
+    assert venue_orders(platform) == 1
+
+
+async def test_a_limit_that_no_scope_supplies_denies(platform: Platform) -> None:
+    missing = {k: v for k, v in LIMITS.items() if k != "max_order_value"}
+    bare = platform.again(limits=[{"scope": "firm", **missing}])
+    async with bare.marked(), bare.gateway():
+        bid, _ = await bare.touch()
+        command = order(bid - 200)
+        bare.write(command)
+        facts = await bare.until_facts(command.client_order_id, "OrderDenied")
+        assert (facts[0].check, facts[0].value) == ("max_order_value", "none")
+        bare.write(control(SetLimit, FIRM, limit=LimitName.MAX_ORDER_VALUE, value=Decimal(20000)))
+        await until(lambda: bare.read(CONTROLS)[-1].limit == "max_order_value", "the limit")
+        again = order(bid - 200)
+        bare.write(again)
+        await bare.until_facts(again.client_order_id, "OrderAccepted")
+
+
+async def test_limits_of_the_configuration_are_seeded_once(platform: Platform) -> None:
+    async with platform.gateway():
+        pass
+    async with platform.gateway():
+        seeds = platform.read(CONTROLS)
+    assert {(str(s.scope), s.limit.value, str(s.value), s.who) for s in seeds} == {
+        ("firm", name, value, "config") for name, value in LIMITS.items()
+    }
+    assert len(seeds) == len(LIMITS)
+
+
+async def test_killed_between_write_ahead_and_answer_no_second_order_is_sent(platform: Platform) -> None:
+    async with platform.marked():
+        with platform.gateway_process("--deaf") as process:
+            await platform.until_ready()
+            bid, _ = await platform.touch()
+            command = order(bid - 200)
+            platform.write(command)
+            await until(lambda: process.stdout and process.stdout.readline(), "the order is at the venue")
+            process.kill()
+        async with platform.gateway():
+            facts = await platform.until_facts(command.client_order_id, "OrderUnknown", "OrderReconciled")
+            assert venue_orders(platform) == 1
+    assert [f.found for f in facts if isinstance(f, OrderReconciled)] == [True]
+
+
+async def test_killed_before_anything_was_sent_the_order_is_proved_never_to_have_arrived(platform: Platform) -> None:
+    async with platform.marked():
+        with platform.gateway_process("--mute") as process:
+            await platform.until_ready()
+            bid, _ = await platform.touch()
+            command = order(bid - 200)
+            platform.write(command)
+            await until(lambda: process.stdout and process.stdout.readline(), "the order is written ahead")
+            process.kill()
+        async with platform.gateway(ready=False):
+            facts = await platform.until_facts(command.client_order_id, "OrderUnknown", "OrderReconciled")
+    assert [f.found for f in facts if isinstance(f, OrderReconciled)] == [False]
+    assert "OrderSent" in platform.names(command.client_order_id)
+    assert venue_orders(platform) == 0
+
+
+async def test_a_kill_cancels_everything_in_scope_and_survives_a_restart(platform: Platform) -> None:
+    async with platform.marked():
+        async with platform.gateway():
+            first, _ = await resting(platform)
+            kill = control(Kill, Scope.parse("strategy:tester"))
+            platform.write(kill)
+            facts = await platform.until_facts(first.client_order_id, "OrderCanceled")
+            assert [f.command_id for f in facts if isinstance(f, CancelRequested)] == [f"kill:{kill.control_id}"]
+        async with platform.gateway():
+            bid, _ = await platform.touch()
+            second, other = order(bid - 200), order(bid - 200, strategy="other")
+            platform.write(second, other)
+            (denied,) = await platform.until_facts(second.client_order_id, "OrderDenied")
+            assert (denied.check, denied.value) == ("trading_state", "halted")
+            await platform.until_facts(other.client_order_id, "OrderAccepted")
+            platform.write(control(Resume, Scope.parse("strategy:tester")))
+            third = order(bid - 200)
+            await until(lambda: len(platform.read(CONTROLS)) >= len(LIMITS) + 2, "resumed")
+            platform.write(third)
+            await platform.until_facts(third.client_order_id, "OrderAccepted")
+
+
+async def test_an_order_that_the_platform_did_not_place_is_external_and_its_fills_count(platform: Platform) -> None:
+    async with platform.marked(), platform.gateway():
+        _, ask = await platform.touch()
+        await by_hand(platform, price=ask + 50, timeInForce="IOC", quantity="0.02")
+        facts = await until(lambda: [f for f in platform.facts() if isinstance(f, OrderFilled)], "an external fill")
+    seen = [f for f in platform.facts() if isinstance(f, ExternalOrderSeen)]
+    assert len(seen) == 1
+    assert {f.strategy for f in facts} == {"EXTERNAL"}
+
+
+async def test_what_happened_while_the_gateway_was_away_is_found_at_its_start(platform: Platform) -> None:
+    left = platform.again(run={"cancel_on_stop": False})
+    async with left.marked():
+        async with left.gateway():
+            bid, _ = await left.touch()
+            command = order(bid - 200)
+            left.write(command)
+            await left.until_facts(command.client_order_id, "OrderAccepted")
+        async with Client(left.exchange) as client:
+            status, _ = await client.signed("DELETE", "/api/v3/order", symbol=SYMBOL, origClientOrderId=digest(command))
+            assert status == 200
+        _, ask = await left.touch()
+        await by_hand(left, price=ask + 50, timeInForce="IOC", quantity="0.02")
+        async with left.gateway():
+            await left.until_facts(command.client_order_id, "OrderCanceled")
+            fills = [f for f in left.facts() if isinstance(f, OrderFilled)]
+            assert sum(f.last_qty for f in fills) == Decimal("0.02")
+            assert {f.strategy for f in fills} == {"EXTERNAL"}
+
+
+async def test_flatten_closes_the_position_of_the_strategy_once(platform: Platform) -> None:
+    async with platform.marked():
+        async with platform.gateway():
+            _, ask = await platform.touch()
+            command = order(ask + 50, time_in_force=TimeInForce.IOC)
+            platform.write(command)
+            await platform.until_facts(command.client_order_id, "OrderFilled")
+            rest, _ = await resting(platform)
+            flatten = control(Flatten, Scope.parse("strategy:tester"))
+            platform.write(flatten, control(Kill, Scope.parse("strategy:tester")))
+            await platform.until_facts(rest.client_order_id, "OrderCanceled")
+            await until(lambda: position(platform) == 0, "flat", lambda: str(platform.names()))
+        closing = [f for f in platform.facts() if isinstance(f, OrderRequested) and f.command.cause]
+        assert {f.strategy for f in closing} == {"tester"}
+        assert all(flatten.control_id in f.command.reason for f in closing)
+        async with platform.gateway():
+            platform.write(control(Resume, Scope.parse("strategy:tester")))
+            await until(lambda: any(isinstance(c, Resume) for c in platform.read(CONTROLS)), "resumed")
+            again = order((await platform.touch())[1] + 50, time_in_force=TimeInForce.IOC)
+            platform.write(again)
+            await platform.until_facts(again.client_order_id, "OrderFilled")
+            await refused_probe(platform)
+            assert position(platform) == Decimal("0.01")
+
+
+async def test_a_clean_stop_cancels_what_rests_and_hands_the_lease_over(platform: Platform) -> None:
+    async with platform.marked():
+        async with platform.gateway():
+            command, _ = await resting(platform)
+        assert "OrderCanceled" in platform.names(command.client_order_id)
+        leases = platform.read(GATEWAY_LEASES)
+        assert leases[-1].released
+
+
+async def test_a_second_gateway_for_the_same_account_gives_up(platform: Platform) -> None:
+    async with platform.gateway():
+        with platform.gateway_process() as second:
+            code = await asyncio.to_thread(second.wait, 20)
+            assert code == 1
+            assert second.stderr is not None
+            assert b"another gateway trades sim.main" in second.stderr.read()
+        assert platform.status()["ready"]
+
+
+async def test_private_frames_are_on_the_tape_without_secrets(platform: Platform) -> None:
+    async with platform.marked(), platform.gateway():
+        await resting(platform)
+    frames = platform.frames()
+    assert any("executionReport" in f for f in frames)
+    assert any('"request":"POST order"' in f for f in frames)
+    assert all(API_KEY not in f and API_SECRET not in f for f in frames)
+    assert not any(re.search(r"signature=[0-9a-f]{8}", f) for f in frames)
+
+
+async def test_an_unreadable_command_is_a_dead_letter_and_the_next_one_is_obeyed(platform: Platform) -> None:
+    async with platform.marked(), platform.gateway():
+        platform.write_raw(ORDERS_INTENTS, b'[{"type":"SubmitOrder"}]')
+        await resting(platform)
+        (letter,) = platform.read(DEAD_LETTERS)
+    assert (letter.topic, letter.payload) == ("orders.intents", b'[{"type":"SubmitOrder"}]')
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "says"),
+    [
+        ({"secret": "wrong"}, 2, "refuses the API key"),
+        ({"url": "http://127.0.0.1:1/api/v3"}, 1, "cannot be reached"),
+    ],
+)
+async def test_a_venue_that_cannot_be_used_is_one_line_and_an_exit_code(
+    platform: Platform, changes: dict[str, str], code: int, says: str
+) -> None:
+    if "url" in changes:
+        platform.raw["venues"]["sim"]["rest_url"] = changes["url"]
+    with platform.gateway_process(secret=changes.get("secret")) as process:
+        assert await asyncio.to_thread(process.wait, 10) == code
+        assert process.stderr is not None
+        (line,) = process.stderr.read().decode().splitlines()
+    assert says in line
+
+
+# --- helpers -------------------------------------------------------------------------------------------------------
+
+
+def digest(command: SubmitOrder) -> str:
+    return venue_client_id(command.client_order_id, command.account)
+
+
+async def resting(platform: Platform) -> tuple[SubmitOrder, CancelOrder]:
+    """An order that the venue has accepted, away from the market, and the command that would cancel it."""
+    bid, _ = await platform.touch()
+    command = order(bid - 200)
+    platform.write(command)
+    await platform.until_facts(command.client_order_id, "OrderAccepted")
+    return command, CancelOrder(
+        command_id=f"cancel-{command.client_order_id}",
+        client_order_id=command.client_order_id,
+        strategy=command.strategy,
+        account=command.account,
+        instrument=command.instrument,
+        ts_init=time.time_ns(),
+    )
+
+
+async def refused_probe(platform: Platform) -> str:
+    """A command that is denied: once its answer is there, everything before it was dealt with."""
+    command = order(Decimal("0.001"), strategy="probe")
+    platform.write(command)
+    await platform.until_facts(command.client_order_id, "OrderDenied")
+    return command.client_order_id
+
+
+async def by_hand(platform: Platform, **params: str | Decimal) -> None:
+    async with Client(platform.exchange) as client:
+        wanted = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "newClientOrderId": "by-hand", **params}
+        status, answer = await client.signed("POST", "/api/v3/order", **wanted)
+    assert status == 200, answer
+
+
+def venue_orders(platform: Platform) -> int:
+    """How many orders the venue has ever taken from this account, by its own ledger."""
+    return sum(account == "main" for account, _ in platform.exchange.ledger().orders)
+
+
+def position(platform: Platform) -> Decimal:
+    fills = [f for f in platform.facts() if isinstance(f, OrderFilled) and f.strategy == "tester"]
+    return sum((f.side.sign * f.last_qty for f in fills), Decimal(0))

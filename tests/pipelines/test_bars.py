@@ -1,0 +1,185 @@
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.binance.symbols import instrument_of
+from pipelines.bars import BELIEVED_NS, LATENESS_NS, BarsState, bars_stage, rule_of
+from pipelines.normalize import normalize_stage
+from pipelines.raw import encode_line
+from tests.folding import Folding, fold, run
+from tests.recordings import hftbacktest
+from topics.market import Bar, BookDelta, Gap, Mark, Tick, Trade
+from topics.record import Record, Side
+
+BTC, ETH = "sim:BTC-USDT", "sim:ETH-USDT"
+S = 1_000_000_000
+STAGE = bars_stage({BTC: ("time-1s", "time-5s"), ETH: ()})
+START = 1_700_000_000 * S
+
+
+def trade(at: float, price: str = "100.00", size: str = "1.5", instrument: str = BTC, behind: int = 0) -> Trade:
+    """``at`` seconds after START by the venue's clock, received ``behind`` ns later by ours."""
+    ts = START + round(at * S)
+    return Trade(
+        instrument=instrument,
+        trade_id="1",
+        price=Decimal(price),
+        size=Decimal(size),
+        aggressor=Side.BUY,
+        ts_event=ts,
+        ts_init=ts + behind,
+    )
+
+
+def delta(at: float) -> BookDelta:
+    ts = START + round(at * S)
+    return BookDelta(instrument=BTC, bids=(), asks=(), first_sequence=1, sequence=1, ts_event=ts, ts_init=ts)
+
+
+def tick(at: float) -> Tick:
+    return Tick(n=1, ts_init=START + round(at * S))
+
+
+def naive(trades: Iterable[Trade], seconds: int) -> list[tuple[object, ...]]:
+    """The bars of all trades, computed from the whole list at once; the last one is still open."""
+    groups: dict[int, list[Trade]] = {}
+    for t in trades:
+        groups.setdefault(t.ts_event // (seconds * S), []).append(t)
+    out = []
+    for start, ts in sorted(groups.items())[:-1]:
+        prices = [t.price for t in ts]
+        volume = sum((t.size for t in ts), Decimal(0))
+        notional = sum((t.price * t.size for t in ts), Decimal(0))
+        ohlc = (prices[0], max(prices), min(prices), prices[-1])
+        out.append((start * seconds * S, (start + 1) * seconds * S, *ohlc, volume, notional, len(ts)))
+    return out
+
+
+def told(records: Iterable[Record], spec: str) -> list[tuple[object, ...]]:
+    return [
+        (b.ts_open, b.ts_close, b.open, b.high, b.low, b.close, b.volume, b.notional, b.trades)
+        for b in records
+        if isinstance(b, Bar) and b.spec == spec
+    ]
+
+
+@pytest.fixture(scope="module")
+def recorded_events(data_dir: Path) -> list[Record]:
+    """A recorded day's last minutes, with a tick each second of receive time."""
+    normalize = Folding(normalize_stage({"sim": "binance"}))
+    out: list[Record] = []
+    second = 0
+    for frame in hftbacktest(data_dir / "hftbacktest" / "spot" / "ethusdt_20240808.gz"):
+        if frame.ts // S > second:
+            second = frame.ts // S
+            out.append(Tick(n=second, ts_init=frame.ts))
+        out += normalize.feed(encode_line(frame.ts, instrument_of("sim", frame.symbol), frame.data))
+    return [r for r in out if not isinstance(r, Mark)]
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 60])
+def test_recorded_bars_are_those_computed_from_all_trades_at_once(recorded_events: list[Record], seconds: int) -> None:
+    spec = f"time-{seconds}s"
+    folding = Folding(bars_stage({ETH: (spec,)}))
+    out = [bar for event in recorded_events for bar in folding.feed(event)]
+    state: BarsState = folding.states[ETH]
+    assert state.late == 0
+    wanted = naive([r for r in recorded_events if isinstance(r, Trade)], seconds)
+    assert told(out, spec)[: len(wanted)] == wanted
+    assert len(told(out, spec)) - len(wanted) in (0, 1)  # a tick may have closed the last one
+
+
+def test_a_bar_holds_the_trades_from_its_opening_up_to_but_not_at_its_close() -> None:
+    out = run(STAGE, [trade(0.0, "100"), trade(0.999999999, "103"), trade(1.0, "99")])
+    assert told(out, "time-1s") == [
+        (START, START + S, *map(Decimal, ("100", "103", "100", "103")), Decimal("3.0"), Decimal("304.5"), 2)
+    ]
+
+
+def test_an_interval_without_trades_makes_no_bar() -> None:
+    out = run(STAGE, [trade(0.5), trade(7.5), trade(9.1)])
+    assert [(b[0] - START) // S for b in told(out, "time-1s")] == [0, 7]
+
+
+def test_a_gap_in_the_market_data_changes_no_edge() -> None:
+    gap = Gap(instrument=BTC, reason="reconnected", ts_init=START + S)
+    out = run(STAGE, [trade(0.5), gap, trade(3.2), trade(4.0)])
+    assert [(b[0] - START, b[1] - START) for b in told(out, "time-1s")] == [(0, S), (3 * S, 4 * S)]
+
+
+def test_a_quiet_market_closes_its_bar_at_a_tick_that_allows_for_lateness() -> None:
+    folding = Folding(STAGE)
+    folding.feed(trade(0.5))
+    assert folding.feed(tick(1 + (LATENESS_NS - 1) / S)) == []
+    assert [b.spec for b in folding.feed(tick(1 + LATENESS_NS / S)) if isinstance(b, Bar)] == ["time-1s"]
+    assert [b.spec for b in folding.feed(tick(9)) if isinstance(b, Bar)] == ["time-5s"]
+    assert folding.feed(tick(20)) == []
+
+
+def test_a_book_change_past_the_lateness_closes_it_too() -> None:
+    folding = Folding(STAGE)
+    folding.feed(trade(0.5))
+    assert folding.feed(delta(1.4)) == []
+    assert len(folding.feed(delta(1.5))) == 1
+
+
+def test_our_clock_is_set_against_the_venues_before_it_closes_a_bar() -> None:
+    folding = Folding(STAGE)
+    folding.feed(trade(0.5, behind=3 * S))
+    assert folding.feed(tick(4.4)) == []
+    assert len(folding.feed(tick(4.5))) == 1
+
+
+def test_a_trade_that_comes_after_its_bar_was_closed_is_counted_and_in_none() -> None:
+    folding = Folding(STAGE)
+    out = [b for e in [trade(0.5), tick(2), trade(0.9), trade(1.5), trade(2.5)] for b in folding.feed(e)]
+    assert [b[8] for b in told(out, "time-1s")] == [1, 1]
+    assert folding.states[BTC].late == 1
+
+
+def test_a_trade_from_the_far_future_is_not_believed() -> None:
+    folding = Folding(STAGE)
+    out = [b for e in [trade(0.5), trade(90, behind=-BELIEVED_NS - 1), trade(0.6), trade(1.0)] for b in folding.feed(e)]
+    assert [b[8] for b in told(out, "time-1s")] == [2]
+    assert folding.states[BTC].late == 1
+
+
+def test_other_instruments_and_those_without_bars_are_passed_over() -> None:
+    out = run(STAGE, [trade(i, instrument=other) for i in range(3) for other in (ETH, "sim:SOL-USDT")])
+    assert out == []
+
+
+def test_sums_are_exact_however_many_digits_they_have() -> None:
+    many = [trade(0.1, "99999999.99999999", "123456789.12345678"), trade(0.2, "0.00000001", "0.00000001"), trade(1)]
+    (bar,) = [b for b in run(STAGE, many) if isinstance(b, Bar)]
+    assert f"{bar.notional:f}" == "12345678912345676.7654321087654323"
+    assert f"{bar.volume:f}" == "123456789.12345679"
+
+
+@pytest.mark.parametrize("spec", ["", "time", "time-0s", "time-1", "time-1.5s", "time--1s", "tick-5", "time-1s "])
+def test_a_specification_that_is_none_is_refused_by_name(spec: str) -> None:
+    with pytest.raises(ValueError, match="not a bar"):
+        rule_of(spec)
+
+
+steps = st.lists(st.tuples(st.integers(0, 3000), st.sampled_from(["trade", "delta", "tick"])), max_size=40)
+
+
+@given(steps=steps, every=st.integers(1, 4))
+def test_any_ordered_market_makes_the_naive_bars_and_folds_the_same_when_recoded(
+    steps: list[tuple[int, str]], every: int
+) -> None:
+    events: list[Record] = []
+    at = 0
+    for ms, kind in steps:
+        at += ms
+        events.append({"trade": trade, "delta": delta, "tick": tick}[kind](at / 1000))
+    trades = [e for e in events if isinstance(e, Trade)]
+    for spec, seconds in (("time-1s", 1), ("time-5s", 5)):
+        wanted = naive(trades, seconds)
+        assert told(run(STAGE, events), spec)[: len(wanted)] == wanted
+    assert fold(STAGE, events, recode_every=every) == fold(STAGE, events)
