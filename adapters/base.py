@@ -88,6 +88,9 @@ class Rest(Protocol):
     async def definition(self, venue_symbol: str) -> bytes:
         """One instrument's definition, wrapped as a frame: ``{"rest":"exchangeInfo",…}``. Raises VenueError."""
 
+    async def time_ms(self) -> int:
+        """The venue's clock. Raises VenueError."""
+
     async def close(self) -> None: ...
 
 

@@ -124,7 +124,7 @@ def _trade(exchange: Exchange, path: Path, env: Mapping[str, str], seconds: floa
         exchange.begin()
         until = time.monotonic() + seconds
         if view:
-            with LiveView(_Running(system)) as live:
+            with LiveView(system) as live:
                 system.run(until, each=live.refresh)
         else:
             _run_with_progress(system, until)
@@ -150,18 +150,6 @@ def conclude(system: System, ledger: Path) -> int:
     return 0 if agrees else 1
 
 
-class _Running:
-    """A system of ours, as the live view sees it."""
-
-    def __init__(self, system: System) -> None:
-        self.config = system.config
-        self.kafka = system.kafka
-        self._system = system
-
-    def statuses(self) -> Mapping[str, Mapping[str, Any]]:
-        return self._system.supervisor.statuses()
-
-
 def _run_with_progress(system: System, until: float) -> None:
     """A line every ten seconds, for logs."""
     began = time.monotonic()
@@ -171,7 +159,7 @@ def _run_with_progress(system: System, until: float) -> None:
         now = time.monotonic()
         if now - said[0] >= 10:
             said[0] = now
-            statuses = system.supervisor.statuses()
+            statuses = system.statuses()
             out = sum(int(s.get("records_out", 0)) for s in statuses.values())
             lag = sum(int(s.get("lag") or 0) for s in statuses.values())
             _say(f"{now - began:.0f} s: {out:,} records written, lag {lag:,}")

@@ -10,7 +10,7 @@ from infra import kafka
 from infra.config import Config
 from infra.errors import Problem
 from infra.kafka import KafkaConf
-from topics import catalog
+from topics import catalog, wire
 from topics.controls import AnyControl, Flatten, InForce, Kill, LimitName, Resume, Scope, ScopeKind, SetLimit, SetParams
 from topics.orders import CancelOrder, OrderUpdated
 from topics.portfolio import BalanceChanged, PortfolioLine, PositionChanged
@@ -101,7 +101,7 @@ def balances(config: Config, conf: KafkaConf) -> list[BalanceChanged]:
     """The venue's last word on every currency."""
     found: dict[tuple[str, str], BalanceChanged] = {}
     for message in kafka.read_all(conf, kafka.physical(config.prefix, catalog.ACCOUNT_EVENTS)):
-        for balance in kafka.wire.decode(message.value() or b"", catalog.ACCOUNT_EVENTS.types):
+        for balance in wire.decode(message.value() or b"", catalog.ACCOUNT_EVENTS.types):
             found[balance.account, balance.currency] = balance
     return [found[key] for key in sorted(found)]
 

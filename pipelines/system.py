@@ -47,6 +47,9 @@ class System:
             raise KeyboardInterrupt
         self._stop = True
 
+    def statuses(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.supervisor.statuses()
+
     @property
     def stopping(self) -> bool:
         return self._stop
@@ -111,7 +114,7 @@ class System:
     def _drained(self, since_ns: int) -> bool:
         """Every fold has told, after ``since``, that it is at the end of its input."""
         folds = ("controls", "orders", "positions", "portfolio")
-        statuses = [s for n, s in self.supervisor.statuses().items() if n in folds and s]
+        statuses = [s for n, s in self.statuses().items() if n in folds and s]
         return all(s.get("lag", 0) == 0 and s.get("ts", 0) > since_ns + 500_000_000 for s in statuses)
 
     def __exit__(

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from topics.controls import InForce, ScopeKind, TradingState
 from topics.market import Instrument, Quote
-from topics.orders import CancelAll, CancelOrder, Command, OrderStatus, OrderUpdated, SubmitOrder
+from topics.orders import CancelAll, CancelOrder, Command, OrderFilled, OrderStatus, OrderUpdated, SubmitOrder
 from topics.portfolio import PositionChanged
 from topics.record import ClientOrderId, InstrumentId, Side
 from topics.strategy import Signal
@@ -79,10 +79,11 @@ class Folded(msgspec.Struct):
 
     def _count_fill(self, order: OrderUpdated, known: OrderUpdated | None) -> None:
         """An order that already left the desk is told by the fact alone: a late fill."""
+        filled = ZERO
         if known is not None:
             filled = order.cum_qty - known.cum_qty
-        else:
-            filled = order.last_qty or ZERO if order.fact == "OrderFilled" else ZERO
+        elif order.fact == OrderFilled.__name__ and order.last_qty is not None:
+            filled = order.last_qty
         if filled != 0:
             self.ahead.setdefault(order.instrument, Ahead()).add(order.side, filled)
 

@@ -52,7 +52,9 @@ def _frames(lines: list[dict[str, Any]]) -> Iterator[Frame]:
 
 
 def cryptofeed_exchange_info(path: Path) -> bytes:
-    return next(x["data"].encode() for x in cryptofeed_lines(path) if x["t"] == "http" and "exchangeInfo" in x["url"])
+    answers = [x for x in cryptofeed_lines(path) if x["t"] == "http"]
+    body: str = next(x["data"] for x in answers if "exchangeInfo" in x["url"])
+    return body.encode()
 
 
 def gocryptotrader_answer(path: Path, route: str) -> bytes:

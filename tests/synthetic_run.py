@@ -21,7 +21,7 @@ from topics.catalog import Topic
 from topics.controls import FIRM, InForce, LimitName, SetLimit
 from topics.coordinates import HEADER, VERSION_HEADER, Coordinate
 from topics.record import Liquidity, OrderType, Record, Side
-from topics.routes import group
+from topics.routes import ROUTES, group
 
 ACCOUNT = "sim.main"
 STRATEGIES = ("buyer", "quoter", "cross")
@@ -100,8 +100,10 @@ class SyntheticRun:
         return path
 
     def events(self, kind: type[Record]) -> Iterator[Any]:
+        """In the log that is theirs: copies in inboxes and compacted twins left out."""
+        log = ROUTES[kind][0][0]
         for one in self.written:
-            if not one.topic.compacted and one.topic.name != "strategy.inbox":
+            if one.topic is log:
                 yield from (e for e in one.events if type(e) is kind)
 
     # --- what happens -------------------------------------------------------------------------------------------

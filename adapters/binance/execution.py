@@ -15,7 +15,6 @@ from adapters.binance.rest import RawBinance, client, command, question, raise_r
 from adapters.binance.user_stream import stream
 from adapters.execution import (
     Balance,
-    Capabilities,
     Execution,
     Listed,
     NewOrder,
@@ -27,7 +26,7 @@ from adapters.execution import (
     Recorder,
     VenueEvent,
 )
-from topics.record import InstrumentId, OrderType, TimeInForce, Venue
+from topics.record import InstrumentId, OrderType, Venue
 
 WS_API = "wss://ws-api.binance.com:443/ws-api/v3"
 WS_API_SANDBOX = "wss://ws-api.testnet.binance.vision/ws-api/v3"
@@ -42,12 +41,7 @@ def _forget(at_ns: int, text: str) -> None:
 class BinanceExecution:
     """One account. ``venue`` is the configured instance's name, the first part of every instrument's id."""
 
-    capabilities = Capabilities(
-        order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
-        times_in_force=frozenset(TimeInForce),
-        post_only=True,
-        reduce_only=False,
-    )
+    capabilities = private.SPOT
 
     def __init__(
         self,
@@ -60,12 +54,19 @@ class BinanceExecution:
         sandbox: bool = False,
         recv_window_ms: int = 5000,
         recorder: Recorder = _forget,
+        timeout_ms: int = 5000,
     ) -> None:
         self.recv_window_ms = recv_window_ms
         self._venue, self._api_key, self._secret, self._recorder = venue, api_key, secret, recorder
         self._ws_api_url = ws_api_url or (WS_API_SANDBOX if sandbox else WS_API)
         self._ccxt: RawBinance = client(
-            api_key, secret, rest_url=rest_url, sandbox=sandbox, recv_window_ms=recv_window_ms, recorder=recorder
+            api_key,
+            secret,
+            rest_url=rest_url,
+            sandbox=sandbox,
+            recv_window_ms=recv_window_ms,
+            recorder=recorder,
+            timeout_ms=timeout_ms,
         )
         self._symbols = Symbols({})
 
@@ -82,6 +83,11 @@ class BinanceExecution:
         except TimeoutError:
             raise VenueUnreachable(f"no answer within {CONNECT_S:g} s") from None
         self._symbols = Symbols({one.instrument: one for one in map(self._listed, self._ccxt.markets.values())})
+
+    def adopt(self, other: "BinanceExecution") -> None:
+        """The definitions that another connection to the same venue has loaded."""
+        self._symbols = other._symbols
+        self._ccxt.set_markets_from_exchange(other._ccxt)
 
     def _listed(self, market: Mapping[str, Any]) -> Listed:
         instrument = f"{self._venue}:{market['base']}-{market['quote']}"

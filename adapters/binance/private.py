@@ -9,8 +9,17 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from adapters.execution import Balance, BalanceMoved, Execution, Listed, OrderReport, VenueEvent, VenueStatus
-from topics.record import InstrumentId, Liquidity, OrderType, Side
+from adapters.execution import (
+    Balance,
+    BalanceMoved,
+    Capabilities,
+    Execution,
+    Listed,
+    OrderReport,
+    VenueEvent,
+    VenueStatus,
+)
+from topics.record import InstrumentId, Liquidity, OrderType, Side, TimeInForce
 
 STATUS = {
     "NEW": VenueStatus.NEW,
@@ -33,6 +42,12 @@ ORDER_TYPE = {
     "TAKE_PROFIT_LIMIT": OrderType.STOP_LIMIT,
 }
 SELF_TRADE = "self-trade prevention"
+SPOT = Capabilities(
+    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+    times_in_force=frozenset(TimeInForce),
+    post_only=True,
+    reduce_only=False,
+)
 
 
 class Symbols:

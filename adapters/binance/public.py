@@ -41,6 +41,12 @@ class BinancePublicRest:
         body = await self._get(self._exchange.publicGetExchangeInfo, {"symbol": venue_symbol})
         return rest_frame("exchangeInfo", venue_symbol, body)
 
+    async def time_ms(self) -> int:
+        try:
+            return int((await self._exchange.publicGetTime())["serverTime"])
+        except ccxt.BaseError as error:
+            raise _translated(error, self._exchange.last_response_headers) from error
+
     async def close(self) -> None:
         await self._exchange.close()
 

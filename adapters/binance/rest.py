@@ -145,7 +145,7 @@ async def question(ask: Callable[[], Awaitable[Any]]) -> tuple[Any, Answer]:
     try:
         found = await ask()
     except ccxt.BaseError as error:
-        if answer.error is None or answer.status is None:
+        if answer.error is None or answer.status is None or answer.status >= 500:
             raise _failure(error, answer) from error
         return None, answer
     finally:

@@ -8,7 +8,7 @@ import time
 from enum import StrEnum
 from typing import NamedTuple
 
-from adapters.base import Rest, VenueBusy, VenueError
+from adapters.base import Rest, VenueBusy, VenueError, VenueRefused
 from pipelines.ingest.backoff import backoff_s
 from pipelines.ingest.writer import RawWriter
 
@@ -29,10 +29,11 @@ class Wanted(NamedTuple):
 
 
 class Fetcher:
-    """``fetched``: what has been written since it was last forgotten."""
+    """``fetched``: what has been written since it was last forgotten; ``refused``: why the venue will not tell it."""
 
     def __init__(self, name: str, rest: Rest, writer: RawWriter) -> None:
         self.fetched: set[Wanted] = set()
+        self.refused: dict[Wanted, str] = {}
         self.problem = ""
         self._name = name
         self._rest = rest
@@ -78,16 +79,27 @@ class Fetcher:
         del self._due[wanted]
         try:
             frame = await (self._rest.depth if wanted.what is What.DEPTH else self._rest.definition)(wanted.symbol)
+        except VenueRefused as error:
+            self._was_refused(wanted, error)
+            return
         except VenueError as error:
             self._failed(wanted, error)
             return
         self._writer.wrapped(wanted.symbol, frame)
         self.fetched.add(wanted)
+        self.refused.pop(wanted, None)
         self._done_at[wanted] = time.monotonic()
         self._failures = 0
         if self.problem:
             log.info("%s: REST answers again", self._name)
             self.problem = ""
+
+    def _was_refused(self, wanted: Wanted, error: VenueRefused) -> None:
+        """This request's own trouble: the others go on."""
+        self._due[wanted] = time.monotonic() + backoff_s(20)
+        if wanted not in self.refused:
+            log.error("%s: the venue refuses %s of %s: %s", self._name, wanted.what, wanted.symbol, error)
+        self.refused[wanted] = str(error)
 
     def _failed(self, wanted: Wanted, error: VenueError) -> None:
         wait = backoff_s(self._failures)
@@ -95,7 +107,7 @@ class Fetcher:
             wait = max(wait, error.retry_after_s, 1.0)
         self._failures += 1
         until = time.monotonic() + wait
-        self._due = {w: max(due, until) for w, due in self._due.items()}  # the venue's trouble, not this request's
+        self._due = {w: max(due, until) for w, due in self._due.items()}  # the venue's trouble, so everybody's
         self._due[wanted] = until
         if not self.problem:
             log.warning("%s: no %s of %s (%s), trying again", self._name, wanted.what, wanted.symbol, error)

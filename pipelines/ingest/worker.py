@@ -124,7 +124,7 @@ class Ingest:
             "connected": self.stream.connected,
             "connections": self.stream.connections,
             "last_frame_ns": self.writer.last_ns,
-            "problem": self.stream.problem or self.fetcher.problem,
+            "problem": self.stream.problem or self.fetcher.problem or next(iter(self.fetcher.refused.values()), ""),
         }
 
 

@@ -58,9 +58,10 @@ def test_the_archive_holds_the_tape_to_the_byte(kafka_conf: dict[str, str], run_
     config = config_of(tmp_path, run_prefix)
     SyntheticRun().publish(kafka_conf, run_prefix, twice=True)
     run_archive(config, kafka_conf, stopped())
-    assert archived(archive_dir(config)) == tape(kafka_conf, run_prefix)
+    found = archived(archive_dir(config))
+    assert found == tape(kafka_conf, run_prefix)
     status = msgspec.json.decode((config.run_dir / "status" / "archive.0.json").read_bytes())
-    assert status["records_in"] == status["records_out"] == len(tape(kafka_conf, run_prefix))
+    assert status["records_in"] == status["records_out"] == len(found)
     assert (status["stage"], status["lag"], status["dead_letters"], status["pid"]) == ("archive", 0, 0, os.getpid())
 
 

@@ -1,6 +1,7 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,12 +45,12 @@ def tick(at: float) -> Tick:
     return Tick(n=1, ts_init=START + round(at * S))
 
 
-def naive(trades: Iterable[Trade], seconds: int) -> list[tuple[object, ...]]:
+def naive(trades: Iterable[Trade], seconds: int) -> list[tuple[Any, ...]]:
     """The bars of all trades, computed from the whole list at once; the last one is still open."""
     groups: dict[int, list[Trade]] = {}
     for t in trades:
         groups.setdefault(t.ts_event // (seconds * S), []).append(t)
-    out = []
+    out: list[tuple[Any, ...]] = []
     for start, ts in sorted(groups.items())[:-1]:
         prices = [t.price for t in ts]
         volume = sum((t.size for t in ts), Decimal(0))
@@ -59,7 +60,7 @@ def naive(trades: Iterable[Trade], seconds: int) -> list[tuple[object, ...]]:
     return out
 
 
-def told(records: Iterable[Record], spec: str) -> list[tuple[object, ...]]:
+def told(records: Iterable[Record], spec: str) -> list[tuple[Any, ...]]:
     return [
         (b.ts_open, b.ts_close, b.open, b.high, b.low, b.close, b.volume, b.notional, b.trades)
         for b in records
@@ -177,7 +178,8 @@ def test_any_ordered_market_makes_the_naive_bars_and_folds_the_same_when_recoded
     at = 0
     for ms, kind in steps:
         at += ms
-        events.append({"trade": trade, "delta": delta, "tick": tick}[kind](at / 1000))
+        make: Callable[[float], Record] = {"trade": trade, "delta": delta, "tick": tick}[kind]  # type: ignore[assignment]
+        events.append(make(at / 1000))
     trades = [e for e in events if isinstance(e, Trade)]
     for spec, seconds in (("time-1s", 1), ("time-5s", 5)):
         wanted = naive(trades, seconds)

@@ -214,6 +214,21 @@ async def test_what_normalize_asks_for_is_fetched_and_asked_often_it_is_fetched_
     assert len(depths) == venue.asked["depth"]
 
 
+async def test_a_symbol_that_the_venue_does_not_know_is_named_and_holds_up_no_other(
+    kafka_conf: dict[str, str], topics: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with started(tmp_path / "exchange", "--symbols", "BTCUSDT") as exchange:
+        chosen = config(topics, tmp_path, exchange.address, "sim:AAA-USDT", "sim:BTC-USDT")
+        async with ingesting(chosen, kafka_conf) as status:
+            await until(lambda: status().get("problem") and status()["events_in"] > 20)
+            assert status()["ready"] is False
+            assert "Invalid symbol" in status()["problem"]
+    told = [r.getMessage() for r in caplog.records if "AAAUSDT" in r.getMessage()]
+    assert len(told) == 2  # its definition, its depth
+    rests = [line.key for line in raw_lines(kafka_conf, topics) if line.frame.startswith(b'{"rest"')]
+    assert sorted(rests) == ["sim:BTC-USDT"] * 2
+
+
 async def test_the_venues_answers_are_told_apart(tmp_path: Path) -> None:
     async with ScriptedVenue() as venue:
         venue.bodies["depth"] = lambda: b'{"code":-1121,"msg":"Invalid symbol."}'

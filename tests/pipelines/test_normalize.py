@@ -3,6 +3,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def test_a_capture_that_only_continues_another_never_has_a_book_and_asks_for_one
     assert counted["BookDelta"] == counted["BookSnapshot"] == counted["Gap"] == 0
     asked = [r.ts_init for r in out if isinstance(r, ResyncRequested)]
     assert len(asked) > 5
-    assert all(5e9 <= b - a < 6e9 for a, b in zip(asked, asked[1:], strict=False))
+    assert all(5e9 <= b - a < 6e9 for a, b in pairwise(asked))
 
 
 @pytest.mark.parametrize("name", ["BINANCE", "BINANCE_US"])
@@ -299,11 +300,11 @@ def test_whatever_the_bytes_nothing_is_raised_and_a_new_connection_heals(
     model, frames = raw_stream(seed, 15)
     changed = [bytearray(f) for f in frames]
     for i, at, byte in junk:
-        frame = changed[i % len(changed)]
-        frame[at % len(frame)] = byte
+        chosen = changed[i % len(changed)]
+        chosen[at % len(chosen)] = byte
     folding, reader = Folding(STAGE), Reader()
-    for frame in changed:
-        reader.take(folding.feed(line(bytes(frame))))
+    for broken in changed:
+        reader.take(folding.feed(line(bytes(broken))))
         book = folding.states[INSTRUMENT].book.book if INSTRUMENT in folding.states else None
         assert book == reader.book
         assert book is None or not book.crossed
@@ -415,10 +416,10 @@ def test_a_bound_of_zero_is_no_bound() -> None:
 def test_marks_are_sampled_by_receive_time(data_dir: Path) -> None:
     frames = list(hftbacktest(data_dir / "hftbacktest" / "spot" / "btcusdt_20240808.gz"))[:10_000]
     marks = [r for r in run(STAGE, recorded(frames)) if isinstance(r, Mark)]
-    gaps = [b.ts_init - a.ts_init for a, b in zip(marks, marks[1:], strict=False)]
+    gaps = [b.ts_init - a.ts_init for a, b in pairwise(marks)]
     assert len(gaps) > 100
     assert min(gaps) >= 50_000_000
-    quiet = max(b.ts - a.ts for a, b in zip(frames, frames[1:], strict=False))
+    quiet = max(b.ts - a.ts for a, b in pairwise(frames))
     assert max(gaps) <= 500_000_000 + quiet
     assert all(a.best_bid < a.best_ask for a in marks)
 

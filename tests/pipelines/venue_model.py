@@ -40,7 +40,9 @@ class VenueModel:
 
     def depth(self) -> bytes:
         """The next depth frame: one to four changes."""
-        first, bids, asks = self.sequence + 1, {}, {}
+        bids: Side = {}
+        asks: Side = {}
+        first = self.sequence + 1
         for _ in range(self._random.randint(1, 4)):
             self.sequence += 1
             self._change(bids, asks)

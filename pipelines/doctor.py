@@ -1,0 +1,146 @@
+"""``tapedeck doctor``: is everything there that a run needs? One line a finding: what was looked at, and what to do where it is not well."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from rich.console import Console
+
+from infra import kafka, services
+from infra.config import Config, find, load
+from infra.errors import Problem
+from pipelines.workers import stage_of
+from topics.catalog import TOPICS
+from topics.controls import LimitName
+from topics.record import venue_of
+
+GOOD, BAD, NOTE = "ok", "BAD", "note"
+Finding = tuple[str, str, str]
+"""(GOOD, BAD or NOTE, what, the word on it)"""
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+def examine(path: Path | None) -> int:
+    """Print every finding as it is made; 1 where one is bad."""
+    worst = 0
+    for level, what, word in _findings(path or find()):
+        style = {GOOD: "green", BAD: "bold red", NOTE: "yellow"}[level]
+        out.print(f"[{style}]{level:>4}[/]  {what:<22} ", end="")
+        out.print(word, markup=False)
+        worst = max(worst, level == BAD)
+    return worst
+
+
+def _findings(path: Path) -> Iterator[Finding]:
+    try:
+        config = load(path)
+    except Problem as problem:
+        yield BAD, "configuration", str(problem)
+        return
+    yield GOOD, "configuration", f"{path}: run {config.run.name!r}, {len(config.strategies)} strategies, {len(config.accounts)} accounts"
+    yield from _limits(config)
+    for strategy in sorted(config.strategies):
+        yield _tried(f"strategy {strategy}", lambda s=strategy: stage_of(f"intents/{s}", config).name)  # type: ignore[misc]
+    yield from _disk(config)
+    found = services.endpoints(config.home)
+    if found is None:
+        yield BAD, "services", f"Kafka or Postgres is down in {config.home}: start them with 'tapedeck services up'"
+    else:
+        yield _tried("broker", lambda: _broker(found.kafka))
+        yield _tried("topics", lambda: _topics(config, found.kafka))
+        yield _tried("database", lambda: _database(found.postgres))
+    for account in sorted(config.accounts):
+        yield from _account(config, account)
+
+
+def _tried(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return GOOD, what, check()
+    except (Problem, KafkaException, psycopg.Error) as error:
+        return BAD, what, " ".join(str(error).split())
+
+
+def _limits(config: Config) -> Iterator[Finding]:
+    supplied = {name for one in config.limits for name in one.limits()}
+    missing = [name.value for name in LimitName if name not in supplied]
+    if missing:
+        yield NOTE, "limits", f"no scope in the configuration supplies {', '.join(missing)}: unless 'controls' holds them, every order is denied"
+    else:
+        yield GOOD, "limits", "every check has a limit"
+
+
+def _disk(config: Config) -> Iterator[Finding]:
+    folder = config.home if config.home.exists() else config.home.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    yield (GOOD if free > 5 else BAD), "disk", f"{free:.0f} GB free at {folder}" + ("" if free > 5 else ": make room, the tape grows")
+
+
+def _broker(conf: kafka.KafkaConf) -> str:
+    kafka.check_broker(conf)
+    nodes = AdminClient(dict(conf)).list_topics(timeout=8).brokers
+    return f"{conf['bootstrap.servers']}: {len(nodes)} node{'s' if len(nodes) != 1 else ''}"
+
+
+def _topics(config: Config, conf: kafka.KafkaConf) -> str:
+    existing = AdminClient(dict(conf)).list_topics(timeout=8).topics
+    wanted = {kafka.physical(config.prefix, t): t for t in TOPICS.values()}
+    wrong = [n for n, t in wanted.items() if n in existing and len(existing[n].partitions) != t.partitions]
+    if wrong:
+        raise Problem(f"{wrong[0]} has another partition count: counts never change; use another run name")
+    there = sum(n in existing for n in wanted)
+    return f"{there} of {len(wanted)} exist" + ("" if there == len(wanted) else " ('tapedeck up' makes the rest)")
+
+
+def _database(dsn: str) -> str:
+    with psycopg.connect(dsn, connect_timeout=8) as connection:
+        row = connection.execute("select current_setting('server_version'), current_database()").fetchone()
+    return "PostgreSQL {}, database {}".format(*(row or ("?", "?")))
+
+
+def _account(config: Config, account: str) -> Iterator[Finding]:
+    """Keys, permissions and the venue's clock, by the same connection that the gateway makes."""
+    from pipelines.gateway.worker import connect, execution_adapter
+
+    async def ask() -> str:
+        adapter = execution_adapter(config, account, lambda at_ns, frame: None)
+        try:
+            began = time.monotonic()
+            await connect(adapter, account)
+            return f"keys accepted, {len(adapter.listed)} instruments, answered in {time.monotonic() - began:.1f} s"
+        finally:
+            await adapter.close()
+
+    yield _tried(f"account {account}", lambda: asyncio.run(ask()))
+    yield from _clock(config, venue_of(account))
+
+
+def _clock(config: Config, venue: str) -> Iterator[Finding]:
+    """The venue's against ours at the middle of the question; requests are refused beyond the receive window."""
+    from adapters.base import Endpoints, VenueError
+    from adapters.registry import market_data
+
+    settings = config.venues[venue]
+
+    async def offset_s() -> float:
+        rest = market_data(settings.adapter).rest(Endpoints(settings.rest_url, settings.ws_url, settings.sandbox))
+        try:
+            sent = time.time()
+            theirs = await rest.time_ms() / 1000
+            return theirs - (sent + time.time()) / 2
+        finally:
+            await rest.close()
+
+    try:
+        seconds = asyncio.run(offset_s())
+    except VenueError as error:
+        yield BAD, f"clock of {venue}", str(error)
+        return
+    bad = abs(seconds) * 1000 > settings.recv_window_ms / 2
+    word = f"{seconds:+.3f} s from ours" + (": set this machine's clock by NTP" if bad else "")
+    yield (BAD if bad else GOOD), f"clock of {venue}", word
