@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,8 +77,18 @@ class Exchange(AbstractContextManager["Exchange"]):
         with urllib.request.urlopen(request, timeout=5):
             pass
 
+    def prices(self) -> dict[str, Decimal]:
+        """The best ask of every symbol it lists."""
+        return {
+            symbol: Decimal(self._get(f"/api/v3/ticker/bookTicker?symbol={symbol}")["askPrice"])
+            for symbol in self.ready["symbols"]
+        }
+
     def status(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://{self.address}/control/status", timeout=5) as answer:
+        return self._get("/control/status")
+
+    def _get(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
             return dict(json.load(answer))
 
     def close(self) -> None:
@@ -110,7 +121,7 @@ def run_demo(*, capture: Path | None, seconds: float, speed: float, seed: int, v
     arguments = demo_config.exchange_arguments(capture, speed, seed)
     with Exchange(run_dir / "exchange", env, arguments) as exchange:
         path = run_dir / "tapedeck.toml"
-        path.write_text(demo_config.toml(name, home, exchange.address, exchange.ready["symbols"], capture is not None))
+        path.write_text(demo_config.toml(name, home, exchange.address, exchange.prices(), capture is not None))
         return _trade(exchange, path, env, seconds, view, began)
 
 

@@ -1,19 +1,24 @@
 """What the demo trades: the exchange's arguments and the configuration it writes, with the parameters of the three strategies."""
 
 import json
-from decimal import Decimal
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 KEY, SECRET = "TAPEDECK_SIM_API_KEY", "TAPEDECK_SIM_API_SECRET"
-BALANCES = ("BTC=20", "ETH=200", "SOL=5000", "USDT=2000000")
-ORDER_QTY = {"BTC": Decimal("0.01"), "ETH": Decimal("0.2"), "SOL": Decimal("5")}
+ORDER_VALUE = Decimal(600)  # of one order, in quote currency, roughly
 
 
 def exchange_arguments(capture: Path | None, speed: float, seed: int) -> list[str]:
-    arguments = [a for balance in BALANCES for a in ("--balance", balance)]
     if capture is not None:
-        return [*arguments, "--capture", str(capture.absolute()), "--speed", str(speed)]
-    return [*arguments, "--seed", str(seed)]
+        return ["--capture", str(capture.absolute()), "--speed", str(speed)]
+    return ["--seed", str(seed)]
+
+
+def order_qty(price: Decimal) -> Decimal:
+    """About ORDER_VALUE, as a number of one digit."""
+    exact = ORDER_VALUE / price
+    return exact.quantize(Decimal(1).scaleb(exact.adjusted()), ROUND_HALF_UP)
 
 
 def instrument_of(symbol: str) -> str:
@@ -21,14 +26,14 @@ def instrument_of(symbol: str) -> str:
     return f"sim:{symbol.removesuffix('USDT')}-USDT"
 
 
-def toml(name: str, home: Path, address: str, symbols: list[str], played: bool) -> str:
-    """With generated flow each strategy has an instrument of its own; on a capture all share its one."""
-    instruments = [instrument_of(s) for s in symbols]
+def toml(name: str, home: Path, address: str, prices: Mapping[str, Decimal], played: bool) -> str:
+    """``prices`` by the exchange's symbol. With generated flow each strategy has an instrument of its own; on a capture all share its one."""
+    instruments = [instrument_of(s) for s in prices]
     of = {
         s: instruments[0] if played else instruments[i % len(instruments)]
         for i, s in enumerate(("buyer", "quoter", "cross"))
     }
-    qty = {i: ORDER_QTY.get(i.partition(":")[2].partition("-")[0], Decimal(1)) for i in instruments}
+    qty = {instrument_of(s): order_qty(price) for s, price in prices.items()}
     return f"""\
 # Written by 'tapedeck demo'. The keys stand in the environment of the demo's own processes.
 [run]
@@ -76,6 +81,7 @@ instruments = ["{of["quoter"]}"]
 [strategies.quoter.params]
 order_qty = "{qty[of["quoter"]]}"
 max_qty = "{5 * qty[of["quoter"]]}"
+half_spread_bps = "{"0.2" if played else "0.05"}"
 
 [strategies.cross]
 class = "strategies.moving_average_cross:MovingAverageCross"

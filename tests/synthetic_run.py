@@ -17,7 +17,7 @@ from infra import archive, kafka
 from infra.config import Config, parse
 from infra.tail import Place, Taken
 from topics import market, orders, portfolio, strategy, system, wire
-from topics.catalog import Topic
+from topics.catalog import TOPICS, Topic
 from topics.controls import FIRM, InForce, LimitName, SetLimit
 from topics.coordinates import HEADER, VERSION_HEADER, Coordinate
 from topics.record import Liquidity, OrderType, Record, Side
@@ -67,20 +67,22 @@ class SyntheticRun:
             self._trade(number)
 
     def publish(
-        self, conf: kafka.KafkaConf, prefix: str, *, altered: Change = lambda record: record, twice: bool = False
+        self,
+        conf: kafka.KafkaConf,
+        prefix: str,
+        *,
+        altered: Change = lambda record: record,
+        twice: bool = False,
+        only: tuple[str, ...] = (),
     ) -> None:
         """To the topics' `prefix`, which are made; `twice` delivers each record again, as a stage does that crashed."""
-        kafka.create_topics(conf, prefix)
+        wanted = [t for t in TOPICS.values() if not only or t.name in only]
+        kafka.create_topics(conf, prefix, topics=wanted)
         producer = kafka.producer(conf)
-        for _ in range(2 if twice else 1):
-            for one in self.written:
-                headers = [(HEADER, one.src.encode()), (VERSION_HEADER, VERSION)]
-                producer.produce(
-                    kafka.physical(prefix, one.topic),
-                    wire.encode([altered(e) for e in one.events]),
-                    one.key,
-                    headers=headers,
-                )
+        for one in (one for _ in range(2 if twice else 1) for one in self.written if one.topic in wanted):
+            headers = [(HEADER, one.src.encode()), (VERSION_HEADER, VERSION)]
+            value = wire.encode([altered(event) for event in one.events])
+            producer.produce(kafka.physical(prefix, one.topic), value, one.key, headers=headers)
         assert producer.flush(30) == 0
 
     def write_archive(self, root: Path) -> Path:

@@ -41,6 +41,7 @@ class Connection:
     def cut(self) -> None:
         self.cut_off = True
         self._queue.clear()
+        self._ready.set()
         if self._transport is not None:
             self._transport.abort()
 
@@ -52,8 +53,9 @@ class Connection:
             self.cut()
 
     async def pump(self) -> None:
+        """Writes what is offered; returns when the connection is lost or cut off."""
         try:
-            while True:
+            while not self.cut_off:
                 await self._ready.wait()
                 self._ready.clear()
                 while self._queue:

@@ -5,8 +5,9 @@ tasks, the classes of store and producer. `tests/infra/test_shell_quix.py` says 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ from quixstreams.state.rocksdb import RocksDBStore, RocksDBStorePartition
 from infra import kafka
 from infra.shell.changelog import await_stable
 from infra.shell.processor import Inbound
+
+POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,13 @@ class QuixShell(Application):
             auto_offset_reset="earliest",
             auto_create_topics=False,
             auto_recover_from_source_offset_out_of_range=False,  # it would delete local state: fail loudly instead
-            consumer_poll_timeout=0.05,
+            consumer_poll_timeout=POLL_S,
             consumer_extra_config=_consumer_config(conf, member, timing),
             producer_extra_config=_producer_config(conf, member, timing),
             on_processing_error=lambda error, row, logger: False,
             loglevel=None,
         )
+        self._consumer.poll = partial(_poll_briefly, self._consumer.poll)  # type: ignore[method-assign]
         topic = self.topic(input_name, value_deserializer="bytes", key_deserializer="bytes")
         self._stream = self.dataframe(topic)
         self._stream.register_store()
@@ -236,6 +240,11 @@ class _WriteBehind(BaseSink):
 
     def on_paused(self) -> None:
         self._callbacks.dropped()
+
+
+def _poll_briefly(poll: Callable[[float], Any], timeout: float | None = None) -> Any:
+    """Recovery takes a poll without a record for its end, and would wait a whole second for that at every start."""
+    return poll(POLL_S if timeout is None else min(timeout, POLL_S))
 
 
 def _consumer_config(conf: kafka.KafkaConf, member: str, timing: Timing) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import psutil
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from infra import kafka
 from infra.shell.live import STATES, VERSION
@@ -139,7 +139,10 @@ class Run:
             wanted = [TopicPartition(name, p) for p in ends]
 
             def reached() -> bool:
-                return all(tp.offset == ends[tp.partition] for tp in client.committed(wanted, timeout=10))
+                try:
+                    return all(tp.offset == ends[tp.partition] for tp in client.committed(wanted, timeout=10))
+                except KafkaException:  # a broker that just started has no coordinator yet
+                    return False
 
             eventually(reached, f"{stage} committed {ends}")
         finally:

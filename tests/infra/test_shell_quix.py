@@ -53,11 +53,11 @@ def test_a_partition_keeps_bytes_as_they_are_and_lists_a_range_in_order(tmp_path
     with partition.begin() as transaction:
         for key, value in values.items():
             transaction.set_bytes(key, value, prefix=b"")
-    partition.close()
+    partition.close()  # type: ignore[no-untyped-call]
     partition = _PlainPartition(str(tmp_path / "0"))
     assert list(partition.iter_items(b"\x01", b"\x02")) == [(k, values[k]) for k in (b"\x01a", b"\x01b")]
     assert partition.begin().get_bytes(b"\x00fence", prefix=b"") == b"\x01f"
-    partition.close()
+    partition.close()  # type: ignore[no-untyped-call]
 
 
 class Recorder:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet as pq
 import pytest
+from confluent_kafka import TopicPartition
 
 from infra import archive, kafka
 from infra.tail import Place, Taken, places, tape_ends
@@ -28,16 +29,21 @@ def stopped() -> threading.Event:
 
 
 def tape(conf: Mapping[str, str], prefix: str) -> Rows:
+    """All of it, by one consumer of the test's own."""
+    ends = {
+        (kafka.physical(prefix, p.topic), p.partition): end for p, end in tape_ends(conf, prefix, ALL).items() if end
+    }
     rows: Rows = {}
-    for topic in ALL:
-        for m in kafka.read_all(conf, kafka.physical(prefix, topic)):
+    client = kafka.consumer(conf, group="test-reader")
+    client.assign([TopicPartition(topic, partition, 0) for topic, partition in ends])
+    deadline = time.monotonic() + 30
+    while len(rows) < sum(ends.values()):
+        assert time.monotonic() < deadline
+        for m in client.consume(1000, 0.2):
             src, ver = kafka.header(m, HEADER), kafka.header(m, VERSION_HEADER)
-            rows[topic.name, m.partition(), m.offset()] = (
-                m.key(),
-                m.value(),
-                src and src.decode(),
-                ver and ver.decode(),
-            )
+            at = (kafka.logical(prefix, m.topic()), m.partition(), m.offset())
+            rows[at] = (m.key(), m.value(), src and src.decode(), ver and ver.decode())
+    client.close()
     return rows
 
 

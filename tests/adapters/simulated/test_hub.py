@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,12 +12,16 @@ from aiohttp import web
 from adapters.simulated.hub import Connection, Hub
 from tests.adapters.simulated.running import until
 
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 FRAME = b'{"big":"' + b"x" * 100_000 + b'"}'
 
 
 @asynccontextmanager
-async def serving(hub: Hub, limit: int) -> AsyncIterator[str]:
-    """A server whose sockets listen to one stream."""
+async def serving(hub: Hub, limit: int) -> AsyncIterator[int]:
+    """The port of a server whose sockets listen to one stream."""
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -24,8 +29,11 @@ async def serving(hub: Hub, limit: int) -> AsyncIterator[str]:
         connection = Connection(socket, request, limit)
         hub.add(connection)
         hub.subscribe(connection, ["one"])
-        await connection.pump()
+        pump = asyncio.create_task(connection.pump())
+        async for _ in socket:
+            pass
         hub.drop(connection)
+        pump.cancel()
         return socket
 
     app = web.Application()
@@ -35,7 +43,7 @@ async def serving(hub: Hub, limit: int) -> AsyncIterator[str]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
 
@@ -43,13 +51,12 @@ async def serving(hub: Hub, limit: int) -> AsyncIterator[str]:
 async def test_a_client_that_does_not_read_is_cut_off_and_the_others_go_on() -> None:
     hub = Hub()
     async with (
-        serving(hub, 50) as url,
+        serving(hub, 50) as port,
         aiohttp.ClientSession() as session,
-        session.ws_connect(url) as reader,
-        session.ws_connect(url) as sleeper,
+        session.ws_connect(f"http://127.0.0.1:{port}/") as reader,
     ):
+        sleeper = await asleep(port)
         await until(lambda: len(hub.connections()) == 2)
-        sleeper._response.connection.protocol.pause_reading()  # type: ignore[union-attr]
         for _ in range(5000):
             hub.publish_bytes(("one",), FRAME)
             assert len((await reader.receive_str()).encode()) == len(FRAME)
@@ -58,3 +65,12 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_go_on() -> 
         assert len(hub.connections()) == 1
         hub.publish_bytes(("one",), b"{}")
         assert await reader.receive_str() == "{}"
+        sleeper.close()
+
+
+async def asleep(port: int) -> asyncio.StreamWriter:
+    """A WebSocket client that never reads a frame."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(HANDSHAKE)
+    await reader.readuntil(b"\r\n\r\n")
+    return writer
