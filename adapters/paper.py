@@ -26,7 +26,7 @@ from adapters.execution import (
     Unknown,
     VenueEvent,
 )
-from adapters.simulated import model, wire
+from adapters.simulated import frames, model, wire
 from adapters.simulated.core import Core
 from adapters.simulated.units import units
 from topics.record import InstrumentId, Venue
@@ -98,11 +98,11 @@ class PaperExecution:
         """What happened to the account becomes its events, in order."""
         for event in events:
             if isinstance(event, model.OrderReport) and event.order.account == self._account:
-                self._hear(wire.execution_report(event))
+                self._hear(frames.execution_report(event))
             elif isinstance(event, model.BalanceChanged) and event.account == self._account:
-                self._hear(wire.account_position([event]))
+                self._hear(frames.account_position([event]))
             elif isinstance(event, model.Deposited) and event.account == self._account and not event.opening:
-                self._hear(wire.balance_update(event))
+                self._hear(frames.balance_update(event))
 
     def _hear(self, words: Mapping[str, object]) -> None:
         for event in private.stream_events(words, self._symbols):

@@ -67,10 +67,10 @@ def consumer(conf: KafkaConf, group: str, **overrides: Any) -> Consumer:
     )
 
 
-def check_broker(conf: KafkaConf, timeout_s: float = 8.0) -> None:
+def check_broker(conf: KafkaConf, timeout_s: float = 5.0) -> None:
     """KafkaProblem when no broker answers in time."""
     try:
-        AdminClient({**conf, "socket.connection.setup.timeout.ms": 3000}).list_topics(timeout=timeout_s)
+        AdminClient({**conf, "socket.connection.setup.timeout.ms": 3000, "log_level": 0}).list_topics(timeout=timeout_s)
     except KafkaException as error:
         raise KafkaProblem(
             f"no Kafka at {conf.get('bootstrap.servers')}: {error.args[0].str()} (start it with 'tapedeck services up', or set TAPEDECK_KAFKA)"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from rich.console import Console
 from rich.table import Table
@@ -51,7 +52,7 @@ def render(config: Config, data: ReportData) -> str:
         charts=charts(data),
         colours=colour_of(data),
         fee_text=fee_text(data),
-        plotly=jinja2.utils.markupsafe.Markup(get_plotlyjs()),
+        plotly=Markup(get_plotlyjs()),
     )
 
 

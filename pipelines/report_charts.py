@@ -29,10 +29,17 @@ def charts(data: ReportData) -> list[Chart]:
     made: list[Chart] = []
     if data.equity:
         made += [
-            _chart("equity", "Equity", f"Profit and loss since the start, after fees, marked to market, in {unit}", _equity(data)),
+            _chart(
+                "equity",
+                "Equity",
+                f"Profit and loss since the start, after fees, marked to market, in {unit}",
+                _equity(data),
+            ),
             _chart("drawdown", "Drawdown", f"Distance from the highest equity so far, in {unit}", _drawdown(data)),
         ]
-    made += [_price_chart(n, instrument, data) for n, instrument in enumerate(sorted({f["instrument"] for f in data.fills}))]
+    made += [
+        _price_chart(n, instrument, data) for n, instrument in enumerate(sorted({f["instrument"] for f in data.fills}))
+    ]
     if data.equity:
         made.append(_chart("fees", "Fees", f"Paid since the start, in {unit} at the mid of the moment", _fees(data)))
     if data.statuses:
@@ -86,7 +93,9 @@ def _drawdown(data: ReportData) -> go.Figure:
     for (account, strategy), rows in _series(data.equity, "account", "strategy").items():
         if strategy == "":
             depth = [-r["drawdown"] for r in rows]
-            figure.add_scatter(x=[r["time"] for r in rows], y=depth, name=account, mode="lines", line={"color": LOSS, "width": 1.5})
+            figure.add_scatter(
+                x=[r["time"] for r in rows], y=depth, name=account, mode="lines", line={"color": LOSS, "width": 1.5}
+            )
             figure.data[-1].update(fill="tozeroy", fillcolor="rgba(220,38,38,0.18)", hovertemplate="%{y:,.2f}")
     return figure.update_yaxes(rangemode="tozero")
 
@@ -98,7 +107,9 @@ def _price_chart(n: int, instrument: str, data: ReportData) -> Chart:
     figure = _figure(f"price ({pair.partition('-')[2]})", height=360)
     if prices:
         line = {"color": TOTAL, "width": 1.4}
-        figure.add_scatter(x=[p["time"] for p in prices], y=[p["mid"] for p in prices], name="mid", mode="lines", line=line)
+        figure.add_scatter(
+            x=[p["time"] for p in prices], y=[p["mid"] for p in prices], name="mid", mode="lines", line=line
+        )
     for (strategy, side), rows in _series(fills, "strategy", "side").items():
         _add_markers(figure, rows, strategy, side, colour_of(data)[strategy])
     figure.update_layout(hovermode="closest").update_yaxes(zeroline=False)
@@ -128,7 +139,9 @@ def _fees(data: ReportData) -> go.Figure:
     for (_, strategy), rows in _series(data.equity, "account", "strategy").items():
         if strategy:
             line = {"color": colours[strategy], "width": 1.8}
-            figure.add_scatter(x=[r["time"] for r in rows], y=[r["fees"] for r in rows], name=strategy, mode="lines", line=line)
+            figure.add_scatter(
+                x=[r["time"] for r in rows], y=[r["fees"] for r in rows], name=strategy, mode="lines", line=line
+            )
             figure.data[-1].hovertemplate = "%{y:,.4f}"
     return figure.update_yaxes(rangemode="tozero")
 

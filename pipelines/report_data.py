@@ -101,7 +101,7 @@ PREPARED = (
     """CREATE OR REPLACE TEMP TABLE marks AS SELECT instrument, ts_init, best_bid, best_ask FROM portfolio_inbox
        WHERE type = 'Mark' AND (instrument IN (SELECT instrument FROM f) OR NOT EXISTS (FROM f))""",
     """CREATE OR REPLACE TEMP TABLE facts AS
-       SELECT type, client_order_id, strategy, "check", value, "limit", command, ts_init FROM orders_events""",
+       SELECT type, client_order_id, strategy, "check", value, "limit", "where", command, ts_init FROM orders_events""",
     """CREATE OR REPLACE TEMP TABLE last_orders AS
        SELECT arg_max(status, ("offset", "index")) AS status, any_value(strategy) AS strategy
        FROM orders_state WHERE type = 'OrderUpdated' GROUP BY client_order_id""",
@@ -182,5 +182,5 @@ TROUBLES = """
 SELECT 'records that could not be read' AS what, count(*) AS count FROM dead_letters
 UNION ALL SELECT 'order anomalies', count(*) FROM orders_state WHERE type = 'OrderAnomaly'
 UNION ALL SELECT 'differences between venue and tape', count(*) FROM orders_events WHERE type = 'ReconciliationDifference'
-UNION ALL SELECT 'orders whose fate was unknown for a time', count(*) FROM facts WHERE type = 'OrderUnknown'
+UNION ALL SELECT 'orders whose fate was unknown for a time', count(DISTINCT client_order_id) FROM facts WHERE type = 'OrderUnknown' AND "where" = 'submit'
 UNION ALL SELECT 'strategies halted by a fault of their own', count(*) FROM strategy_records WHERE type = 'StrategyHalted'"""

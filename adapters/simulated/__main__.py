@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from adapters.simulated.capture import CaptureError, read_capture
-from adapters.simulated.core import Fees
 from adapters.simulated.instruments import TABLE, Instrument
 from adapters.simulated.ledger import LedgerExists
 from adapters.simulated.model import SelfTradePrevention
 from adapters.simulated.server import Account, Settings, run
+from adapters.simulated.settlement import Fees
 from adapters.simulated.units import units
 
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")

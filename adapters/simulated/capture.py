@@ -1,17 +1,14 @@
-"""A recorded capture of one spot instrument: read, checked, and played at its own pace or faster.
+"""A recorded capture of one spot instrument: read and checked.
 
 Lines are `<local nanoseconds> <raw JSON>`: REST depth snapshots (`lastUpdateId`, `bids`, `asks`) and combined stream
-frames of depth, bookTicker and trade, as `shared/data/hftbacktest/spot` has them. Frames are published as recorded but
-for their times: a moment of the recording becomes `start + (moment - first) / speed`. The venue's recorded clock and
-the recorder's differ; the venue's is shifted so that no frame was sent later than it was received.
+frames of depth, bookTicker and trade, as `shared/data/hftbacktest/spot` has them. The venue's recorded clock and the
+recorder's differ; the venue's is shifted (`clock_ns`) so that no frame was sent later than it was received.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-from collections.abc import Iterator, Sequence
-from heapq import merge
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +16,10 @@ import msgspec
 import orjson
 
 from adapters.simulated.instruments import TABLE, Instrument, infer
-from adapters.simulated.model import BestQuote, BookDelta, BookSnapshot, MarketTrade, Printed, Recorded
-from adapters.simulated.players import Progress
+from adapters.simulated.model import BestQuote, BookDelta, BookSnapshot, MarketTrade, Recorded
 from adapters.simulated.units import units
-from adapters.simulated.venue import Venue
 
 MS = 1_000_000
-BATCH = 200
 
 
 class CaptureError(Exception):
@@ -147,67 +141,7 @@ def _split_times(body: bytes, data: dict[str, Any]) -> tuple[tuple[bytes, ...], 
     return (*parts, rest), tuple(times)
 
 
-class CapturePlayer:
-    """Plays captures on one time axis; the book is the snapshot's before the start and stands still after the end."""
-
-    def __init__(self, venue: Venue, captures: Sequence[Capture], speed: float) -> None:
-        self._venue = venue
-        self._captures = captures
-        self._speed = speed
-        self._first = min(capture.frames[0].local_ns for capture in captures)
-        last = max(capture.frames[-1].local_ns for capture in captures)
-        self._length = max(1, last - self._first)
-        names = ", ".join(capture.path.name for capture in captures)
-        total = sum(len(capture.frames) for capture in captures)
-        self.progress = Progress(source=f"capture {names} at {speed:g}x", total=total)
-
-    def prepare(self) -> None:
-        for capture in self._captures:
-            self._venue.commit(self._venue.core.feed(self._venue.now(), capture.symbol, capture.snapshot))
-
-    async def run(self) -> None:
-        start = self.progress.started_ns = self._venue.now()
-        self.progress.state = "playing"
-        rows = merge(*(self._rows(one) for one in self._captures), key=lambda row: row[1].local_ns)
-        for number, (capture, frame) in enumerate(rows, start=1):
-            wait = self._moved(start, frame.local_ns) - self._venue.now()
-            if wait > MS or number % BATCH == 0:
-                await asyncio.sleep(max(0.0, wait / 1e9))
-            self._play(start, capture, frame)
-            self.progress.played = number
-            self.progress.position_ns = frame.local_ns - self._first
-            self.progress.share = min(1.0, self.progress.position_ns / self._length)
-        self.progress.state, self.progress.share = "ended", 1.0
-
-    def _rows(self, capture: Capture) -> Iterator[tuple[Capture, Frame]]:
-        return ((capture, frame) for frame in capture.frames)
-
-    def _moved(self, start: int, moment_ns: int) -> int:
-        return start + int((moment_ns - self._first) / self._speed)
-
-    def _play(self, start: int, capture: Capture, frame: Frame) -> None:
-        """Our orders meet what was recorded, then it is published."""
-        venue, now = self._venue, self._venue.now()
-        venue.commit(venue.core.feed(now, capture.symbol, frame.recorded))
-        if not frame.streams:
-            return
-        times = [self._moved(start, time * MS + capture.clock_ns) // MS for time in frame.times]
-        if isinstance(frame.recorded, MarketTrade):
-            trade = frame.recorded
-            venue.print(
-                Printed(
-                    ts_ns=times[-1] * MS,
-                    symbol=capture.symbol,
-                    trade_id=frame.trade_id,
-                    price=trade.price,
-                    qty=trade.qty,
-                    buyer_is_maker=trade.buyer_is_maker,
-                )
-            )
-        venue.hub.frames += 1
-        venue.hub.publish_bytes(frame.streams, _joined(frame.parts, times))
-
-
-def _joined(parts: tuple[bytes, ...], times: list[int]) -> bytes:
+def joined(parts: tuple[bytes, ...], times: list[int]) -> bytes:
+    """The frame again, with these times in it."""
     pieces = [part + b"%d" % time for part, time in zip(parts, times, strict=False)]
     return b"".join([*pieces, parts[-1]])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from adapters.simulated.model import Refused
@@ -13,6 +12,14 @@ from adapters.simulated.players import Player
 from adapters.simulated.rest import json_response
 from adapters.simulated.units import units
 from adapters.simulated.venue import Venue
+
+
+class Deposit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A negative amount is a withdrawal."""
+
+    account: str
+    asset: str
+    amount: str
 
 
 class Control:
@@ -52,10 +59,15 @@ class Control:
         return await self.status(request)
 
     async def deposit(self, request: web.Request) -> web.Response:
-        """Body `{"account", "asset", "amount"}`; a negative amount is a withdrawal."""
-        wish = orjson.loads(await request.read())
-        now = self._venue.now()
-        events = self._venue.core.deposit(now, wish["account"], wish["asset"], units(wish["amount"]))
+        """Body: a `Deposit`."""
+        try:
+            wish = msgspec.json.decode(await request.read(), type=Deposit)
+            amount = units(wish.amount)
+        except ValueError as error:
+            return json_response({"msg": str(error)}, {}, 400)
+        if wish.account not in self._venue.core.accounts():
+            return json_response({"msg": f"no account {wish.account}"}, {}, 400)
+        events = self._venue.core.deposit(self._venue.now(), wish.account, wish.asset, amount)
         if isinstance(events[0], Refused):
             return json_response({"code": events[0].code, "msg": events[0].message}, {}, 400)
         self._venue.commit(events)

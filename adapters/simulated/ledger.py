@@ -104,7 +104,10 @@ class LedgerExists(Exception):
 
 
 class LedgerWriter:
-    """Appends, and calls back once what was appended before is on disk; callbacks keep their order."""
+    """Appends, and calls back once what was appended before is on disk; callbacks keep their order.
+
+    When a write fails `failed` is set and nothing is called back any more: the exchange has to stop.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -115,6 +118,8 @@ class LedgerWriter:
         self._pending: list[bytes] = []
         self._waiting: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
+        self.failed = asyncio.Event()
+        self.failure: OSError | None = None
 
     def open_with(self, instruments: Iterable[Instrument]) -> None:
         symbols = [{"symbol": one.symbol, "base": one.base, "quote": one.quote} for one in instruments]
@@ -156,7 +161,12 @@ class LedgerWriter:
             await asyncio.sleep(0)
             batch, self._pending = b"".join(self._pending), []
             calls, self._waiting = self._waiting, []
-            await loop.run_in_executor(None, self._write, batch)
+            try:
+                await loop.run_in_executor(None, self._write, batch)
+            except OSError as error:
+                self.failure = error
+                self.failed.set()
+                return
             for call in calls:
                 call()
         self._task = None

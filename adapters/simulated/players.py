@@ -8,9 +8,9 @@ from typing import Protocol
 
 import msgspec
 
-from adapters.simulated.core import MARKET
 from adapters.simulated.flow import Action, Place, flow
 from adapters.simulated.model import NewOrder, SelfTradePrevention
+from adapters.simulated.settlement import MARKET
 from adapters.simulated.venue import Venue
 
 DEPTH_EVERY_S = 0.1

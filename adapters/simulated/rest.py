@@ -28,10 +28,10 @@ def _handler(venue: Venue, endpoint: Endpoint) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         account: str | None = None
         try:
-            query, body = request.query_string, await request.text()
+            query, body = request.rel_url.raw_query_string, await request.text()
             venue.budget.spend(wire.ms(venue.now()), endpoint.weight)
             params = Params(dict(parse_qsl(query, keep_blank_values=True) + parse_qsl(body, keep_blank_values=True)))
-            account = _authenticated(venue, request, body, params) if endpoint.private else None
+            account = _authenticated(venue, request, (query, body), params) if endpoint.private else None
             answer = _answer(venue, endpoint, account, params)
             await venue.ledger.durable()
         except ApiError as error:
@@ -48,12 +48,11 @@ def _answer(venue: Venue, endpoint: Endpoint, account: str | None, params: Param
     return endpoint.public(venue, params)
 
 
-def _authenticated(venue: Venue, request: web.Request, body: str, params: Params) -> str:
+def _authenticated(venue: Venue, request: web.Request, sent: tuple[str, str], params: Params) -> str:
     """Signed is the query and the body as sent, without the signature."""
-    raw_query = request.rel_url.raw_query_string
-    signed = SIGNATURE.sub("", raw_query) + SIGNATURE.sub("", body)
+    signed = "".join(SIGNATURE.sub("", part).removeprefix("&") for part in sent).encode()
     api_key = request.headers.get("X-MBX-APIKEY")
-    return authenticate(venue.keys, api_key, params, signed.encode(), params.text("signature"), wire.ms(venue.now()))
+    return authenticate(venue.keys, api_key, params, signed, params.text("signature"), wire.ms(venue.now()))
 
 
 def headers(venue: Venue, account: str | None) -> dict[str, str]:

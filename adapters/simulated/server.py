@@ -14,14 +14,16 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from adapters.simulated import rest, sockets
-from adapters.simulated.capture import Capture, CapturePlayer
+from adapters.simulated.capture import Capture
+from adapters.simulated.capture_player import CapturePlayer
 from adapters.simulated.control import Control
-from adapters.simulated.core import Core, Fees
+from adapters.simulated.core import Core
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.ledger import LedgerWriter
 from adapters.simulated.model import SelfTradePrevention
 from adapters.simulated.players import FlowPlayer, Player
 from adapters.simulated.requests import Budget, Key
+from adapters.simulated.settlement import Fees
 from adapters.simulated.venue import Venue
 
 
@@ -105,11 +107,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             if not settings.wait_for_start:
                 gate.set()
             announce(settings, runner)
-            await _play_until(stop, gate, player)
+            await _play_until(stop, gate, player, ledger)
         finally:
             await asyncio.gather(*(connection.close() for connection in venue.hub.connections()))
             await runner.cleanup()
-            await ledger.durable()
+            if ledger.failure is None:
+                await ledger.durable()
     finally:
         ledger.close()
 
@@ -123,17 +126,21 @@ def announce(settings: Settings, runner: web.AppRunner) -> None:
     sys.stdout.flush()
 
 
-async def _play_until(stop: asyncio.Event, gate: asyncio.Event, player: Player) -> None:
-    """The player may end before the server does; if it fails, so does the server."""
+async def _play_until(stop: asyncio.Event, gate: asyncio.Event, player: Player, ledger: LedgerWriter) -> None:
+    """The player may end before the server does; if it or the ledger fails, so does the server."""
 
     async def play() -> None:
         await gate.wait()
         await player.run()
 
-    playing, stopping = asyncio.create_task(play()), asyncio.create_task(stop.wait())
-    await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+    playing = asyncio.create_task(play())
+    ends = [asyncio.create_task(stop.wait()), asyncio.create_task(ledger.failed.wait())]
+    await asyncio.wait((playing, *ends), return_when=asyncio.FIRST_COMPLETED)
     if playing.done():
         playing.result()
-        await stopping
-    playing.cancel()
-    await asyncio.gather(playing, return_exceptions=True)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for task in (playing, *ends):
+        task.cancel()
+    await asyncio.gather(playing, *ends, return_exceptions=True)
+    if ledger.failure is not None:
+        raise ledger.failure

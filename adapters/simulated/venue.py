@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from adapters.simulated import wire
+from adapters.simulated import frames
 from adapters.simulated.core import Core
 from adapters.simulated.hub import Hub
 from adapters.simulated.ledger import LedgerWriter
@@ -77,7 +77,7 @@ class Venue:
         for event in events:
             if isinstance(event, Printed):
                 self.print(event)
-                self.hub.publish((f"{event.symbol.lower()}@trade",), wire.trade_frame(event))
+                self.hub.publish((f"{event.symbol.lower()}@trade",), frames.trade_frame(event))
         if symbol in self.core.books():
             self._publish_touch(symbol)
         if any(_is_private(event) for event in events):
@@ -94,7 +94,7 @@ class Venue:
             changes = book.take_changes()
             if changes is not None:
                 name = symbol.lower()
-                frame = wire.depth_frame(self.now(), symbol, *changes)
+                frame = frames.depth_frame(self.now(), symbol, *changes)
                 self.hub.publish((f"{name}@depth@100ms", f"{name}@depth"), frame)
 
     def _publish_touch(self, symbol: str) -> None:
@@ -103,7 +103,7 @@ class Venue:
         if bid is None or ask is None or self._touch.get(symbol) == (bid, ask):
             return
         self._touch[symbol] = (bid, ask)
-        frame = wire.book_ticker_frame(symbol, market.update_id, bid, ask)
+        frame = frames.book_ticker_frame(symbol, market.update_id, bid, ask)
         self.hub.publish((f"{symbol.lower()}@bookTicker",), frame)
 
     def _tell(self, events: Iterable[Event]) -> None:
@@ -111,13 +111,13 @@ class Venue:
         balances: dict[str, list[BalanceChanged]] = {}
         for event in events:
             if isinstance(event, OrderReport):
-                self.hub.tell(event.order.account, wire.execution_report(event))
+                self.hub.tell(event.order.account, frames.execution_report(event))
             elif isinstance(event, Deposited) and not event.opening:
-                self.hub.tell(event.account, wire.balance_update(event))
+                self.hub.tell(event.account, frames.balance_update(event))
             elif isinstance(event, BalanceChanged):
                 balances.setdefault(event.account, []).append(event)
         for account, changes in balances.items():
-            self.hub.tell(account, wire.account_position(changes))
+            self.hub.tell(account, frames.account_position(changes))
 
     def _count(self, events: Iterable[Event]) -> None:
         for event in events:

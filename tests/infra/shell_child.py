@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from quixstreams.processing import ProcessingContext
 
 from infra.shell import Timing, run_stage
 from infra.shell.quix import _TransactionalProducer, _WriteBehind
@@ -16,7 +17,7 @@ from tests.infra.shell_toys import STAGES
 
 class Orders(msgspec.Struct, kw_only=True):
     """``freeze_at``: at that checkpoint, stop (SIGSTOP) between the flush of the outputs and the changelog.
-    ``die_at``: at that checkpoint, be killed when the changelog is produced and flushed but not committed."""
+    ``die_after``: with so many records in one checkpoint, be killed when their changelog is flushed but not committed."""
 
     stage: str
     kafka: dict[str, str]
@@ -27,7 +28,7 @@ class Orders(msgspec.Struct, kw_only=True):
     session_s: float = 10.0
     transaction_s: float = 5.0
     freeze_at: int = 0
-    die_at: int = 0
+    die_after: int = 0
 
 
 def freeze_at(checkpoint: int) -> None:
@@ -44,17 +45,17 @@ def freeze_at(checkpoint: int) -> None:
     _WriteBehind.flush = flush_and_freeze  # type: ignore[method-assign]
 
 
-def die_at(checkpoint: int) -> None:
-    commit = _TransactionalProducer.commit_transaction
-    seen = 0
+def die_after(records: int) -> None:
+    commit_checkpoint = ProcessingContext.commit_checkpoint
 
-    def die(self: _TransactionalProducer, *args: Any, **kwargs: Any) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == checkpoint:
-            os.kill(os.getpid(), signal.SIGKILL)
-        commit(self, *args, **kwargs)
+    def wait_for_records(self: ProcessingContext, force: bool = False, revoking: bool = False) -> None:
+        if self.checkpoint._total_offsets_processed >= records:
+            commit_checkpoint(self, True, revoking)
 
+    def die(*args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ProcessingContext.commit_checkpoint = wait_for_records  # type: ignore[method-assign]
     _TransactionalProducer.commit_transaction = die  # type: ignore[method-assign]
 
 
@@ -63,8 +64,8 @@ def main() -> None:
     orders = msgspec.json.decode(sys.argv[1], type=Orders)
     if orders.freeze_at:
         freeze_at(orders.freeze_at)
-    if orders.die_at:
-        die_at(orders.die_at)
+    if orders.die_after:
+        die_after(orders.die_after)
     run_stage(
         STAGES[orders.stage],
         kafka=orders.kafka,

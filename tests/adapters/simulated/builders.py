@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from adapters.simulated.core import Core, Fees
+from adapters.simulated.core import Core
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.model import (
     Event,
@@ -17,6 +17,7 @@ from adapters.simulated.model import (
     Side,
     TimeInForce,
 )
+from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE
 
 SYMBOL = "BTCUSDT"

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from adapters.simulated.capture import Capture, CaptureError, Frame, _joined, read_capture
+from adapters.simulated.capture import Capture, CaptureError, Frame, joined, read_capture
 from adapters.simulated.core import Core
 from adapters.simulated.model import BestQuote, BookDelta, BookSnapshot, MarketTrade, Side
 from adapters.simulated.units import SCALE
@@ -63,9 +63,9 @@ def test_frames_keep_every_byte_but_their_times(recorded: Capture) -> None:
         for line, frame in zip(lines, recorded.frames, strict=True):
             if frame.streams:
                 body = line.rstrip(b"\n").partition(b'"data":')[2].removesuffix(b"}")
-                assert _joined(frame.parts, list(frame.times)) == body
+                assert joined(frame.parts, list(frame.times)) == body
     changed = next(frame for frame in recorded.frames if isinstance(frame.recorded, MarketTrade))
-    assert orjson.loads(_joined(changed.parts, [11, 12]))["T"] == 12
+    assert orjson.loads(joined(changed.parts, [11, 12]))["T"] == 12
 
 
 def test_the_played_book_has_the_recorded_best_quote_on_every_frame(recorded: Capture) -> None:

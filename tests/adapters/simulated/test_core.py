@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.simulated.core import FEES, Fees
 from adapters.simulated.model import BalanceChanged, ExecutionType, Refused, SelfTradePrevention, Status, TimeInForce
+from adapters.simulated.settlement import FEES, Fees
 from adapters.simulated.units import SCALE
 from tests.adapters.simulated.builders import BUY, SELL, SYMBOL, core, fills, held, order, prints, reports, steps
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.simulated.core import Core, Fees
+from adapters.simulated.core import Core
 from adapters.simulated.model import (
     Event,
     ExecutionType,
@@ -21,6 +21,7 @@ from adapters.simulated.model import (
     Status,
     TimeInForce,
 )
+from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE
 from tests.adapters.simulated.builders import INSTRUMENT, SYMBOL
 

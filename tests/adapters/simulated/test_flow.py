@@ -8,11 +8,12 @@ from itertools import pairwise, takewhile
 
 import pytest
 
-from adapters.simulated.core import MARKET, Core
+from adapters.simulated.core import Core
 from adapters.simulated.flow import Action, Place, flow
 from adapters.simulated.instruments import TABLE
 from adapters.simulated.model import Event, NewOrder, OrderType, Printed, Refused, Side
 from adapters.simulated.players import market_order
+from adapters.simulated.settlement import MARKET
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 MINUTE = 60_000_000_000

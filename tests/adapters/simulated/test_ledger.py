@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from adapters.simulated.core import Core, Fees
+from adapters.simulated.core import Core
 from adapters.simulated.ledger import LedgerExists, LedgerWriter, read_ledger
 from adapters.simulated.model import NewOrder
+from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE, decimal
 from tests.adapters.simulated.builders import BUY, INSTRUMENT, SELL, SYMBOL, order
 from tests.adapters.simulated.test_core_properties import ACCOUNTS, POOR, carry_out, histories
@@ -106,3 +107,13 @@ async def test_what_waits_for_the_ledger_follows_its_lines_in_order(tmp_path: Pa
     assert seen[0][1] >= 2
     assert seen[1][1] == 4
     writer.close()
+
+
+async def test_a_failed_write_is_said_and_answers_no_more(tmp_path: Path) -> None:
+    writer, core, called = LedgerWriter(tmp_path / "ledger.jsonl"), Core([INSTRUMENT]), list[bool]()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), writer._file)
+    writer.append(core.open_account(1, "ann", {"BTC": SCALE}))
+    writer.when_durable(lambda: called.append(True))
+    await asyncio.wait_for(writer.failed.wait(), 5)
+    assert isinstance(writer.failure, OSError)
+    assert called == []

@@ -10,6 +10,7 @@ import pytest
 from pipelines.gateway.decide import venue_client_id
 from tests.adapters.simulated.running import API_KEY, API_SECRET, Client
 from tests.pipelines.gateway.platform import LIMITS, SYMBOL, Platform, control, order, until
+from tests.pipelines.gateway.proxy import relay
 from topics.catalog import CONTROLS, DEAD_LETTERS, GATEWAY_LEASES, ORDERS_INTENTS
 from topics.controls import FIRM, Flatten, Kill, LimitName, Resume, Scope, SetLimit
 from topics.orders import (
@@ -172,6 +173,27 @@ async def test_what_happened_while_the_gateway_was_away_is_found_at_its_start(pl
             assert {f.strategy for f in fills} == {"EXTERNAL"}
 
 
+async def test_what_a_cut_stream_missed_is_found_and_nothing_new_passes_until_then(platform: Platform) -> None:
+    exchange = platform.exchange
+    async with relay(exchange.host, exchange.port) as wire:
+        venue = {**platform.raw["venues"]["sim"], "ws_api_url": f"ws://{exchange.host}:{wire.port}/ws-api/v3"}
+        cut = platform.again(venues={"sim": venue})
+        async with cut.marked(), cut.gateway():
+            command, _ = await resting(cut)
+            wire.cut()
+            await until(lambda: not cut.status()["ready"], "not ready")
+            await refused_probe(cut, "reconciled")
+            async with Client(exchange) as client:
+                await client.signed("DELETE", "/api/v3/order", symbol=SYMBOL, origClientOrderId=digest(command))
+            await by_hand(cut, price=(await cut.touch())[1] + 50, timeInForce="IOC", quantity="0.02")
+            assert "OrderCanceled" not in cut.names(command.client_order_id)
+            wire.open = True
+            await cut.until_facts(command.client_order_id, "OrderCanceled")
+            await until(lambda: any(isinstance(f, OrderFilled) for f in cut.facts()), "the missed execution")
+            await until(lambda: cut.status()["ready"], "ready again")
+            await resting(cut)
+
+
 async def test_flatten_closes_the_position_of_the_strategy_once(platform: Platform) -> None:
     async with platform.marked():
         async with platform.gateway():
@@ -276,11 +298,12 @@ async def resting(platform: Platform) -> tuple[SubmitOrder, CancelOrder]:
     )
 
 
-async def refused_probe(platform: Platform) -> str:
+async def refused_probe(platform: Platform, check: str = "tick_size") -> str:
     """A command that is denied: once its answer is there, everything before it was dealt with."""
     command = order(Decimal("0.001"), strategy="probe")
     platform.write(command)
-    await platform.until_facts(command.client_order_id, "OrderDenied")
+    (denied,) = await platform.until_facts(command.client_order_id, "OrderDenied")
+    assert denied.check == check
     return command.client_order_id
 
 

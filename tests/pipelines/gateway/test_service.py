@@ -33,8 +33,7 @@ class Reflected:
         async def one() -> AsyncIterator[Any]:
             yield reflection_pb2.ServerReflectionRequest(**what)
 
-        async for answer in self._stub.ServerReflectionInfo(one()):
-            return answer
+        return await anext(aiter(self._stub.ServerReflectionInfo(one())))
 
     async def services(self) -> set[str]:
         answer = await self.ask(list_services="")
@@ -88,7 +87,7 @@ async def test_an_order_lives_and_is_cancelled_over_grpc_and_its_events_are_stre
 
     async def follow() -> None:
         async for event in stream:
-            events.append(event)
+            events.append(event)  # noqa: PERF401 - it is looked at while it grows
 
     following = asyncio.create_task(follow())
     bid, _ = await platform.touch()
@@ -239,4 +238,13 @@ def test_the_generated_code_is_of_the_proto_as_it_stands(tmp_path: Path) -> None
     assert protoc.main(["protoc", f"-I{root}", f"--descriptor_set_out={written}", str(root / source)]) == 0
     (fresh,) = descriptor_pb2.FileDescriptorSet.FromString(written.read_bytes()).file
     committed = descriptor_pb2.FileDescriptorProto.FromString(gateway_pb2.DESCRIPTOR.serialized_pb)
+    for message in fresh.message_type:  # protoc derives these names, the generated code leaves them out
+        without_json_names(message)
     assert committed == fresh
+
+
+def without_json_names(message: Any) -> None:
+    for field in message.field:
+        field.ClearField("json_name")
+    for nested in message.nested_type:
+        without_json_names(nested)

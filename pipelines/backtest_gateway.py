@@ -1,0 +1,163 @@
+"""The gateway of a backtest: the decisions, state and translations of the live one, without its clock, lease and sockets.
+
+    orders.intents, portfolio.inbox, controls -> orders.events, account.events
+
+A decision is written ahead; once that is acknowledged the order leaves, and ``OrderSent`` says so. A cancel waits for
+the answer to its order's submit. Nothing is ever unknown here, so nothing is reconciled.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+from adapters.execution import Listed, Outcome, Refused, VenueEvent
+from pipelines.backtest_venue import BacktestVenue
+from pipelines.compose import Edge, Latency, Loop, Tape, Written
+from pipelines.gateway import decide, translate
+from pipelines.gateway.engine import Engine
+from pipelines.gateway.state import Held, State
+from topics import wire
+from topics.catalog import CONTROLS, ORDERS_EVENTS, ORDERS_INTENTS, PORTFOLIO_INBOX
+from topics.market import Instrument
+from topics.orders import CancelAll, CancelOrder, CancelRejected, CancelRequested, OrderRequested, OrderSent, OrderStatus, SubmitOrder
+from topics.record import Account, ClientOrderId, InstrumentId, Record
+from topics.routes import Subscriptions, group
+
+
+class Tapes:
+    """What is written is folded at once, as ``pipelines.gateway.tape`` does."""
+
+    def __init__(self, edge: Edge, state: State, subscriptions: Subscriptions) -> None:
+        self._edge = edge
+        self._state = state
+        self._subscriptions = subscriptions
+        state.book.epoch, state.book.n = edge.epoch, edge.n
+
+    def write(self, records: Sequence[Record]) -> None:
+        for (topic, key), events in group(records, self._subscriptions).items():
+            self._edge.publish_raw(topic, key.encode(), wire.encode(events))
+            if topic is ORDERS_EVENTS:
+                self._state.book.n = self._edge.n
+                for fact in events:
+                    self._state.book.fold(cast(Any, fact))
+
+
+class ListedOnly:
+    """All that the live engine asks of an adapter while it hears the venue."""
+
+    def __init__(self, instruments: Iterable[Instrument]) -> None:
+        self.listed: Mapping[InstrumentId, Listed] = {
+            i.instrument: Listed(i.instrument, i.venue_symbol, i.base, i.quote, i.multiplier) for i in instruments
+        }
+
+
+class BacktestGateway:
+    """One account. ``ready`` from the beginning: the venue is there and agrees."""
+
+    def __init__(
+        self,
+        account: Account,
+        tape: Tape,
+        edge: Edge,
+        venue: BacktestVenue,
+        latency: Latency,
+        instruments: Iterable[Instrument],
+        subscriptions: Subscriptions,
+    ) -> None:
+        self.state = State.empty(account)
+        self.state.ready = True
+        self._loop: Loop = tape.loop
+        self._venue = venue
+        self._latency = latency
+        self._tape = Tapes(edge, self.state, subscriptions)
+        self._sending: dict[ClientOrderId, list[tuple[Held, str]]] = {}
+        """Orders whose submit has no answer yet, and the cancels that wait for it."""
+        anything: Any = None
+        self._engine = Engine(
+            self.state, cast(Any, self._tape), cast(Any, ListedOnly(instruments)), anything, clock=lambda: self._loop.now
+        )
+        for topic, read in ((ORDERS_INTENTS, self._obey), (PORTFOLIO_INBOX, self._learn), (CONTROLS, self._rule)):
+            tape.subscribe(topic, read)
+
+    def hear(self, event: VenueEvent) -> None:
+        self._engine.hear(event)
+
+    # --- inputs ----------------------------------------------------------------------------------------------------
+
+    def _learn(self, written: Written) -> None:
+        self.state.market.fold(written.offset, wire.decode(written.value, PORTFOLIO_INBOX.types))
+
+    def _rule(self, written: Written) -> None:
+        self.state.rules.fold(written.offset, wire.decode(written.value, CONTROLS.types))
+
+    def _obey(self, written: Written) -> None:
+        for command in wire.decode(written.value, ORDERS_INTENTS.types):
+            if command.account != self.state.account:
+                continue
+            match command:
+                case SubmitOrder():
+                    self._submit(command)
+                case CancelOrder():
+                    fact = decide.decide_cancel(self.state, command, self._loop.now)
+                    self._request([] if fact is None else [fact])
+                case CancelAll():
+                    self._request(decide.decide_cancel_all(self.state, command, self._loop.now))
+
+    def cancel_everything(self, reason: str) -> None:
+        """What a clean stop does."""
+        command_id = f"stop:{self.state.book.epoch}"
+        ours = [h for h in self.state.book.open_orders() if h.command is not None]
+        self._request([decide.cancel_requested(held, command_id, reason, self._loop.now) for held in ours])
+
+    # --- orders ----------------------------------------------------------------------------------------------------
+
+    def _submit(self, command: SubmitOrder) -> None:
+        fact = decide.decide(self.state, command, self._loop.now)
+        if fact is None:
+            return
+        self._tape.write([fact])
+        if isinstance(fact, OrderRequested):
+            self._sending[fact.client_order_id] = []
+            self._after_write(self._send, self.state.book.orders[fact.client_order_id], fact)
+
+    def _after_write(self, call: Any, *args: Any) -> None:
+        self._loop.at(self._loop.now + self._latency.hop(ORDERS_EVENTS), call, *args)
+
+    def _send(self, held: Held, fact: OrderRequested) -> None:
+        self._tape.write([OrderSent(**translate.about(held), ts_init=self._loop.now)])
+        answered = partial(self._submitted, held)
+        arrives = self._loop.now + self._latency.to_venue()
+        self._loop.at(arrives, self._venue.submit, fact.command, fact.venue_client_id, answered)
+
+    def _submitted(self, held: Held, outcome: Outcome) -> None:
+        learnt = translate.of_submit(held, outcome, self._loop.now)
+        if learnt is not None:
+            self._tape.write([learnt])
+        for waiting, command_id in self._sending.pop(held.client_order_id):
+            self._cancel(waiting, command_id)
+
+    # --- cancels ---------------------------------------------------------------------------------------------------
+
+    def _request(self, facts: Sequence[CancelRequested | CancelRejected]) -> None:
+        if facts:
+            self._tape.write(facts)
+        for fact in facts:
+            if isinstance(fact, CancelRequested):
+                self._after_write(self._cancel, self.state.book.orders[fact.client_order_id], fact.command_id)
+
+    def _cancel(self, held: Held, command_id: str) -> None:
+        if held.client_order_id in self._sending:
+            self._sending[held.client_order_id].append((held, command_id))
+        elif held.facts.is_terminal:
+            self._canceled(held, command_id, Refused("TERMINAL", f"the order is {held.facts.status}"))
+        else:
+            answered = partial(self._canceled, held, command_id)
+            f, arrives = held.facts, self._loop.now + self._latency.to_venue()
+            self._loop.at(arrives, self._venue.cancel, f.account, f.instrument, held.venue_client_id, answered)
+
+    def _canceled(self, held: Held, command_id: str, outcome: Outcome) -> None:
+        if held.facts.status is OrderStatus.CANCELED:
+            return
+        learnt = translate.of_cancel(held, command_id, outcome, self._loop.now)
+        if learnt is not None:
+            self._tape.write([learnt])
