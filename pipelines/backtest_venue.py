@@ -4,7 +4,7 @@ Market events come in at the times they were recorded with; orders and cancels a
 leave, with the latencies of the model. An order's events follow its answer, in the venue's order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -35,7 +35,7 @@ Answered = Callable[[Outcome], None]
 class BacktestVenue:
     """One venue with its accounts; every instrument has a recorded book."""
 
-    def __init__(self, loop: Loop, latency: Latency, instruments: Iterable[Instrument], fees: Fees) -> None:
+    def __init__(self, loop: Loop, latency: Latency, instruments: Sequence[Instrument], fees: Fees) -> None:
         self._loop = loop
         self._latency = latency
         self._symbols = {i.instrument: i.venue_symbol for i in instruments}

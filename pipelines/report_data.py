@@ -182,5 +182,6 @@ TROUBLES = """
 SELECT 'records that could not be read' AS what, count(*) AS count FROM dead_letters
 UNION ALL SELECT 'order anomalies', count(*) FROM orders_state WHERE type = 'OrderAnomaly'
 UNION ALL SELECT 'differences between venue and tape', count(*) FROM orders_events WHERE type = 'ReconciliationDifference'
-UNION ALL SELECT 'orders whose fate was unknown for a time', count(DISTINCT client_order_id) FROM facts WHERE type = 'OrderUnknown' AND "where" = 'submit'
+UNION ALL SELECT 'orders whose fate was unknown for a time', count(DISTINCT client_order_id)
+          FROM facts WHERE type = 'OrderUnknown' AND "where" = 'submit'
 UNION ALL SELECT 'strategies halted by a fault of their own', count(*) FROM strategy_records WHERE type = 'StrategyHalted'"""

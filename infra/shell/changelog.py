@@ -1,5 +1,6 @@
 """The changelog: where a stage's state is kept, as a compacted topic beside its input."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 
@@ -8,6 +9,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra import kafka
 from topics.catalog import Topic
+
+TELL_EVERY_S = 1.0
+
+log = logging.getLogger(__name__)
 
 
 class Changelog(Topic):
@@ -41,14 +46,17 @@ def await_stable(
     The broker aborts a dead owner's transaction after its timeout. KafkaProblem when it did not.
     ``go_on`` is called meanwhile and ends the wait by raising.
     """
-    deadline = time.monotonic() + timeout_s
+    began = told = time.monotonic()
     while True:
         go_on()
         stable, high = (end_offsets(admin, partitions, committed=c) for c in (True, False))
         waiting = sorted(f"{t}[{p}]" for (t, p), offset in high.items() if stable[t, p] < offset)
         if not waiting:
             return
-        if time.monotonic() > deadline:
-            names = ", ".join(waiting)
+        names = ", ".join(waiting)
+        if time.monotonic() - began > timeout_s:
             raise kafka.KafkaProblem(f"{names}: a transaction hangs: see 'kafka-transactions.sh find-hanging'")
+        if time.monotonic() - told > TELL_EVERY_S:
+            told = time.monotonic()
+            log.warning("waiting for the end of a transaction on %s", names)
         time.sleep(0.05)

@@ -6,14 +6,16 @@ tasks, the classes of store and producer. `tests/infra/test_shell_quix.py` says 
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from quixstreams import Application, message_context
+from quixstreams.exceptions import PartitionAssignmentError, QuixException
 from quixstreams.internal_producer import InternalProducer
 from quixstreams.kafka import ConnectionConfig
 from quixstreams.sinks.base import BaseSink
@@ -37,6 +39,19 @@ class Timing:
     session_s: float = 10.0
     transaction_s: float = 10.0
     poll_s: float = 300.0
+
+
+@contextmanager
+def translated(who: str) -> Iterator[None]:
+    """What Kafka and Quix raise becomes a KafkaProblem in one line; the whole story stays its cause."""
+    try:
+        yield
+    except (KafkaException, QuixException) as error:
+        inner = error.__cause__ if isinstance(error, PartitionAssignmentError) else error
+        if isinstance(inner, kafka.KafkaProblem):
+            raise inner from None
+        text = inner.args[0].str() if isinstance(inner, KafkaException) else str(inner)
+        raise kafka.KafkaProblem(f"{who}: {text}") from error
 
 
 class Callbacks(Protocol):

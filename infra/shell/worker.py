@@ -20,7 +20,7 @@ from infra.shell.changelog import changelog
 from infra.shell.outputs import Outputs
 from infra.shell.processor import Inbound, Processor
 from infra.shell.progress import Progress
-from infra.shell.quix import QuixShell, Store, Timing
+from infra.shell.quix import QuixShell, Store, Timing, translated
 from infra.shell.status import Status, status_path
 from topics.catalog import DEAD_LETTERS, STAGE_LOG
 from topics.routes import Subscriptions
@@ -47,12 +47,12 @@ def run_stage(
     """Fold the stage's input until SIGTERM or SIGINT, then checkpoint and return. Main thread only, once per process.
 
     ``on_ready`` is called once, when all that waited at the assignment is folded. KafkaProblem without a broker or
-    topics, StageBroken when the fold raises, and what Kafka raises when a successor has fenced this worker: end the
-    process then and start another.
+    topics, or when a successor has fenced this worker; StageBroken when the fold raises. End the process then, and
+    start another.
     """
     if commit_interval_s is not None:
         timing = replace(timing, commit_interval_s=commit_interval_s)
-    with _Stop() as stop:
+    with _Stop() as stop, translated(f"{stage.name}.{instance}"):
         _Worker(stage, kafka, prefix, subscriptions, state_dir, config_digest, instance, timing, on_ready, stop).run()
 
 

@@ -29,6 +29,7 @@ def test_a_zombie_woken_after_its_successor_appends_nothing_behind_it(run: Run, 
     run.committed("count")
     zombie.wake()
     assert zombie.ended() == 1
+    assert "KafkaProblem: count.0: " in zombie.log.read_text()
     heir.kill()
 
     run.forget_state()
@@ -85,6 +86,17 @@ def test_a_hanging_transaction_on_the_changelog_does_not_end_recovery_early(run:
     assert run.check("count", STRATEGY_INBOX) == 120
     assert not is_hanging(run)
     del hanging
+
+
+def test_a_stop_while_it_waits_for_a_hanging_transaction_is_a_clean_one(run: Run) -> None:
+    child = run.start("count")
+    child.ready()
+    child.kill()
+    hanging = hang_a_transaction(run, timeout_s=60)
+    child = run.start("count")
+    eventually(lambda: "waiting for the end of a transaction" in child.log.read_text(), "it waits")
+    assert child.stop() == 0
+    hanging.abort_transaction(10)
 
 
 def changelog(run: Run) -> list[Message]:

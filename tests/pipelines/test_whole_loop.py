@@ -36,8 +36,11 @@ def fills(scene: Scene) -> Counter[str]:
 
 def verified(scene: Scene) -> dict[str, Any]:
     done = scene.tapedeck("verify", "--json", "--config", str(scene.path), timeout_s=90)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return dict(json.loads(done.stdout))
+    result = dict(json.loads(done.stdout))
+    assert result["problems"] == []
+    assert [line for line in result["lines"] if not line["agrees"]] == []
+    assert done.returncode == 0
+    return result
 
 
 def gone(processes: list[psutil.Process]) -> bool:

@@ -1,0 +1,231 @@
+"""What a backtest runs over: a stream of arrivals in the order of time, and the definitions of what is traded.
+
+    capture    hftbacktest's lines of Binance spot frames; several files are one stream
+    archive    ``market.raw`` of a run, else its ``market.events``
+"""
+
+import gzip
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+import orjson
+
+from adapters.base import rest_frame, session_frame
+from adapters.simulated import instruments as listed
+from adapters.simulated import wire as simulated
+from adapters.simulated.model import SelfTradePrevention
+from adapters.simulated.units import decimal, units
+from infra.errors import Problem
+from pipelines import archive_reader
+from pipelines.raw import decode_lines, encode_line
+from topics import wire
+from topics.catalog import INSTRUMENTS, MARKET_EVENTS, MARKET_RAW, Topic
+from topics.market import Instrument, Tick
+from topics.record import InstrumentId, Venue
+
+
+class Arrival(NamedTuple):
+    """One record of the input as it is to be written to the tape at ``ts``; ``src`` None: it gets a coordinate there."""
+
+    ts: int
+    topic: Topic
+    key: bytes
+    value: bytes
+    src: bytes | None
+
+
+class Source(Protocol):
+    """``span``: first and last time. ``arrivals`` may be asked for once more, from the beginning."""
+
+    name: str
+    span: tuple[int, int]
+    instruments: Sequence[Instrument]
+
+    def arrivals(self) -> Iterator[Arrival]: ...
+
+
+# --- captures -------------------------------------------------------------------------------------------------------
+
+
+class Head(msgspec.Struct):
+    """As much of a line as says what it is about."""
+
+    stream: str = ""
+    lastUpdateId: int = 0
+
+
+_head = msgspec.json.Decoder(Head)
+
+
+class Captures:
+    """Files of one venue; those of one symbol follow each other, those of several run beside each other."""
+
+    def __init__(self, paths: Sequence[Path], venue: Venue) -> None:
+        self.name = ", ".join(p.name for p in paths)
+        self._venue = venue
+        self._files: dict[str, list[Path]] = {}
+        for _, symbol, path in sorted((*_first(path), path) for path in paths):
+            self._files.setdefault(symbol, []).append(path)
+        self._listed = {symbol: _listing(symbol, files) for symbol, files in self._files.items()}
+        self.instruments = [self._instrument(one) for one in self._listed.values()]
+        begins = [_first(files[0])[0] for files in self._files.values()]
+        self.span = (min(begins), max(_last(files[-1]) for files in self._files.values()))
+
+    def arrivals(self) -> Iterator[Arrival]:
+        streams = [self._lines(symbol, files) for symbol, files in self._files.items()]
+        return heapq.merge(*streams, key=lambda arrival: arrival.ts)
+
+    def _lines(self, symbol: str, files: Iterable[Path]) -> Iterator[Arrival]:
+        name = self._name(self._listed[symbol])
+        start = self.span[0]
+        yield self._arrival(start, name, session_frame("capture", symbol))
+        yield self._arrival(start, name, rest_frame("exchangeInfo", symbol, self._exchange_info(symbol, start)))
+        last = start
+        for path in files:
+            for ts, frame in _read(path):
+                last = max(last, ts)
+                if frame.startswith(b'{"lastUpdateId"'):
+                    frame = rest_frame("depth", symbol, frame)
+                yield self._arrival(last, name, frame)
+
+    def _arrival(self, ts: int, name: InstrumentId, frame: bytes) -> Arrival:
+        return Arrival(ts, MARKET_RAW, name.encode(), encode_line(ts, name, frame), None)
+
+    def _exchange_info(self, symbol: str, now: int) -> bytes:
+        """As the simulated exchange would answer: a capture has no definitions."""
+        mode = SelfTradePrevention.EXPIRE_MAKER
+        return orjson.dumps(simulated.exchange_info(now, [self._listed[symbol]], [], mode))
+
+    def _name(self, one: listed.Instrument) -> InstrumentId:
+        return f"{self._venue}:{one.base}-{one.quote}"
+
+    def _instrument(self, one: listed.Instrument) -> Instrument:
+        return Instrument(
+            instrument=self._name(one),
+            venue=self._venue,
+            venue_symbol=one.symbol,
+            base=one.base,
+            quote=one.quote,
+            tick_size=decimal(one.tick),
+            lot_size=decimal(one.step),
+            max_qty=decimal(one.max_qty),
+            min_notional=decimal(one.min_notional),
+            max_notional=decimal(one.max_notional),
+            ts_init=0,
+        )
+
+
+def _read(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Problem in one line for what is no capture."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                ts, _, frame = line.strip().partition(b" ")
+                if not ts.isdigit() or not frame.startswith(b"{"):
+                    raise Problem(f"{path}: line {number} is no '<nanoseconds> <frame>' of a capture")
+                yield int(ts), frame
+    except (OSError, EOFError) as error:
+        raise Problem(f"{path}: {error}") from error
+
+
+def _first(path: Path) -> tuple[int, str]:
+    """The time of the first line and the symbol of the first stream."""
+    start: int | None = None
+    for ts, frame in _read(path):
+        start = ts if start is None else start
+        symbol = _stream(path, frame).partition("@")[0].upper()
+        if symbol:
+            return start, symbol
+    raise Problem(f"{path}: no stream frame in this capture")
+
+
+def _last(path: Path) -> int:
+    last = 0
+    for last, _ in _read(path):
+        pass
+    return last
+
+
+def _stream(path: Path, frame: bytes) -> str:
+    try:
+        return _head.decode(frame).stream
+    except msgspec.MsgspecError as error:
+        raise Problem(f"{path}: not a frame of Binance spot: {error}") from error
+
+
+def _listing(symbol: str, files: Iterable[Path]) -> listed.Instrument:
+    """From the table, else inferred from the first snapshot's digits; Problem without a snapshot."""
+    for path in files:
+        for _, frame in _read(path):
+            if frame.startswith(b'{"lastUpdateId"'):
+                body = orjson.loads(frame)
+                levels = [(units(p), units(q)) for p, q in [*body["bids"], *body["asks"]]]
+                return listed.TABLE.get(symbol) or listed.infer(symbol, levels)
+    names = ", ".join(p.name for p in files)
+    raise Problem(f"{names}: no depth snapshot of {symbol}: it continues another capture, name that one first")
+
+
+# --- archives -------------------------------------------------------------------------------------------------------
+
+
+class Archive:
+    """A run's recorded market data, with the coordinates it had."""
+
+    def __init__(self, root: Path) -> None:
+        self.name = str(root)
+        self._root = root
+        self._topic = MARKET_RAW if archive_reader.partitions(root, MARKET_RAW) else MARKET_EVENTS
+        if not archive_reader.partitions(root, self._topic):
+            raise Problem(f"{root}: neither {MARKET_RAW.name} nor {MARKET_EVENTS.name} is in this archive")
+        self.instruments = _definitions(root)
+        times = [arrival.ts for arrival in self.arrivals()]
+        if not times or not self.instruments:
+            raise Problem(f"{root}: no market data, or no instrument definitions, in this archive")
+        self.span = (times[0], times[-1])
+
+    def arrivals(self) -> Iterator[Arrival]:
+        time_of = _raw_time if self._topic is MARKET_RAW else _event_time
+        for ts, row in archive_reader.merged(self._root, self._topic, time_of):
+            if row.key is not None and ts > 0:
+                src = None if row.src is None else row.src.encode()
+                yield Arrival(ts, self._topic, row.key, row.value or b"", src)
+
+
+def _raw_time(row: archive_reader.Row) -> int:
+    """When the last of the record's frames was received."""
+    lines = decode_lines(row.value or b"")
+    return lines[-1].ts if lines else 0
+
+
+def _event_time(row: archive_reader.Row) -> int:
+    """Ticks are left out: a backtest has a clock of its own."""
+    events = [] if row.key is None else wire.decode(row.value or b"", MARKET_EVENTS.types)
+    return events[-1].ts_init if events and not isinstance(events[-1], Tick) else 0
+
+
+def _definitions(root: Path) -> list[Instrument]:
+    """The first of each instrument."""
+    found: dict[InstrumentId, Instrument] = {}
+    topic = INSTRUMENTS if archive_reader.partitions(root, INSTRUMENTS) else MARKET_EVENTS
+    for row in archive_reader.all_rows(root, topic):
+        if row.key is not None and b'"Instrument"' in (row.value or b""):
+            for event in wire.decode(row.value or b"", topic.types):
+                if isinstance(event, Instrument):
+                    found.setdefault(event.instrument, event)
+    return [found[name] for name in sorted(found)]
+
+
+def open_source(paths: Sequence[Path], venue: Venue) -> Source:
+    """Captures (files), or one run's folder or archive."""
+    missing = [p for p in paths if not p.exists()]
+    if missing:
+        raise Problem(f"no {missing[0]}: name a capture, or the folder of a run")
+    if len(paths) == 1 and paths[0].is_dir():
+        return Archive(archive_reader.archive_of(paths[0]))
+    if any(p.is_dir() for p in paths):
+        raise Problem("several captures are one stream; of runs, name one")
+    return Captures(paths, venue)
