@@ -49,7 +49,7 @@ def topic_id(root: Path, topic: Topic) -> str:
     """The identity of the topic that was archived; empty when nothing was."""
     for partition in partitions(root, topic):
         first = archive.segments(root, Place(topic.name, partition))[0]
-        return (pq.read_schema(first.path).metadata or {}).get(b"topic_id", b"").decode()
+        return str((pq.read_schema(first.path).metadata or {}).get(b"topic_id", b"").decode())
     return ""
 
 

@@ -19,7 +19,16 @@ from pipelines.gateway.state import Held, State
 from topics import wire
 from topics.catalog import CONTROLS, ORDERS_EVENTS, ORDERS_INTENTS, PORTFOLIO_INBOX
 from topics.market import Instrument
-from topics.orders import CancelAll, CancelOrder, CancelRejected, CancelRequested, OrderRequested, OrderSent, OrderStatus, SubmitOrder
+from topics.orders import (
+    CancelAll,
+    CancelOrder,
+    CancelRejected,
+    CancelRequested,
+    OrderRequested,
+    OrderSent,
+    OrderStatus,
+    SubmitOrder,
+)
 from topics.record import Account, ClientOrderId, InstrumentId, Record
 from topics.routes import Subscriptions, group
 
@@ -74,7 +83,11 @@ class BacktestGateway:
         """Orders whose submit has no answer yet, and the cancels that wait for it."""
         anything: Any = None
         self._engine = Engine(
-            self.state, cast(Any, self._tape), cast(Any, ListedOnly(instruments)), anything, clock=lambda: self._loop.now
+            self.state,
+            cast(Any, self._tape),
+            cast(Any, ListedOnly(instruments)),
+            anything,
+            clock=lambda: self._loop.now,
         )
         for topic, read in ((ORDERS_INTENTS, self._obey), (PORTFOLIO_INBOX, self._learn), (CONTROLS, self._rule)):
             tape.subscribe(topic, read)
@@ -103,8 +116,9 @@ class BacktestGateway:
                 case CancelAll():
                     self._request(decide.decide_cancel_all(self.state, command, self._loop.now))
 
-    def cancel_everything(self, reason: str) -> None:
+    def cancel_everything(self) -> None:
         """What a clean stop does."""
+        reason = "the gateway stops"
         command_id = f"stop:{self.state.book.epoch}"
         ours = [h for h in self.state.book.open_orders() if h.command is not None]
         self._request([decide.cancel_requested(held, command_id, reason, self._loop.now) for held in ours])

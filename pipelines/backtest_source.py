@@ -1,7 +1,7 @@
 """What a backtest runs over: a stream of arrivals in the order of time, and the definitions of what is traded.
 
-    capture    hftbacktest's lines of Binance spot frames; several files are one stream
-    archive    ``market.raw`` of a run, else its ``market.events``
+capture    hftbacktest's lines of Binance spot frames; several files are one stream
+archive    ``market.raw`` of a run, else its ``market.events``
 """
 
 import gzip
@@ -40,9 +40,14 @@ class Arrival(NamedTuple):
 class Source(Protocol):
     """``span``: first and last time. ``arrivals`` may be asked for once more, from the beginning."""
 
-    name: str
-    span: tuple[int, int]
-    instruments: Sequence[Instrument]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def span(self) -> tuple[int, int]: ...
+
+    @property
+    def instruments(self) -> Sequence[Instrument]: ...
 
     def arrivals(self) -> Iterator[Arrival]: ...
 
@@ -144,10 +149,7 @@ def _first(path: Path) -> tuple[int, str]:
 
 
 def _last(path: Path) -> int:
-    last = 0
-    for last, _ in _read(path):
-        pass
-    return last
+    return max((ts for ts, _ in _read(path)), default=0)
 
 
 def _stream(path: Path, frame: bytes) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from adapters.execution import Accepted, Balance, Execution, OrderReport, Outcome, Refused, VenueEvent, VenueStatus
 from adapters.simulated import model as sim
-from adapters.simulated.core import Core, Fees
+from adapters.simulated.core import Core
 from adapters.simulated.instruments import Instrument as Listing
+from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE, decimal, units
 from pipelines.compose import Channel, Latency, Loop
 from topics.market import BookDelta, BookSnapshot, Instrument, Quote, Trade
@@ -114,7 +115,7 @@ class BacktestVenue:
                     pass
 
     def _send_back(self, account: Account, call: Callable[[Any], None], word: Any) -> None:
-        self._ways_back[account].send(self._latency.from_venue(), call, word)
+        self._ways_back[account].send(self._loop.now + self._latency.from_venue(), call, word)
 
 
 def listing(i: Instrument) -> Listing:

@@ -132,8 +132,8 @@ class Channel:
         self._loop = loop
         self._last = 0
 
-    def send(self, takes_ns: int, call: Callable[..., None], *args: Any) -> None:
-        self._last = max(self._last, self._loop.now + takes_ns)
+    def send(self, when: int, call: Callable[..., None], *args: Any) -> None:
+        self._last = max(self._last, when)
         self._loop.at(self._last, call, *args)
 
 
@@ -153,23 +153,39 @@ class Tape:
         self._readers[topic.name].append(reader)
 
     def append(
-        self, topic: Topic, key: bytes | None, value: bytes, src: bytes | None, partition: int | None = None
+        self,
+        topic: Topic,
+        key: bytes | None,
+        value: bytes,
+        src: bytes | None,
+        partition: int | None = None,
+        when: int | None = None,
     ) -> Written:
-        """At the end of the key's partition, now; its readers have it a hop later."""
+        """At the end of the key's partition, now (or at ``when``, which is later); its readers have it a hop later."""
         if partition is None:
             partition = partition_of(key or b"", topic.partitions)
         place = (topic.name, partition)
-        written = Written(topic, partition, self._next[place], key, value, src, self.loop.now)
+        ts = self.loop.now if when is None else when
+        written = Written(topic, partition, self._next[place], key, value, src, ts)
         self._next[place] += 1
         self.records += 1
         self._sink(written)
         readers = self._readers.get(topic.name)
         if readers:
-            channel = self._channels.get(place)
-            if channel is None:
-                channel = self._channels[place] = Channel(self.loop)
-            channel.send(self._latency.hop(topic), _deliver, readers, written)
+            channel = self._channel(place)
+            channel.send(ts + self._latency.hop(topic), _deliver, readers, written)
         return written
+
+    def after_hop(self, written: Written, call: Callable[..., None], *args: Any) -> None:
+        """When a reader of the record would have it."""
+        ready = written.ts + self._latency.hop(written.topic)
+        self._channel((written.topic.name, written.partition)).send(ready, call, *args)
+
+    def _channel(self, place: tuple[str, int]) -> Channel:
+        channel = self._channels.get(place)
+        if channel is None:
+            channel = self._channels[place] = Channel(self.loop)
+        return channel
 
     def start(self, name: str, version: str, config: str) -> int:
         """A worker's first record; its offset is an edge's epoch."""
@@ -197,8 +213,11 @@ class Edge:
             self.publish_raw(topic, key.encode(), wire.encode(events))
 
     def publish_raw(self, topic: Topic, key: bytes | None, value: bytes, partition: int | None = None) -> None:
+        self._tape.append(topic, key, value, self.next_coordinate(), partition)
+
+    def next_coordinate(self) -> bytes:
         self.n += 1
-        self._tape.append(topic, key, value, Coordinate(self.name, "", self.epoch, self.n).encode(), partition)
+        return Coordinate(self.name, "", self.epoch, self.n).encode()
 
 
 class StageReader:
@@ -209,13 +228,21 @@ class StageReader:
     ) -> None:
         self._tape = tape
         self._subscriptions = subscriptions
+        self._stopped = False
         self.fold = Fold(stage, self._publish, recode_every)
 
     def read(self, written: Written) -> None:
-        self.fold.feed(written.inbound())
+        if not self._stopped:
+            self.fold.feed(written.inbound())
+
+    def stop(self) -> None:
+        """What comes from now on stays unread."""
+        self._stopped = True
 
     def _publish(self, outputs: list[Record], partition: int, offset: int) -> None:
-        for topic, key, value, src in routed(self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions):
+        for topic, key, value, src in routed(
+            self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions
+        ):
             self._tape.append(topic, key, value, src.encode())
 
 

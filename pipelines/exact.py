@@ -1,20 +1,21 @@
-"""Decimal arithmetic that does not depend on the thread's context: sums and products keep every digit, quotients 28."""
+"""Decimal arithmetic that does not depend on the thread's context: sums and products keep every digit, quotients 18 decimals."""
 
 from decimal import Context, Decimal, DivisionByZero, InvalidOperation, localcontext
 
 EXACT = Context(prec=200, traps=[InvalidOperation, DivisionByZero])
 """Enough digits that no sum of prices times quantities is ever rounded: sums are then the same whatever their order."""
 
-ROUNDED = Context(prec=28, traps=[InvalidOperation, DivisionByZero])
+SMALLEST = Decimal("1e-18")
+"""What a quotient is rounded to: the scale of every store that it goes to, so that each of them holds the same number."""
 
 ZERO = Decimal(0)
 
-__all__ = ["EXACT", "ROUNDED", "ZERO", "add_to", "localcontext", "ratio"]
+__all__ = ["EXACT", "SMALLEST", "ZERO", "add_to", "localcontext", "ratio"]
 
 
 def ratio(a: Decimal, b: Decimal) -> Decimal:
-    """a / b with 28 digits. DivisionByZero when b is 0."""
-    return ROUNDED.divide(a, b)
+    """a / b to 18 decimals, half even. DivisionByZero when b is 0."""
+    return EXACT.divide(a, b).quantize(SMALLEST, context=EXACT)
 
 
 def add_to(sums: dict[str, Decimal], key: str, amount: Decimal) -> None:

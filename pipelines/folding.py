@@ -39,6 +39,7 @@ class Fold:
     def feed(self, record: Inbound) -> None:
         """Fold one record of the input; what comes out goes to ``publish`` before this returns. StageBroken when it raises."""
         self._processor.process(record)
+        self.status.committed[record.partition] = record.offset + 1
         if self._recode_every is not None and self.status.events_in - self._recoded >= self._recode_every:
             self.recode()
 

@@ -217,7 +217,7 @@ class Recovery:
 
     def _executions_since(self) -> int:
         last = self.state.book.last_trade_ts
-        return last - OVERLAP_NS if last else self.since_ns
+        return max(self.since_ns, last - OVERLAP_NS)
 
     def _instruments(self, reports: Iterable[OrderReport]) -> set[InstrumentId]:
         """Those configured, those traded, and those with open orders, as far as the venue lists them."""

@@ -16,7 +16,7 @@ from tests.infra.shell_toys import STAGES
 
 
 class Orders(msgspec.Struct, kw_only=True):
-    """``freeze_at``: at that checkpoint, stop (SIGSTOP) between the flush of the outputs and the changelog.
+    """``freeze_after``: in the first checkpoint with more records, stop (SIGSTOP) between flush and changelog.
     ``die_after``: with so many records in one checkpoint, be killed when their changelog is flushed but not committed."""
 
     stage: str
@@ -27,19 +27,19 @@ class Orders(msgspec.Struct, kw_only=True):
     commit_interval_s: float = 0.1
     session_s: float = 10.0
     transaction_s: float = 5.0
-    freeze_at: int = 0
+    freeze_after: int = 0
     die_after: int = 0
 
 
-def freeze_at(checkpoint: int) -> None:
+def freeze_after(records: int) -> None:
     flush = _WriteBehind.flush
-    seen = 0
+    frozen = False
 
     def flush_and_freeze(self: _WriteBehind) -> None:
-        nonlocal seen
+        nonlocal frozen
         flush(self)
-        seen += 1
-        if seen == checkpoint:
+        if not frozen and self._callbacks._status.records_in > records:  # type: ignore[attr-defined]
+            frozen = True
             os.kill(os.getpid(), signal.SIGSTOP)
 
     _WriteBehind.flush = flush_and_freeze  # type: ignore[method-assign]
@@ -62,8 +62,8 @@ def die_after(records: int) -> None:
 def main() -> None:
     logging.basicConfig(format="%(asctime)s %(process)d %(name)s %(message)s")
     orders = msgspec.json.decode(sys.argv[1], type=Orders)
-    if orders.freeze_at:
-        freeze_at(orders.freeze_at)
+    if orders.freeze_after:
+        freeze_after(orders.freeze_after)
     if orders.die_after:
         die_after(orders.die_after)
     run_stage(

@@ -27,7 +27,7 @@ from topics.routes import group
 from topics.stage import EVERY, Stage
 
 REPOSITORY = Path(__file__).parents[2]
-DEADLINE_S = 40.0
+DEADLINE_S = 60.0
 
 
 def eventually(condition: Callable[[], Any], what: str, timeout_s: float = DEADLINE_S) -> Any:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import orders
+from pipelines.exact import SMALLEST
 from pipelines.positions import RECENT, STAGE
 from tests.facts import ACCOUNT, INSTRUMENT, D, fill
 from tests.folding import Folding, fold, run
@@ -150,7 +151,8 @@ def test_money_is_conserved(made: list[Fill]) -> None:
             assert (Fraction(p.realized_pnl), p.avg_px) == (cash, None)
         elif p.avg_px is not None:
             tied_up = Fraction(p.quantity) * Fraction(p.avg_px)
-            assert abs(Fraction(p.realized_pnl) - cash - tied_up) <= abs(tied_up) / 10**25
+            rounding = abs(Fraction(p.quantity)) * Fraction(SMALLEST) / 2  # the average price is told to 18 decimals
+            assert abs(Fraction(p.realized_pnl) - cash - tied_up) <= rounding
 
 
 @given(fills())

@@ -38,7 +38,7 @@ def verified(scene: Scene) -> dict[str, Any]:
     done = scene.tapedeck("verify", "--json", "--config", str(scene.path), timeout_s=90)
     result = dict(json.loads(done.stdout))
     assert result["problems"] == []
-    assert [line for line in result["lines"] if not line["agrees"]] == []
+    assert [line for line in result["figures"] if not line["agrees"]] == []
     assert done.returncode == 0
     return result
 

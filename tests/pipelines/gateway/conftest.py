@@ -9,9 +9,9 @@ from tests.adapters.simulated.running import Exchange, started
 from tests.pipelines.gateway.platform import Platform
 
 
-@pytest.fixture
-def exchange(tmp_path: Path) -> Iterator[Exchange]:
-    with started(tmp_path / "exchange", "--symbols", "BTCUSDT", "--seed", "11") as running:
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    with started(tmp_path_factory.mktemp("gateway") / "exchange", "--symbols", "BTCUSDT", "--seed", "11") as running:
         yield running
 
 

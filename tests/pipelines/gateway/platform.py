@@ -18,7 +18,19 @@ from infra.config import Config, parse
 from pipelines.gateway.worker import run_gateway
 from tests.adapters.simulated.running import API_KEY, API_SECRET, Client, Exchange
 from topics import wire
-from topics.catalog import INSTRUMENTS, INSTRUMENTS_LATEST, ORDERS_EVENTS, PORTFOLIO_INBOX, TOPICS, VENUE_PRIVATE, Topic
+from topics.catalog import (
+    ACCOUNT_EVENTS,
+    CONTROLS,
+    DEAD_LETTERS,
+    GATEWAY_LEASES,
+    INSTRUMENTS_LATEST,
+    ORDERS_EVENTS,
+    ORDERS_INTENTS,
+    PORTFOLIO_INBOX,
+    STAGE_LOG,
+    VENUE_PRIVATE,
+    Topic,
+)
 from topics.controls import AnyControl
 from topics.market import Instrument, Mark
 from topics.orders import SubmitOrder
@@ -62,6 +74,20 @@ def settings(exchange_address: str, prefix: str, home: Path, **changes: Any) -> 
     return made
 
 
+USED = (
+    ACCOUNT_EVENTS,
+    CONTROLS,
+    DEAD_LETTERS,
+    GATEWAY_LEASES,
+    INSTRUMENTS_LATEST,
+    ORDERS_EVENTS,
+    ORDERS_INTENTS,
+    PORTFOLIO_INBOX,
+    STAGE_LOG,
+    VENUE_PRIVATE,
+)
+
+
 class Platform:
     """One run's topics, and a hand to write on them."""
 
@@ -70,8 +96,7 @@ class Platform:
         self.raw = settings(exchange.address, prefix, home, **changes)
         self.config: Config = parse(self.raw)
         self.producer = kafka.producer(conf)
-        used = [t for t in TOPICS.values() if t not in (INSTRUMENTS,)]
-        kafka.create_topics(conf, prefix, topics=used)
+        kafka.create_topics(conf, prefix, topics=USED)
 
     def again(self, **changes: Any) -> "Platform":
         """The same run with another configuration."""

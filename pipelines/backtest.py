@@ -1,0 +1,222 @@
+"""A backtest: the stages, the gateway's decisions and the exchange's matching core in one process, over recorded market data.
+
+The platform receives each record when it was received; the venue had it one way earlier. Strategies stop with the
+input's end; then what rests is cancelled, as in a clean stop. The same input, configuration and seed give the same
+bytes in every topic.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import msgspec
+
+from infra.config import Config, ConfigError, RunConfig
+from infra.version import revision
+from pipelines.backtest_gateway import BacktestGateway
+from pipelines.backtest_market import Market
+from pipelines.backtest_source import Source
+from pipelines.backtest_venue import BacktestVenue, rates
+from pipelines.clock import BEAT_NS, EVERY
+from pipelines.clock import NAME as CLOCK
+from pipelines.compose import MS, Constant, Edge, Jittered, Latency, Loop, Sink, StageReader, Tape, compose
+from pipelines.folding import Fold
+from pipelines.gateway import translate
+from pipelines.workers import stage_of, worker_names
+from topics import wire
+from topics.catalog import TICKED
+from topics.controls import Scope, SetLimit
+from topics.market import Instrument, Tick
+from topics.record import Account, Currency, venue_of
+
+SECOND = 1_000_000_000
+LEAD_NS = SECOND
+"""From the start of the platform to the first market data."""
+
+PLENTY = {"USDT": Decimal(2_000_000), "BTC": Decimal(20), "ETH": Decimal(200), "SOL": Decimal(5_000)}
+ELSE = Decimal(100_000)
+"""Opening balances where none are named."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Fees are rates; balances of currencies not named here are plenty."""
+
+    seed: int = 0
+    hop_ns: int = 2 * MS
+    latency_ns: int = 5 * MS
+    jitter_ns: int = 0
+    maker: Decimal = Decimal("0.001")
+    taker: Decimal = Decimal("0.001")
+    balances: Mapping[Currency, Decimal] = field(default_factory=dict)
+    recode_every: int | None = None
+
+    def latency(self) -> Latency:
+        return Jittered(Constant(self.hop_ns, self.latency_ns), self.jitter_ns, self.seed)
+
+
+@dataclass
+class Counts:
+    arrivals: int = 0
+    records: int = 0
+
+
+class Backtest:
+    """Composed at construction, run once. ``sink`` gets every record of every topic."""
+
+    def __init__(self, config: Config, source: Source, settings: Settings, sink: Sink) -> None:
+        self.counts = Counts()
+        self._config = config
+        self._source = source
+        self._settings = settings
+        self._subscriptions = config.subscriptions()
+        self._digest = comparable_digest(config)
+        self._version = f"{revision()}:{self._digest}".encode()
+        self._instruments = traded(config, source)
+        self._latency = settings.latency()
+        self._loop = Loop(source.span[0] - settings.latency_ns - LEAD_NS)
+        self._tape = Tape(self._loop, self._latency, sink)
+        self._deciders: list[StageReader] = []
+        self._gateways: dict[Account, BacktestGateway] = {}
+        self._beat_on = True
+
+    @property
+    def version(self) -> bytes:
+        """What every record's version header says."""
+        return self._version
+
+    @property
+    def folds(self) -> list[Fold]:
+        """Every stage's, with what it took and how far it came."""
+        return [self._market.fold, *(reader.fold for reader in self.readers.values())]
+
+    def run(self, progress: Callable[[float], None] = lambda share: None) -> Counts:
+        """``progress`` is told the share of the input's time that is done."""
+        self._compose()
+        first, last = self._source.span
+        for arrival in self._source.arrivals():
+            self._loop.run(arrival.ts - self._settings.latency_ns)
+            self._market.arrive(arrival)
+            self.counts.arrivals += 1
+            if self.counts.arrivals % 512 == 0:
+                progress((arrival.ts - first) / max(1, last - first))
+        self._loop.run(last)
+        self._stop()
+        self.counts.records = self._tape.records
+        progress(1.0)
+        return self.counts
+
+    # --- composition -----------------------------------------------------------------------------------------------
+
+    def _compose(self) -> None:
+        """In the order in which the supervisor starts workers."""
+        epochs = {
+            name: self._tape.start(_edge_name(name), revision(), self._digest) for name in _composed(self._config)
+        }
+        stages = [stage_of(name, self._config) for name in epochs if _is_stage(name) and name != "normalize"]
+        self.readers = compose(stages, self._tape, self._subscriptions, self._settings.recode_every)
+        self._deciders = [r for name, r in self.readers.items() if name.startswith("intents/")]
+        self._venues = {name: self._venue(name) for name in sorted(self._config.venues)}
+        self._open_gateways(epochs)
+        ingest = {v: self._edge(f"ingest/{v}", epochs) for v in sorted(self._config.venues)}
+        normalize = stage_of("normalize", self._config)
+        recode = self._settings.recode_every
+        self._market = Market(self._tape, normalize, ingest, self._venues, self._subscriptions, recode)
+        self._clock = self._edge(CLOCK, epochs)
+        self._loop.at(self._loop.now // BEAT_NS * BEAT_NS + BEAT_NS, self._beat)
+
+    def _edge(self, worker: str, epochs: Mapping[str, int]) -> Edge:
+        return Edge(self._tape, _edge_name(worker), epochs[worker], self._subscriptions)
+
+    def _venue(self, name: str) -> BacktestVenue:
+        listed = [i for i in self._instruments if i.venue == name]
+        return BacktestVenue(self._loop, self._latency, listed, rates(self._settings.maker, self._settings.taker))
+
+    def _open_gateways(self, epochs: Mapping[str, int]) -> None:
+        for account in sorted(self._config.accounts):
+            venue, edge = self._venues[venue_of(account)], self._edge(f"gateway/{account}", epochs)
+            listed = [i for i in self._instruments if i.venue == venue_of(account)]
+            gateway = BacktestGateway(account, self._tape, edge, venue, self._latency, listed, self._subscriptions)
+            if not self._gateways:
+                edge.publish(seeded_limits(self._config, self._digest, self._loop.now))
+            self._gateways[account] = gateway
+            opening = venue.open(account, self._balances(listed), gateway.hear)
+            edge.publish(translate.changed_balances(account, opening, {}, self._loop.now))
+
+    def _balances(self, listed: Iterable[Instrument]) -> dict[Currency, Decimal]:
+        currencies = sorted({c for i in listed for c in (i.base, i.quote)})
+        return {c: PLENTY.get(c, ELSE) for c in currencies} | dict(self._settings.balances)
+
+    # --- the clock -------------------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        if self._beat_on:
+            self._tick(self._loop.now // BEAT_NS)
+            self._loop.at(self._loop.now + BEAT_NS, self._beat)
+
+    def _tick(self, n: int) -> None:
+        value = wire.encode([Tick(n=n, ts_init=self._loop.now)])
+        for topic in TICKED:
+            if n % EVERY.get(topic.name, 1) == 0:
+                for partition in range(topic.partitions):
+                    self._clock.publish_raw(topic, None, value, partition)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        """Deciders first; commands under way still arrive, then orders are cancelled, and the folds are drained."""
+        for reader in self._deciders:
+            reader.stop()
+        self._beat_on = False
+        self._loop.run()
+        if self._config.run.cancel_on_stop:
+            for gateway in self._gateways.values():
+                gateway.cancel_everything()
+        self._loop.run()
+        self._loop.run(self._loop.now + SECOND)
+        self._tick(self._loop.now // BEAT_NS)
+        self._loop.run()
+
+
+def _composed(config: Config) -> list[str]:
+    return [name for name in worker_names(config) if name not in ("audit", "archive")]
+
+
+def _is_stage(worker: str) -> bool:
+    return worker.partition("/")[0] not in ("gateway", "ingest", CLOCK)
+
+
+def _edge_name(worker: str) -> str:
+    return worker.replace("gateway/", "gateway.")
+
+
+def comparable_digest(config: Config) -> str:
+    """Of the configuration but for the run's own name and folder, so that two runs of one backtest say the same."""
+    return msgspec.structs.replace(config, run=RunConfig(name="backtest", home="")).digest()
+
+
+def traded(config: Config, source: Source) -> list[Instrument]:
+    """The definitions of what the strategies trade. ConfigError names what the input does not have."""
+    known = {i.instrument: i for i in source.instruments}
+    wanted = sorted({i for s in config.strategies.values() for i in s.instruments})
+    for instrument in wanted:
+        if instrument not in known:
+            raise ConfigError(f"no {instrument} in {source.name}: it has {', '.join(sorted(known))}")
+    return [known[i] for i in wanted]
+
+
+def seeded_limits(config: Config, digest: str, now: int) -> list[SetLimit]:
+    """As a gateway seeds them into an empty ``controls``."""
+    return [
+        SetLimit(
+            control_id=f"config-{digest}-{section.scope}-{name}",
+            scope=Scope.parse(section.scope),
+            limit=name,
+            value=value,
+            who="config",
+            why="seeded from the configuration",
+            ts_init=now,
+        )
+        for section in config.limits
+        for name, value in section.limits().items()
+    ]

@@ -1,0 +1,130 @@
+"""Recorded market data on its way into a backtest: to the venue first, to the tape when it was received.
+
+What the venue does with a frame depends on nothing of ours, so a frame is parsed as it happens at the venue; its
+records are written when it was received, by the stage that writes them in production.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.backtest_source import Arrival
+from pipelines.backtest_venue import BacktestVenue
+from pipelines.compose import TOPIC_ID, Edge, Output, Tape, Written, routed
+from pipelines.folding import Fold
+from pipelines.marks import MarkState, sample
+from topics import wire
+from topics.book import Book
+from topics.catalog import MARKET_EVENTS, MARKET_RAW
+from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Trade
+from topics.record import InstrumentId, Record, Venue, venue_of
+from topics.routes import Subscriptions, routes
+from topics.stage import Stage
+
+
+class Market:
+    """``arrive`` is called when the venue had it: ``arrival.ts`` is when we do."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        normalize: Stage[Any],
+        ingest: Mapping[Venue, Edge],
+        venues: Mapping[Venue, BacktestVenue],
+        subscriptions: Subscriptions,
+        recode_every: int | None,
+    ) -> None:
+        self.fold = Fold(normalize, self._normalized, recode_every)
+        self._tape = tape
+        self._ingest = ingest
+        self._venues = venues
+        self._subscriptions = subscriptions
+        self._marks: dict[InstrumentId, Marks] = {}
+        self._raw: Written
+
+    def arrive(self, arrival: Arrival) -> None:
+        if arrival.topic is MARKET_RAW:
+            self._arrive_raw(arrival)
+        else:
+            self._arrive_events(arrival)
+
+    def _arrive_raw(self, arrival: Arrival) -> None:
+        src = arrival.src
+        if src is None:
+            src = self._ingest[venue_of(arrival.key.decode())].next_coordinate()
+        self._raw = self._tape.append(MARKET_RAW, arrival.key, arrival.value, src, when=arrival.ts)
+        self.fold.feed(self._raw.inbound())
+
+    def _normalized(self, outputs: list[Record], partition: int, offset: int) -> None:
+        self._feed(outputs)
+        found = routed(self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions)
+        self._tape.after_hop(self._raw, self._write, found)
+
+    def _write(self, outputs: list[Output]) -> None:
+        for topic, key, value, src in outputs:
+            self._tape.append(topic, key, value, src.encode())
+
+    def _arrive_events(self, arrival: Arrival) -> None:
+        events = wire.decode(arrival.value, MARKET_EVENTS.types)
+        self._feed(events)
+        written = self._tape.append(MARKET_EVENTS, arrival.key, arrival.value, arrival.src, when=arrival.ts)
+        beside = [record for event in events for record in self._beside(event)]
+        if beside:
+            self._tape.loop.at(written.ts, self._publish_beside, beside)
+
+    def _feed(self, events: list[Any]) -> None:
+        for event in events:
+            instrument = getattr(event, "instrument", None)
+            if instrument is not None:
+                self._venues[venue_of(instrument)].feed(event)
+
+    # --- what normalize would have written beside market.events ------------------------------------------------------
+
+    def _beside(self, event: Any) -> list[Record]:
+        if isinstance(event, Instrument):
+            return [event]
+        instrument = getattr(event, "instrument", None)
+        return [] if instrument is None else list(self._marks.setdefault(instrument, Marks(instrument)).after(event))
+
+    def _publish_beside(self, records: list[Record]) -> None:
+        for record in records:
+            edge = self._ingest[venue_of(getattr(record, "instrument", ""))]
+            for topic, key in routes(record, self._subscriptions):
+                if topic is not MARKET_EVENTS:
+                    edge.publish_raw(topic, key.encode(), wire.encode([record]))
+
+
+class Marks:
+    """Marks of one instrument from its normalized events."""
+
+    def __init__(self, instrument: InstrumentId) -> None:
+        self._instrument = instrument
+        self._state = MarkState()
+        self._book: Book | None = None
+
+    def after(self, event: Any) -> list[Record]:
+        match event:
+            case Quote():
+                self._state.quoted = True
+                self._state.set(event.best_bid, event.best_ask)
+            case BookSnapshot():
+                self._book = Book.of(event)
+                self._from_book()
+            case BookDelta() if self._book is not None:
+                self._book.apply(event)
+                self._from_book()
+            case Trade():
+                pass
+            case Gap():
+                self._state.forget()
+                self._book = None
+                return []
+            case _:
+                return []
+        return list(sample(self._state, self._instrument, True, event.ts_event, event.ts_init))
+
+    def _from_book(self) -> None:
+        if self._state.quoted or self._book is None:
+            return
+        bid, ask = self._book.best_bid, self._book.best_ask
+        self._state.best_bid = None if bid is None else bid[0]
+        self._state.best_ask = None if ask is None else ask[0]

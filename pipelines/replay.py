@@ -1,0 +1,233 @@
+"""Stage replay: a stage's recorded input is folded again, and what comes out is compared with what it wrote, byte by byte.
+
+The fold begins at offset 0 (there is no state to begin with elsewhere), with the fence that the worker had; a range
+narrows what is compared. Recorded outputs are those whose coordinate names the stage, each coordinate once. Of a
+compacted topic only what compaction left is compared. What a stage had not taken when the recording ended (beyond its
+last checkpoint, or its last output where no status tells that) is counted and not compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from infra.errors import Problem
+from infra.shell.processor import Inbound
+from pipelines.archive_reader import Row
+from pipelines.compose import routed
+from pipelines.folding import Fold
+from pipelines.recorded_run import Recorded
+from topics.catalog import DEAD_LETTERS, TOPICS, Topic
+from topics.coordinates import Coordinate
+from topics.record import Record
+from topics.routes import ROUTES, Subscriptions
+from topics.stage import Stage
+
+
+class Place(NamedTuple):
+    """Where a record stands: offset and index of the input, and once recorded also its place on the tape."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Side(NamedTuple):
+    """One side of a difference; None: there is no such record."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``coordinate`` names the input record and the output's index; ``place`` is where the recorded one stands."""
+
+    what: str
+    coordinate: str
+    recorded: Side | None
+    replayed: Side | None
+    place: Place | None = None
+
+
+@dataclass
+class Replayed:
+    """``equal`` output records were the same; ``beyond`` were not recorded yet; ``versions`` wrote what was recorded."""
+
+    stage: str
+    inputs: int = 0
+    equal: int = 0
+    beyond: int = 0
+    repeated: int = 0
+    difference: Difference | None = None
+    versions: set[str] = field(default_factory=set)
+
+
+class Known(NamedTuple):
+    digest: bytes
+    place: Place
+
+
+class Range(NamedTuple):
+    """Input offsets whose outputs are compared; ``end`` excluded, None is the end."""
+
+    first: int = 0
+    end: int | None = None
+
+    def __contains__(self, offset: object) -> bool:
+        return isinstance(offset, int) and offset >= self.first and (self.end is None or offset < self.end)
+
+
+def replay_stage(
+    stage: Stage[Any],
+    run: Recorded,
+    subscriptions: Subscriptions,
+    *,
+    taken: Mapping[int, int] | None = None,
+    within: Range = Range(),  # noqa: B008
+    recode_every: int | None = None,
+) -> Replayed:
+    """``taken``: per input partition the offset up to which the stage was done. Problem when the input is not whole."""
+    return _Comparison(stage, run, subscriptions, dict(taken or {}), within, recode_every).run()
+
+
+class _Comparison:
+    def __init__(
+        self,
+        stage: Stage[Any],
+        run: Recorded,
+        subscriptions: Subscriptions,
+        taken: dict[int, int],
+        within: Range,
+        recode_every: int | None,
+    ) -> None:
+        self._stage = stage
+        self._run = run
+        self._subscriptions = subscriptions
+        self._within = within
+        self._topic_id = run.topic_id(stage.input)
+        self._result = Replayed(stage.name)
+        self._known: dict[tuple[int, int, int], Known] = {}
+        self._differences: list[tuple[tuple[int, int, int], Difference]] = []
+        self._fold = Fold(stage, self._compare, recode_every)
+        self._taken = taken
+
+    def run(self) -> Replayed:
+        self._index()
+        if not self._taken:
+            self._taken = _ends(self._known)
+        ends = {partition: self._replay(partition) for partition in self._run.partitions(self._stage.input)}
+        for at, known in self._known.items():
+            if at[1] in self._within:
+                self._left(at, known, ends.get(at[0], 0))
+        if self._differences:
+            self._result.difference = min(self._differences, key=lambda one: one[0])[1]
+        return self._result
+
+    def _index(self) -> None:
+        """What the stage wrote, by (input partition, offset, index)."""
+        for topic in outputs_of(self._stage):
+            for partition in self._run.partitions(topic):
+                for row in self._run.rows(topic, partition):
+                    if row.src is not None and row.src.startswith(f"{self._stage.name}|"):
+                        self._note(topic, row)
+
+    def _note(self, topic: Topic, row: Row) -> None:
+        coordinate = Coordinate.decode((row.src or "").encode())
+        source, _, partition = coordinate.source.rpartition("/")
+        if source != f"{self._stage.input.name}@{self._topic_id}":
+            return
+        at = (int(partition), coordinate.major, coordinate.minor)
+        place, digest = Place(topic.name, row.partition, row.offset), _digest(topic.name, row.key, row.value)
+        self._result.versions.add(row.ver or "")
+        if at not in self._known:
+            self._known[at] = Known(digest, place)
+            return
+        self._result.repeated += 1
+        if self._known[at].digest != digest and at[1] in self._within:
+            first = self._side(self._known[at].place)
+            self._differs(at, "delivered twice with other bytes", first, _side(topic.name, row), place)
+
+    def _replay(self, partition: int) -> int:
+        """The offset after the last of the input."""
+        expected = 0
+        for row in self._run.rows(self._stage.input, partition):
+            if row.offset != expected:
+                raise Problem(
+                    f"{self._stage.name}: {self._stage.input.name}/{partition} lacks offsets {expected} to {row.offset - 1}: "
+                    "without them its state cannot be folded"
+                )
+            expected = row.offset + 1
+            if self._within.end is not None and row.offset >= self._within.end:
+                return expected
+            self._result.inputs += 1
+            self._fold.feed(Inbound(row.partition, row.offset, row.key, row.value, row.headers))
+        return expected
+
+    def _compare(self, outputs: list[Record], partition: int, offset: int) -> None:
+        for topic, key, value, src in routed(
+            self._stage, outputs, partition, offset, self._topic_id, self._subscriptions
+        ):
+            known = self._known.pop((partition, offset, src.minor), None)
+            if offset not in self._within:
+                continue
+            at, made = (partition, offset, src.minor), Side(topic.name, key, value)
+            if known is None:
+                self._not_recorded(at, topic, made)
+            elif known.digest == _digest(topic.name, key, value):
+                self._result.equal += 1
+            else:
+                self._differs(at, "other bytes", self._side(known.place), made, known.place)
+
+    def _not_recorded(self, at: tuple[int, int, int], topic: Topic, made: Side) -> None:
+        if at[1] >= self._taken.get(at[0], 0):
+            self._result.beyond += 1
+        elif not topic.compacted:
+            self._differs(at, "replayed, not recorded", None, made, None)
+
+    def _left(self, at: tuple[int, int, int], known: Known, end: int) -> None:
+        if at[1] < end:
+            self._differs(at, "recorded, not replayed", self._side(known.place), None, known.place)
+        else:
+            self._result.beyond += 1
+
+    def _differs(
+        self, at: tuple[int, int, int], what: str, recorded: Side | None, replayed: Side | None, place: Place | None
+    ) -> None:
+        """Only the earliest of a partition is told, so the others need not be kept."""
+        if any(one[0] <= at for one in self._differences):
+            return
+        source = f"{self._stage.input.name}@{self._topic_id}/{at[0]}"
+        coordinate = Coordinate(self._stage.name, source, at[1], at[2]).encode().decode()
+        self._differences = [(at, Difference(what, coordinate, recorded, replayed, place))]
+
+    def _side(self, place: Place) -> Side:
+        topic = TOPICS[place.topic]
+        row = next(r for r in self._run.rows(topic, place.partition) if r.offset == place.offset)
+        return _side(place.topic, row)
+
+
+def outputs_of(stage: Stage[Any]) -> list[Topic]:
+    """Every topic that a stage may write to."""
+    names = {topic.name for record in stage.outputs for topic, _ in ROUTES[record]} | {DEAD_LETTERS.name}
+    return [TOPICS[name] for name in sorted(names)]
+
+
+def _side(topic: str, row: Row) -> Side:
+    return Side(topic, row.key or b"", row.value or b"")
+
+
+def _digest(topic: str, key: bytes | None, value: bytes | None) -> bytes:
+    made = blake2b(topic.encode(), digest_size=16)
+    for part in (key or b"", value or b""):
+        made.update(b"%d:" % len(part))
+        made.update(part)
+    return made.digest()
+
+
+def _ends(known: Mapping[tuple[int, int, int], Known]) -> dict[int, int]:
+    ends: dict[int, int] = {}
+    for partition, offset, _ in known:
+        ends[partition] = max(offset + 1, ends.get(partition, 0))
+    return ends

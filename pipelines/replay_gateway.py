@@ -1,0 +1,109 @@
+"""The gateway's decisions decided again: its inputs are folded as far as each ``judged_by`` says, and the answer compared.
+
+Covered are ``OrderRequested`` and ``OrderDenied``. What the venue said, and cancels, are edges' facts: they are read,
+not replayed. ``reconciled`` is taken from the judgement: no input tells it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipelines.archive_reader import Row
+from pipelines.gateway import decide
+from pipelines.gateway.state import State
+from pipelines.recorded_run import Recorded
+from pipelines.replay import Difference, Place, Range, Replayed, Side
+from topics import wire
+from topics.catalog import CONTROLS, ORDERS_EVENTS, PORTFOLIO_INBOX, Topic
+from topics.coordinates import Coordinate
+from topics.orders import Judgement, OrderDenied, OrderRequested
+from topics.record import Account
+
+
+class _Input:
+    """One of the gateway's inputs, folded up to an offset."""
+
+    def __init__(self, run: Recorded, topic: Topic, part: Any) -> None:
+        self._rows: Iterator[Row] = run.rows(topic, 0)
+        self._topic = topic
+        self._part = part
+        self._next: Row | None = next(self._rows, None)
+
+    def fold_to(self, offset: int) -> bool:
+        """False when the input is not recorded as far as that."""
+        while self._next is not None and self._next.offset <= offset:
+            self._part.fold(self._next.offset, _events(self._topic, self._next))
+            self._next = next(self._rows, None)
+        return bool(self._part.offset == offset)
+
+
+def replay_decisions(account: Account, run: Recorded, *, within: Range = Range()) -> Replayed:  # noqa: B008
+    """``within`` are offsets of ``orders.events``."""
+    producer = f"gateway.{account}"
+    state = State.empty(account)
+    inputs = {
+        "portfolio.inbox": _Input(run, PORTFOLIO_INBOX, state.market),
+        "controls": _Input(run, CONTROLS, state.rules),
+    }
+    result = Replayed(f"gateway/{account}")
+    last = (-1, -1)
+    for row in run.rows(ORDERS_EVENTS, 0):
+        at = _coordinate(row)
+        if at is None or at.producer != producer or (at.major, at.minor) <= last:
+            continue
+        last = (at.major, at.minor)
+        result.inputs += 1
+        result.versions.add(row.ver or "")
+        for fact in _events(ORDERS_EVENTS, row):
+            if isinstance(fact, OrderRequested | OrderDenied):
+                _decide_again(state, inputs, fact, row, result, within)
+            state.book.fold(fact)
+        if result.difference is not None:
+            break
+    return result
+
+
+def _decide_again(
+    state: State,
+    inputs: dict[str, _Input],
+    fact: OrderRequested | OrderDenied,
+    row: Row,
+    result: Replayed,
+    within: Range,
+) -> None:
+    judged = fact.judged_by
+    short = [name for name, one in inputs.items() if not one.fold_to(judged.offsets[name])]
+    if row.offset not in within:
+        return
+    recorded = Side(ORDERS_EVENTS.name, row.key or b"", wire.encode([fact]))
+    place = Place(ORDERS_EVENTS.name, row.partition, row.offset)
+    if short:
+        what = f"{short[0]} is not recorded as offset {judged.offsets[short[0]]}, which it was judged by"
+        result.difference = Difference(what, row.src or "", recorded, None, place)
+        return
+    decided = _decide(state, fact, judged)
+    if decided is not None and wire.encode([decided]) == recorded.value:
+        result.equal += 1
+        return
+    replayed = None if decided is None else Side(ORDERS_EVENTS.name, row.key or b"", wire.encode([decided]))
+    result.difference = Difference("decided otherwise", row.src or "", recorded, replayed, place)
+
+
+def _decide(state: State, fact: OrderRequested | OrderDenied, judged: Judgement) -> OrderRequested | OrderDenied | None:
+    state.ready = judged.values["reconciled"] == "true"
+    state.book.epoch, state.book.n = judged.offsets["orders.events.epoch"], judged.offsets["orders.events.n"]
+    return decide.decide(state, fact.command, fact.ts_init)
+
+
+def _events(topic: Topic, row: Row) -> list[Any]:
+    """A record that cannot be read says nothing to the gateway either."""
+    try:
+        return wire.decode(row.value or b"", topic.types)
+    except wire.BadRecord:
+        return []
+
+
+def _coordinate(row: Row) -> Coordinate | None:
+    try:
+        return Coordinate.decode((row.src or "").encode())
+    except ValueError:
+        return None
