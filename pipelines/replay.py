@@ -62,6 +62,7 @@ class Replayed:
     repeated: int = 0
     difference: Difference | None = None
     versions: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
 
 class Known(NamedTuple):

@@ -10,11 +10,29 @@ the same coordinates, and the next stage's fence skips them.
 - `outputs` the producer of outputs
 - `changelog` the state's topic; `quix` all that touches the inside of Quix Streams
 - `status` what an operator sees
+
+Quix Streams is imported when `run_stage` or `Timing` is asked for: a backtest and a replay use `processor` alone.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from infra.shell.processor import StageBroken
-from infra.shell.quix import Timing
 from infra.shell.status import Status, read_status, status_path
-from infra.shell.worker import run_stage
+
+if TYPE_CHECKING:
+    from infra.shell.quix import Timing
+    from infra.shell.worker import run_stage
 
 __all__ = ["StageBroken", "Status", "Timing", "read_status", "run_stage", "status_path"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run_stage":
+        from infra.shell.worker import run_stage
+
+        return run_stage
+    if name == "Timing":
+        from infra.shell.quix import Timing
+
+        return Timing
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

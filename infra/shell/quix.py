@@ -177,6 +177,9 @@ class QuixShell(Application):
             super()._on_lost(consumer, topic_partitions)
         finally:
             self._callbacks.dropped()
+        # Quix keeps the checkpoint: once rejoined, it would commit the offsets of what was folded without its state.
+        self._processing_context.checkpoint.close()
+        self._processing_context.init_checkpoint()  # type: ignore[no-untyped-call]
 
     def _setup_signal_handlers(self) -> None:
         """The worker's own handlers stand already."""

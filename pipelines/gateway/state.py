@@ -13,7 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from pipelines.controls import ControlsState
-from pipelines.exact import ZERO, add_to
+from pipelines.exact import EXACT, ZERO, add_to, localcontext
 from pipelines.order import HALTING, OrderFacts
 from topics.controls import AnyControl, Flatten, Kill, Resume, Scope, ScopeKind, TradingState
 from topics.market import Instrument, Mark
@@ -56,6 +56,8 @@ class Held(msgspec.Struct):
     venue_client_id: str = ""
     requested_ns: int = 0
     denied: OrderDenied | None = None
+    leaves: Decimal = ZERO
+    """``facts.leaves_qty`` as last folded: asked for far more often than it changes."""
 
     @property
     def client_order_id(self) -> ClientOrderId:
@@ -93,6 +95,9 @@ class Book(msgspec.Struct):
     seq: int = 0
     orders: dict[ClientOrderId, Held] = {}
     working: dict[ClientOrderId, None] = {}
+    working_on: dict[InstrumentId, dict[ClientOrderId, None]] = {}
+    pending_qty: dict[tuple[InstrumentId, Side, StrategyId], Decimal] = {}
+    """What open orders may still execute."""
     closed: dict[ClientOrderId, int] = {}
     by_venue_client_id: dict[str, ClientOrderId] = {}
     by_venue_order_id: dict[tuple[InstrumentId, VenueOrderId], ClientOrderId] = {}
@@ -150,7 +155,8 @@ class Book(msgspec.Struct):
     def _count(self, fill: Fill) -> None:
         sign = fill.side.sign * (-1 if fill.reversal else 1)
         key = (fill.strategy, fill.instrument)
-        self.positions[key] = self.positions.get(key, ZERO) + sign * fill.last_qty
+        with localcontext(EXACT):
+            self.positions[key] = self.positions.get(key, ZERO) + sign * fill.last_qty
         self.last_trade_ts = max(self.last_trade_ts, fill.ts_event)
 
     def _halt(self, instrument: InstrumentId, halt: Halt) -> None:
@@ -159,12 +165,25 @@ class Book(msgspec.Struct):
             self.halts[instrument] = halt
 
     def _file(self, held: Held, ts: int) -> None:
+        """Among the working or the closed ones, with what it may still execute."""
+        cid, on_instrument = held.client_order_id, self.working_on.setdefault(held.facts.instrument, {})
         if held.facts.terms is None or held.facts.is_terminal:
-            self.working.pop(held.client_order_id, None)
-            self.closed[held.client_order_id] = ts
+            self.working.pop(cid, None)
+            on_instrument.pop(cid, None)
+            self.closed[cid] = ts
         else:
-            self.closed.pop(held.client_order_id, None)
-            self.working[held.client_order_id] = None
+            self.closed.pop(cid, None)
+            self.working[cid] = on_instrument[cid] = None
+        self._reserve(held)
+
+    def _reserve(self, held: Held) -> None:
+        leaves = held.facts.leaves_qty
+        if leaves == held.leaves or held.side is None:
+            return
+        key = (held.facts.instrument, held.side, held.facts.strategy)
+        with localcontext(EXACT):
+            self.pending_qty[key] = self.pending_qty.get(key, ZERO) + leaves - held.leaves
+        held.leaves = leaves
 
     def _forget(self, now_ns: int) -> None:
         """Closed orders are kept for some days; the age limit of commands refuses what would come later still."""
@@ -181,10 +200,8 @@ class Book(msgspec.Struct):
 
     def open_orders(self, instrument: InstrumentId | None = None) -> Iterator[Held]:
         """Everything that may still execute: requested, unknown or at the venue."""
-        for cid in self.working:
-            held = self.orders[cid]
-            if instrument is None or held.facts.instrument == instrument:
-                yield held
+        for cid in self.working if instrument is None else self.working_on.get(instrument, {}):
+            yield self.orders[cid]
 
     def count(self, status: OrderStatus) -> int:
         return sum(self.orders[cid].facts.status is status for cid in self.working)
@@ -197,14 +214,9 @@ class Book(msgspec.Struct):
 
     def pending(self, instrument: InstrumentId, side: Side, strategy: StrategyId | None = None) -> Decimal:
         """What the open orders of one side would still add if they all filled."""
-        return sum(
-            (
-                h.facts.leaves_qty
-                for h in self.open_orders(instrument)
-                if h.side is side and strategy in (None, h.facts.strategy)
-            ),
-            ZERO,
-        )
+        if strategy is not None:
+            return self.pending_qty.get((instrument, side, strategy), ZERO)
+        return sum((q for (i, s, _), q in self.pending_qty.items() if i == instrument and s is side), ZERO)
 
     def requests_since(
         self, ts: int, strategy: StrategyId | None = None, instrument: InstrumentId | None = None
@@ -224,7 +236,7 @@ class Book(msgspec.Struct):
             definition = definitions.get(held.facts.instrument)
             if definition is None:
                 continue
-            leaves = held.facts.leaves_qty
+            leaves = held.leaves
             if held.side is Side.SELL and definition.base == currency:
                 add_to(spent, currency, leaves)
             elif held.side is Side.BUY and definition.quote == currency:

@@ -11,12 +11,14 @@ import msgspec
 from quixstreams.processing import ProcessingContext
 
 from infra.shell import Timing, run_stage
+from infra.shell.processor import Inbound, Processor
 from infra.shell.quix import _TransactionalProducer, _WriteBehind
 from tests.infra.shell_toys import STAGES
 
 
 class Orders(msgspec.Struct, kw_only=True):
     """``freeze_after``: in the first checkpoint with more records, stop (SIGSTOP) between flush and changelog.
+    ``freeze_within``: stop when that many records are folded and the next one came.
     ``die_after``: with so many records in one checkpoint, be killed when their changelog is flushed but not committed."""
 
     stage: str
@@ -28,6 +30,7 @@ class Orders(msgspec.Struct, kw_only=True):
     session_s: float = 10.0
     transaction_s: float = 5.0
     freeze_after: int = 0
+    freeze_within: int = 0
     die_after: int = 0
 
 
@@ -43,6 +46,17 @@ def freeze_after(records: int) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
 
     _WriteBehind.flush = flush_and_freeze  # type: ignore[method-assign]
+
+
+def freeze_within(record: int) -> None:
+    process = Processor.process
+
+    def process_or_freeze(self: Processor[Any], inbound: Inbound) -> None:
+        if self._status.records_in == record:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        process(self, inbound)
+
+    Processor.process = process_or_freeze  # type: ignore[assignment,method-assign]
 
 
 def die_after(records: int) -> None:
@@ -64,6 +78,8 @@ def main() -> None:
     orders = msgspec.json.decode(sys.argv[1], type=Orders)
     if orders.freeze_after:
         freeze_after(orders.freeze_after)
+    if orders.freeze_within:
+        freeze_within(orders.freeze_within)
     if orders.die_after:
         die_after(orders.die_after)
     run_stage(

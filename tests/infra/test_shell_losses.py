@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from infra.shell.live import STATES
+from infra.shell.worker import group_of
 from tests.infra.shell_run import Child, Run, eventually
 from tests.infra.shell_toys import trades
 from topics.catalog import MARKET_EVENTS, STRATEGY_INBOX
@@ -95,6 +96,25 @@ def test_a_stop_while_it_waits_for_a_hanging_transaction_is_a_clean_one(run: Run
     waits(child)
     assert child.stop() == 0
     hanging.abort_transaction(10)
+
+
+def test_a_worker_that_lost_its_partitions_folds_again_what_it_had_not_committed(run: Run) -> None:
+    run.feed(*trades(0, 48))
+    child = run.start("count", session_s=1.5, commit_interval_s=600, freeze_within=40)
+    child.frozen()
+    admin = AdminClient(run.conf)
+    group = group_of(run.prefix, "count")
+    eventually(lambda: not admin.describe_consumer_groups([group])[group].result().members, "it is given up")
+    child.wake()  # it rejoins under the same name, and nobody was there in between
+    eventually(lambda: (s := child.status()) is not None and s.events_in == 41 + 48, "all is folded again")
+    assert child.stop() == 0
+
+    run.forget_state()
+    run.feed(*trades(48, 72))
+    child = run.start("count")
+    run.committed("count")
+    assert child.stop() == 0
+    assert run.check("count", STRATEGY_INBOX) == 72
 
 
 def waits(child: Child) -> None:

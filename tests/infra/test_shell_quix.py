@@ -11,6 +11,7 @@ from quixstreams import Application
 from quixstreams.checkpointing import Checkpoint
 from quixstreams.dataframe import DataFrameRegistry
 from quixstreams.internal_producer import InternalProducer
+from quixstreams.processing import ProcessingContext
 from quixstreams.sinks import SinkManager
 from quixstreams.state.rocksdb import RocksDBStore, RocksDBStorePartition
 
@@ -36,6 +37,8 @@ def test_the_version_is_the_one_that_was_read() -> None:
         (Application._setup_signal_handlers, ["self"]),
         (Application._get_internal_producer, ["self", "on_error", "transactional"]),
         (InternalProducer.commit_transaction, ["self", "positions", "group_metadata", "timeout"]),
+        (Checkpoint.close, ["self", "revoking"]),
+        (ProcessingContext.init_checkpoint, ["self"]),
         (Checkpoint.get_store_transaction, ["self", "stream_id", "partition", "store_name"]),
         (DataFrameRegistry.register_periodic_task, ["self", "task"]),
         (SinkManager.register, ["self", "sink"]),

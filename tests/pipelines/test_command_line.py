@@ -1,6 +1,7 @@
 """What a person meets when something is wrong: one line that says what to do, soon, and an exit code that is not 0."""
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -130,3 +131,11 @@ def test_an_operator_must_say_why_and_name_what_exists(ready: Scene) -> None:
     says(run(ready.env, "limits", "firm", "max_order", "5", "--why", "x", "--config", str(ready.path)), "max_order_value")
     says(run(ready.env, "limits", "firm", "max_order_value", "much", "--why", "x", "--config", str(ready.path)), "much")
     says(run(ready.env, "cancel", "no-such-order", "--why", "x", "--config", str(ready.path)), "no-such-order")
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, run_prefix: str, endpoints: services.Endpoints) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with scene(tmp_path, run_prefix, endpoints, extra=f"\n[gateway]\nport = {port}\n") as made:
+            assert made.tapedeck("prepare", "--config", str(made.path)).returncode == 0
+            says(run(made.env, "worker", "gateway/sim.main", "--config", str(made.path)), str(port))

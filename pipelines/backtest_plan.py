@@ -1,0 +1,102 @@
+"""What a backtest is about: which configuration, which strategies, over which source."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from infra.config import Config, ConfigError, RunConfig, find, load, parse
+from pipelines.backtest_source import Source, open_source
+from strategies import StrategyError
+from strategies.loading import load_strategy
+from topics.record import venue_of
+
+BARS = ("time-1s",)
+LIMITS = {
+    "scope": "firm",
+    "price_collar": "0.05",
+    "max_order_value": "1000000",
+    "max_position_value": "10000000",
+    "max_orders_per_second": "100",
+    "max_data_age": "5",
+}
+"""For a strategy that is run without a configuration: wide, and still checked."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    config: Config
+    source: Source
+
+
+def plan(
+    path: Path | None,
+    strategy: str | None,
+    paths: Sequence[Path],
+    params: Mapping[str, Any],
+    name: str,
+    home: Path,
+) -> Plan:
+    """ConfigError or Problem in one line. A class path needs no configuration; a recorded run brings its own."""
+    if strategy is not None and ":" in strategy and path is None:
+        source = open_source(paths, "sim")
+        return Plan(_of_class(strategy, params, source, name, home), source)
+    config = load(path or _recorded_config(paths) or find())
+    if strategy is not None:
+        config = _narrowed(config, strategy, params)
+    elif params:
+        raise ConfigError("--params are one strategy's: name it")
+    config = msgspec.structs.replace(config, run=RunConfig(name=name, home=str(home)))
+    return Plan(config, open_source(paths, _venue(config)))
+
+
+def _recorded_config(paths: Sequence[Path]) -> Path | None:
+    own = [p / "tapedeck.toml" for one in paths[:1] for p in (one, one.parent)]
+    return next((p for p in own if paths[0].is_dir() and p.exists()), None)
+
+
+def _venue(config: Config) -> str:
+    """Of the captures: the one venue of the strategies."""
+    venues = sorted({venue_of(i) for s in config.strategies.values() for i in s.instruments})
+    if not venues:
+        raise ConfigError("no [strategies] to run")
+    return venues[0]
+
+
+def _narrowed(config: Config, strategy: str, params: Mapping[str, Any]) -> Config:
+    if strategy not in config.strategies:
+        known = ", ".join(config.strategies) or "none"
+        raise ConfigError(f"no strategy named {strategy!r} in [strategies]: one of {known}; or a module:Class")
+    chosen = config.strategies[strategy]
+    chosen = msgspec.structs.replace(chosen, params={**chosen.params, **params})
+    return msgspec.structs.replace(config, strategies={strategy: chosen})
+
+
+def _of_class(class_path: str, params: Mapping[str, Any], source: Source, name: str, home: Path) -> Config:
+    """One strategy on everything that the source has, named after its class."""
+    try:
+        strategy = load_strategy(class_path, params)
+    except StrategyError as error:
+        raise ConfigError(str(error)) from error
+    venues = sorted({i.venue for i in source.instruments})
+    if len(venues) != 1:
+        raise ConfigError(f"{source.name} has instruments of {', '.join(venues)}: write a configuration")
+    account = f"{venues[0]}.main"
+    raw = {
+        "run": {"name": name, "home": str(home)},
+        "venues": {venues[0]: {"adapter": "binance"}},
+        "accounts": {account: {"api_key_env": "NONE", "api_secret_env": "NONE"}},
+        "strategies": {
+            class_path.partition(":")[2]: {
+                "class": class_path,
+                "account": account,
+                "instruments": [i.instrument for i in source.instruments],
+                "bars": BARS if strategy.overrides("on_bar") else (),
+                "params": dict(params),
+            }
+        },
+        "limits": [LIMITS],
+    }
+    return parse(raw, class_path)

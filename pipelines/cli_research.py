@@ -1,0 +1,231 @@
+"""`tapedeck backtest`, `replay-stage` and `explain`: what recorded data is good for. Mounted by the command line."""
+
+import json
+import time
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.tree import Tree
+
+from infra import services
+from infra.config import Config, ConfigError, load
+from infra.errors import Problem
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration; default: the recorded run's own.")
+]
+RunOption = Annotated[Path | None, typer.Option("--run", help="Folder of the run; default: the configuration's.")]
+LiveOption = Annotated[bool, typer.Option("--live", help="Read the topics from the broker instead of the archive.")]
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def mount(app: typer.Typer) -> None:
+    app.command()(backtest)
+    app.command("replay-stage")(replay_stage)
+    app.command()(explain)
+
+
+def backtest(
+    strategy: Annotated[
+        str | None, typer.Argument(help="module:Class, or a name in the configuration; default: all of it.")
+    ] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", help="A capture (several are one stream), or the folder of a run.")
+    ] = None,
+    config: ConfigOption = None,
+    params: Annotated[str, typer.Option(help="Parameters of the strategy, as a JSON object.")] = "",
+    seed: Annotated[int, typer.Option(help="Of what is drawn: the latencies' tail.")] = 0,
+    latency_ms: Annotated[float, typer.Option(help="One way between us and the venue.")] = 5.0,
+    hop_ms: Annotated[float, typer.Option(help="From one of our workers to the next.")] = 2.0,
+    jitter_ms: Annotated[
+        float, typer.Option(help="Mean of an exponential tail on the way to and from the venue.")
+    ] = 0.0,
+    fees: Annotated[str, typer.Option(help="Rates of maker and taker: 0.001,0.001")] = "0.001,0.001",
+    balance: Annotated[list[str] | None, typer.Option(help="Opening balance, as USDT=10000; default: plenty.")] = None,
+    name: Annotated[str, typer.Option(help="Of the run; default: backtest and the time.")] = "",
+    show_report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report's page.")] = True,
+) -> None:
+    """Run strategies over recorded market data in this process: the same stages and checks, the exchange's matching core."""
+    from pipelines.backtest import Settings
+    from pipelines.backtest_plan import plan
+    from pipelines.backtest_run import run_backtest
+
+    if not source:
+        raise Problem("name what to run over: --from <capture> or --from <folder of a run>")
+    maker, taker = _rates(fees)
+    settings = Settings(
+        seed=seed,
+        hop_ns=_ns(hop_ms, "--hop-ms"),
+        latency_ns=_ns(latency_ms, "--latency-ms"),
+        jitter_ns=_ns(jitter_ms, "--jitter-ms"),
+        maker=maker,
+        taker=taker,
+        balances=dict(_balance(one) for one in balance or ()),
+    )
+    run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
+    planned = plan(config, strategy, source, _json_object(params), run_name, services.default_home())
+    began = time.monotonic()
+    with _progress() as bar:
+        task = bar.add_task("backtest", total=1.0)
+        counts = run_backtest(planned.config, planned.source, settings, lambda share: bar.update(task, completed=share))
+    took = time.monotonic() - began
+    err.print(f"{counts.arrivals:,} recorded and {counts.records:,} written records in {took:.1f} s")
+    if show_report:
+        from pipelines.report import build_report
+
+        err.print(f"report: {build_report(planned.config, planned.config.run_dir / 'report.html')}")
+    err.print(f"run: {planned.config.run_dir}")
+
+
+def replay_stage(
+    stage: Annotated[
+        str | None, typer.Argument(help="A stage such as orders or intents/quoter, or gateway/<account>.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every stage, and the gateways' decisions.")] = False,
+    first: Annotated[int, typer.Option("--from", help="Compare outputs of input offsets from here on.")] = 0,
+    end: Annotated[int | None, typer.Option("--to", help="Compare up to this input offset, excluded.")] = None,
+    run: RunOption = None,
+    config: ConfigOption = None,
+    live: LiveOption = False,
+    recode: Annotated[int | None, typer.Option(help="Encode and decode the state after every so many events.")] = None,
+) -> None:
+    """Fold a stage's recorded input again and compare what comes out, byte by byte; exit code 1 on any difference."""
+    from pipelines.replay import Range
+    from pipelines.replay_all import covered, not_covered, replay_one
+
+    if (stage is None) == (not every):
+        raise Problem("name one stage, or --all")
+    if recode is not None and recode < 1:
+        raise Problem("--recode is a number of events, at least 1")
+    loaded, recorded, run_dir = _recorded(run, config, live)
+    names = covered(loaded) if every else [str(stage)]
+    equal = True
+    for one in names:
+        result = replay_one(one, loaded, recorded, run_dir, within=Range(first, end), recode_every=recode)
+        equal = equal and result.difference is None
+        _print_replayed(result)
+    if every:
+        out.print(f"[dim]not replayed, being edges: {', '.join(not_covered(loaded))}[/dim]")
+    raise typer.Exit(0 if equal else 1)
+
+
+def explain(
+    order: Annotated[str, typer.Argument(help="A client order id.")],
+    run: RunOption = None,
+    config: ConfigOption = None,
+    live: LiveOption = False,
+) -> None:
+    """Why an order was sent: from its executions back to the frames that caused it, by coordinates."""
+    from pipelines.explain import Node
+    from pipelines.explain import explain as tree_of
+
+    _, recorded, _ = _recorded(run, config, live)
+
+    def grow(tree: Tree, node: Node) -> None:
+        for cause in node.causes:
+            grow(tree.add(_label(cause)), cause)
+
+    found = tree_of(recorded, order)
+    tree = Tree(_label(found))
+    grow(tree, found)
+    out.print(tree)
+
+
+def _label(node: Any) -> str:
+    where = f" [cyan]{escape(node.where)}[/cyan]" if node.where else ""
+    detail = f" [dim]{escape(node.detail)}[/dim]" if node.detail else ""
+    return f"[bold]{escape(node.title)}[/bold]{where}{detail}"
+
+
+# --- what is asked, in the types that do it --------------------------------------------------------------------------
+
+
+def _recorded(run: Path | None, config: Path | None, live: bool) -> tuple[Config, Any, Path]:
+    """The configuration, its recorded topics, and the run's folder."""
+    from pipelines.archive_reader import archive_of
+    from pipelines.recorded_run import ArchivedRun, LiveRun
+
+    own = None if run is None else run / "tapedeck.toml"
+    if config is None and own is not None and not own.exists():
+        raise ConfigError(f"{run} holds no tapedeck.toml: name the run's configuration with --config")
+    loaded = load(config or own)
+    run_dir = loaded.run_dir if run is None else run
+    if not live:
+        return loaded, ArchivedRun(archive_of(run_dir)), run_dir
+    found = services.endpoints(loaded.home)
+    if found is None:
+        raise services.ServiceError(
+            f"Kafka or Postgres is down in {loaded.home}: start them with 'tapedeck services up'"
+        )
+    return loaded, LiveRun(found.kafka, loaded.prefix), run_dir
+
+
+def _print_replayed(result: Any) -> None:
+    line = f"{result.stage}: "
+    beyond = f", {result.beyond:,} beyond what it had taken" if result.beyond else ""
+    repeated = f", {result.repeated:,} delivered again" if result.repeated else ""
+    if result.difference is None:
+        out.print(f"{line}[green]equal[/green], {result.equal:,} records of {result.inputs:,} inputs{beyond}{repeated}")
+    else:
+        d = result.difference
+        out.print(f"{line}[bold red]DIFFERS[/bold red]: {escape(d.what)}, after {result.equal:,} equal records")
+        out.print(f"  coordinate {escape(d.coordinate)}")
+        if d.place is not None:
+            out.print(f"  recorded at {d.place.topic}/{d.place.partition}@{d.place.offset}")
+        _print_side("recorded", d.recorded)
+        _print_side("replayed", d.replayed)
+    for note in result.notes:
+        out.print(f"  [yellow]{escape(note)}[/yellow]")
+
+
+def _print_side(name: str, side: Any) -> None:
+    if side is None:
+        out.print(f"  {name}: nothing")
+    else:
+        out.print(f"  {name}: {side.topic} {escape(repr(side.key))} {escape(side.value.decode(errors='replace'))}")
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, transient=True)
+
+
+def _ns(ms: float, name: str) -> int:
+    if not 0 <= ms < 1e9:
+        raise Problem(f"{name}: milliseconds, 0 or more")
+    return round(ms * 1_000_000)
+
+
+def _rates(text: str) -> tuple[Decimal, Decimal]:
+    try:
+        maker, taker = (Decimal(part) for part in text.split(","))
+    except (ValueError, InvalidOperation):
+        raise Problem(f"--fees {text!r}: two rates, like 0.001,0.001") from None
+    if not (0 <= maker < 1 and 0 <= taker < 1):
+        raise Problem(f"--fees {text!r}: rates from 0 to 1, like 0.001,0.001")
+    return maker, taker
+
+
+def _balance(text: str) -> tuple[str, Decimal]:
+    currency, _, amount = text.partition("=")
+    try:
+        return currency, Decimal(amount)
+    except InvalidOperation:
+        raise Problem(f"--balance {text!r}: a currency and an amount, like USDT=10000") from None
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except json.JSONDecodeError as error:
+        raise Problem(f"--params is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Problem('--params is a JSON object, like \'{"order_qty": "0.01"}\'')
+    return found
