@@ -135,7 +135,7 @@ def explain(
     found = tree_of(recorded, order)
     tree = Tree(_label(found))
     grow(tree, found)
-    out.print(tree)
+    out.print(tree, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _label(node: Any) -> str:

@@ -15,6 +15,7 @@ from pipelines.recorded_run import Recorded
 from topics import wire
 from topics.catalog import FILLS, MARKET_RAW, ORDERS_EVENTS, ORDERS_INTENTS, TOPICS, VENUE_PRIVATE, Topic
 from topics.coordinates import Coordinate
+from topics.orders import OrderFilled
 from topics.record import ClientOrderId
 
 DEEPEST = 12
@@ -61,7 +62,8 @@ def explain(run: Recorded, order: ClientOrderId) -> Node:
     root = Node(f"order {order}", "")
     fills = [(row, f) for row in tape.rows(FILLS) for f in _events(row, FILLS) if _is_of(f, order)]
     root.causes += [_fill(tape, row, fill) for row, fill in fills]
-    root.causes += [Node(type(f).__name__, _place(ORDERS_EVENTS, row), _told(f)) for row, f in facts]
+    others = [(row, f) for row, f in facts if not (fills and isinstance(f, OrderFilled))]
+    root.causes += [Node(type(f).__name__, _place(ORDERS_EVENTS, row), _told(f)) for row, f in others]
     if intent is not None:
         root.causes.append(_record(tape, ORDERS_INTENTS.name, *intent, 0))
     return root
@@ -189,4 +191,4 @@ SHOWN = (
 def _told(event: Any) -> str:
     """The fields a person asks for, as far as the record has them."""
     found = ((name, getattr(event, name, None)) for name in SHOWN)
-    return " ".join(f"{name}={value}" for name, value in found if value is not None and value != "")
+    return " ".join(f"{name}={value}" for name, value in found if value is not None and value not in ("", 0))

@@ -1,0 +1,110 @@
+"""An engine with its recovery on the matching core, in this process: a tape in memory, a clock that is moved by hand."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+from adapters.paper import PaperExecution
+from adapters.simulated.core import Core
+from adapters.simulated.instruments import TABLE
+from adapters.simulated.model import NewOrder, OrderType
+from adapters.simulated.model import Side as VenueSide
+from adapters.simulated.units import units
+from pipelines.gateway.engine import Engine
+from pipelines.gateway.recover import Recovery
+from pipelines.gateway.tape import Tape
+from tests.pipelines.gateway.worlds import BTC, NOW, order, world
+from topics.record import Side
+
+
+class MemoryEdge:
+    """What the tape needs of an edge: everything is durable at once."""
+
+    epoch = 1
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.written: list[tuple[str, bytes]] = []
+
+    def publish_raw(self, topic: Any, key: str, value: bytes, *, future: "asyncio.Future[int] | None" = None) -> None:
+        self.n += 1
+        self.written.append((topic.name, value))
+        if future is not None:
+            future.set_result(self.n)
+
+
+class Held:
+    held = True
+
+
+class Bench:
+    """``facts`` are those written so far. ``kind`` is the adapter's class, to make it lie or fall silent."""
+
+    def __init__(self, kind: type[PaperExecution] = PaperExecution) -> None:
+        self.now = NOW
+        self.core = Core([TABLE["BTCUSDT"]])
+        for account in ("main", "other"):
+            self.core.open_account(self.clock(), account, {"BTC": units("10"), "USDT": units("1000000")})
+        for side, price in ((VenueSide.BUY, "60000"), (VenueSide.SELL, "60010")):
+            self.core.submit(self.clock(), self._other(side, price))
+        self.adapter = kind("sim", self.core, "main", self.clock)
+        self.state = world()
+        self.edge = MemoryEdge()
+        self.tape = Tape(self.edge, self.state, {})  # type: ignore[arg-type]
+        self.facts: list[Any] = []
+        self._listener = self.tape.listen()
+        self.failures: list[BaseException] = []
+        self.engine = Engine(
+            self.state,
+            self.tape,
+            self.adapter,
+            Held(),  # type: ignore[arg-type]
+            clock=self.clock,
+            fail=self.failures.append,
+        )
+        self.recovery = Recovery(self.engine, NOW - 1, frozenset({BTC}))
+        self.engine.unresolved = self.recovery.resolve
+
+    def clock(self) -> int:
+        self.now += 1_000
+        return self.now
+
+    def _other(self, side: VenueSide, price: str) -> NewOrder:
+        return NewOrder(
+            account="other",
+            symbol="BTCUSDT",
+            side=side,
+            type=OrderType.LIMIT,
+            client_order_id=f"other-{side}",
+            qty=units("5"),
+            price=units(price),
+        )
+
+    def names(self, cid: str = "o1") -> list[str]:
+        while not self._listener.empty():
+            self.facts.append(self._listener.get_nowait())
+        return [type(f).__name__ for f in self.facts if getattr(f, "client_order_id", cid) == cid]
+
+    async def until(self, *names: str, cid: str = "o1") -> list[str]:
+        """Waits for facts; what the engine runs into is raised here."""
+        for _ in range(2000):
+            if self.failures:
+                raise self.failures[0]
+            if set(names) <= set(self.names(cid)):
+                return self.names(cid)
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"{names} not among {self.names(cid)}")
+
+    async def settle(self) -> None:
+        """Until nothing is on its way."""
+        await self.engine.drain(10)
+        if self.failures:
+            raise self.failures[0]
+
+    def submit(self, cid: str = "o1", price: str = "59900", side: Side = Side.BUY, **changes: Any) -> None:
+        self.engine.submit(order(cid, price=Decimal(price), side=side, ts_init=self.now, **changes))
+
+    def hear(self) -> None:
+        """What the venue has told on its stream so far."""
+        while not self.adapter._events.empty():
+            self.engine.hear(self.adapter._events.get_nowait())
