@@ -36,7 +36,7 @@ class PaperExecution:
     """One account of a core that somebody else feeds. Whoever feeds it passes what came of that to ``tell``."""
 
     capabilities = private.SPOT
-    recv_window_ms = 0
+    recv_window_ms = 5000
 
     def __init__(self, venue: Venue, core: Core, account: str, clock: Callable[[], int]) -> None:
         self._core, self._account, self._clock = core, account, clock

@@ -185,7 +185,10 @@ def _check(config: Config, origin: str) -> None:
 def secret(variable: str, env: Mapping[str, str] = os.environ) -> str:
     """A secret from the environment, or from the file that ``<variable>_FILE`` names."""
     if f"{variable}_FILE" in env:
-        return Path(env[f"{variable}_FILE"]).read_text().strip()
+        try:
+            return Path(env[f"{variable}_FILE"]).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{variable}_FILE: {error}") from error
     if not env.get(variable):
         raise ConfigError(f"{variable} is not set: export it (or {variable}_FILE) with the account's key")
     return env[variable]

@@ -155,7 +155,9 @@ def watermarks(conf: KafkaConf, names: Iterable[str], timeout_s: float = 10.0) -
     return {name: {p: (low[name, p], high[name, p]) for p in sorted(existing[name].partitions)} for name in names}
 
 
-def _offsets(admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec, timeout_s: float) -> dict[tuple[str, int], int]:
+def _offsets(
+    admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec, timeout_s: float
+) -> dict[tuple[str, int], int]:
     futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=timeout_s)
     return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
 

@@ -30,7 +30,7 @@ ConfigOption = Annotated[
         "--config", "-c", help="The configuration; default: TAPEDECK_CONFIG, ./tapedeck.toml, or the current run's."
     ),
 ]
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def endpoints(config: Config) -> services.Endpoints:
@@ -50,6 +50,7 @@ def worker(
     instance: Annotated[int, typer.Option(help="Number of this worker among those of its stage.")] = 0,
 ) -> None:
     """Run one worker in the foreground."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the worker has its own: told to stop while it starts
     from pipelines.workers import run_worker
 
     loaded = load(config)
@@ -78,8 +79,9 @@ def up(
     path = config or _find()
     with System(load(path), path.absolute(), err.print) as system:
         system.start()
+        system.await_ready()
         err.print(
-            f"running: {len(system.supervisor.children)} workers; logs in {system.config.run_dir / 'logs'}; Ctrl-C stops cleanly"
+            f"ready: {len(system.supervisor.children)} workers; logs in {system.config.run_dir / 'logs'}; Ctrl-C stops cleanly"
         )
         if view:
             with LiveView(system) as live:

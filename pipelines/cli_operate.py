@@ -11,28 +11,30 @@ from rich.table import Table
 
 from infra import services
 from infra.config import Config, load
+from infra.errors import Problem
 from infra.kafka import KafkaConf, check_broker
 from pipelines import operate
+from topics.controls import LimitName
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration; default: the current run's.")
 ]
 Who = Annotated[str, typer.Option(help="Who does this; default: TAPEDECK_WHO or the login name.")]
 Why = Annotated[str, typer.Option(help="Why; it stands beside the change for ever.", prompt=False)]
-ScopeArgument = Annotated[str, typer.Argument(help="firm, venue:V, account:A, strategy:S or instrument:V:BASE-QUOTE")]
+ScopeArgument = Annotated[
+    str, typer.Argument(help="firm, venue:VENUE, account:ACCOUNT, strategy:NAME or instrument:VENUE:BASE-QUOTE")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
-out = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=250)
+out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 250)
 
 
 def _system(path: Path | None) -> tuple[Config, KafkaConf]:
     config = load(path)
-    found = services.endpoints(config.home)
+    found = services.broker(config.home)
     if found is None:
-        raise services.ServiceError(
-            f"Kafka or Postgres is down in {config.home}: start them with 'tapedeck services up'"
-        )
-    check_broker(found.kafka)
-    return config, found.kafka
+        raise services.ServiceError(f"Kafka is down in {config.home}: start it with 'tapedeck services up'")
+    check_broker(found)
+    return config, found
 
 
 def text(value: Any) -> str:
@@ -152,9 +154,9 @@ def limits(
     """Limits and states in force; with SCOPE NAME VALUE --why, set one."""
     loaded, conf = _system(config)
     if scope is not None:
-        control = operate.set_limit(
-            operate.scope_of(scope, loaded), name or "", value or "", who or operate.whoami(), why
-        )
+        if name is None or value is None:
+            raise Problem(f"to set a limit give SCOPE NAME VALUE, the name one of {', '.join(LimitName)}")
+        control = operate.set_limit(operate.scope_of(scope, loaded), name, value, who or operate.whoami(), why)
         operate.record(loaded, conf, control)
         out.print(
             f"{control.scope} {control.limit} = {text(control.value)}, by {control.who}: recorded as {control.control_id}"
@@ -173,6 +175,21 @@ def limits(
     out.print(table if found else "no limits in force yet")
 
 
+def params(
+    strategy: Annotated[str, typer.Argument(help="The strategy's name.")],
+    changes: Annotated[list[str], typer.Argument(help="NAME=VALUE, as many as are to change.")],
+    why: Why,
+    who: Who = "",
+    config: ConfigOption = None,
+) -> None:
+    """Change parameters of a running strategy; they stay in force across restarts."""
+    loaded, conf = _system(config)
+    scope = operate.scope_of(f"strategy:{strategy}", loaded)
+    control = operate.set_params(scope, operate.parsed_params(loaded, strategy, changes), who or operate.whoami(), why)
+    operate.record(loaded, conf, control)
+    out.print(f"{control.scope}: {bytes(control.params).decode()}, by {control.who}: recorded as {control.control_id}")
+
+
 def mount(app: typer.Typer) -> None:
-    for command in (orders, positions, balances, cancel, kill, resume, flatten, limits):
+    for command in (orders, positions, balances, cancel, kill, resume, flatten, limits, params):
         app.command()(command)

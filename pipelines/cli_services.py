@@ -1,16 +1,23 @@
 """`tapedeck services up|down|status`: the broker and the database of this folder."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from infra import services
+from infra import config, services
 
 COLUMNS = ("service", "state", "where", "pid", "data and logs")
 
 app = typer.Typer(help="Kafka and Postgres: start, stop, look.", no_args_is_help=True)
+
+
+def home() -> Path:
+    """The folder of the configuration that is here or current; without one, this installation's default."""
+    found = config.find()
+    return config.load(found).home if found.exists() else services.default_home()
 
 
 @app.command()
@@ -18,7 +25,7 @@ def up() -> None:
     """Start what does not run yet; data stays in the folder from one start to the next."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        services.up(services.default_home(), progress=console.print)
+        services.up(home(), progress=console.print)
     except services.ServiceError as error:
         raise _failed(error) from error
     status()
@@ -28,7 +35,7 @@ def up() -> None:
 def down() -> None:
     """Stop what was started here; an existing cluster or server is left alone."""
     try:
-        services.down(services.default_home())
+        services.down(home())
     except services.ServiceError as error:
         raise _failed(error) from error
     status()
@@ -40,7 +47,7 @@ def status(
 ) -> None:
     """What runs where."""
     try:
-        found = services.status(services.default_home())
+        found = services.status(home())
     except services.ServiceError as error:
         raise _failed(error) from error
     table = Table(*(Column(name, overflow="fold") for name in COLUMNS), box=None)

@@ -52,7 +52,6 @@ class Exchange(AbstractContextManager["Exchange"]):
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env={**env},
-            cwd=Path(__file__).resolve().parent.parent,
             start_new_session=True,
         )
         assert self._process.stdout is not None

@@ -62,6 +62,27 @@ def set_params(scope: Scope, params: bytes, who: str, why: str) -> SetParams:
     return SetParams(params=msgspec.Raw(params), **_common(scope, who, why))  # type: ignore[arg-type]
 
 
+def parsed_params(config: Config, strategy: str, changes: list[str]) -> bytes:
+    """``name=value`` pairs as JSON, tried on the strategy's own parameters first; Problem names what does not fit."""
+    import msgspec
+
+    from strategies import StrategyError
+    from strategies.loading import load_strategy
+
+    given = dict(change.partition("=")[::2] for change in changes)
+    if bad := [c for c in changes if "=" not in c]:
+        raise Problem(f"not NAME=VALUE: {bad[0]!r}")
+    try:
+        cls = type(load_strategy(config.strategies[strategy].class_path, config.strategies[strategy].params))
+        unknown = sorted(set(given) - set(cls.Params.__struct_fields__))
+        if unknown:
+            raise Problem(f"no parameter {unknown[0]!r}: one of {', '.join(cls.Params.__struct_fields__)}")
+        whole = msgspec.convert({**config.strategies[strategy].params, **given}, cls.Params, strict=False)
+    except (StrategyError, msgspec.ValidationError) as error:
+        raise Problem(f"strategy {strategy}: {error}") from error
+    return msgspec.json.encode({name: getattr(whole, name) for name in given})
+
+
 def set_limit(scope: Scope, name: str, value: str, who: str, why: str) -> SetLimit:
     """Problem when the name or the number is none."""
     if name not in set(LimitName):

@@ -188,7 +188,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
         )
 
     def _reason(self, cause: Fact | None) -> str:
-        if isinstance(cause, CancelRejected):
+        if isinstance(cause, CancelRejected) and not self.is_terminal:
             return f"{cause.code} {cause.reason}".strip()
         if self.status is OrderStatus.UNKNOWN:
             return self.unknown or ""

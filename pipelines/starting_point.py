@@ -26,11 +26,13 @@ account = "binance.main"
 instruments = ["binance:BTC-USDT"]
 # bars = ["time-1s"]          # which bars reach its inbox
 [strategies.quoter.params]
+order_qty = "0.001"           # base units, each side
+max_qty = "0.005"             # the position, long or short, that fills may take it to
 
 # A check whose limit no scope supplies denies; of those that do, the strictest counts.
 # These seed what the controls topic does not hold yet; 'tapedeck limits' changes them.
 [[limits]]
-scope = "firm"                # or venue:V, account:A, strategy:S, instrument:V:BASE-QUOTE
+scope = "firm"                # or venue:VENUE, account:ACCOUNT, strategy:NAME, instrument:VENUE:BASE-QUOTE
 price_collar = "0.02"         # how far from the mid a price may lie, as a fraction
 max_order_value = "1000"      # quote currency
 max_position_value = "5000"   # quote currency, open orders counted as if filled

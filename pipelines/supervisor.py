@@ -84,7 +84,6 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**self.env, "TAPEDECK_SUPERVISOR": str(os.getpid())},
-                cwd=Path(__file__).resolve().parent.parent,
                 start_new_session=True,  # a terminal's Ctrl-C is ours to pass on, in order
             )
         child.started_at = time.monotonic()
@@ -109,7 +108,7 @@ class Supervisor:
     def _died(self, child: Child, code: int, now: float) -> None:
         child.last_exit = code
         child.deaths_in_a_row += 1
-        why = last_line(log_path(self.run_dir, child.name))
+        why = last_line(log_path(self.run_dir, child.name)) if code > 0 else "killed from outside"
         if code == EXIT_CONFIG:
             child.wanted = False
             self.fatal = self.fatal or f"{child.name}: {why}"

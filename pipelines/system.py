@@ -29,7 +29,7 @@ class System:
         self._stop = False
         self._running = False
         self._old: dict[int, Any] = {}
-        self.env = {**os.environ, **(env or {})}
+        self.env = {**os.environ, **(env or {}), "TAPEDECK_HOME": str(config.home)}
         self.endpoints = services.Endpoints({}, "")
         self.supervisor = Supervisor(config.run_dir, config_path, worker_names(config), say, self.env)
 

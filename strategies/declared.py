@@ -9,6 +9,18 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+CALLBACKS = (
+    "on_quote",
+    "on_trade",
+    "on_book",
+    "on_start",
+    "on_signal",
+    "on_bar",
+    "on_order",
+    "on_position",
+    "on_tick",
+    "on_params",
+)
 _CODE = (FunctionType, property, classmethod, staticmethod, type)
 _CONSTANTS = (str, bytes, bool, int, float, Decimal, Enum, type(None))
 _LOST = (inspect.AnyType, inspect.SetType, inspect.FrozenSetType, inspect.CustomType, inspect.RawType)
@@ -21,6 +33,11 @@ def check_class(cls: type) -> None:
             raise TypeError(
                 f"{cls.__name__}.{name}: class attributes are constants here; declare what changes in State or View"
             )
+    unknown = [name for name in vars(cls) if name.startswith("on_") and name not in CALLBACKS]
+    if unknown:
+        raise TypeError(
+            f"{cls.__name__}.{unknown[0]}: no such callback, it would never be called (there are {', '.join(CALLBACKS)})"
+        )
     for kind, frozen in (("Params", True), ("View", False), ("State", False)):
         _check_kind(cls, kind, frozen)
 

@@ -23,6 +23,8 @@ def _find(path: str) -> type[Strategy]:
         found = getattr(importlib.import_module(module_name), class_name, None)
     except ModuleNotFoundError as error:
         raise StrategyError(f"strategy {path}: no module named {error.name}") from error
+    except Exception as error:  # a user's module may raise anything
+        raise StrategyError(f"strategy {path}: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Strategy)):
         raise StrategyError(f"strategy {path}: {module_name} has no strategy class {class_name}")
     return found

@@ -29,6 +29,9 @@ class Endpoints:
     kafka: dict[str, str] = field(repr=False)  # librdkafka's client configuration, with bootstrap.servers
     postgres: str = field(repr=False)  # DSN
 
+    def __post_init__(self) -> None:
+        self.kafka.setdefault("log_level", "4")  # librdkafka tells of every connection otherwise
+
 
 @dataclass(frozen=True)
 class ServiceStatus:
@@ -78,6 +81,14 @@ def endpoints(home: Path) -> Endpoints | None:
     if postgres is None and _server(home).running() is not None:
         postgres = _server(home).dsn()
     return None if kafka is None or postgres is None else Endpoints(kafka, postgres)
+
+
+def broker(home: Path) -> dict[str, str] | None:
+    """The broker's client configuration, or None when it does not run: a kill needs nothing else."""
+    found = existing.kafka_settings(os.environ)
+    if found is None and _node(home).running() is not None:
+        found = {"bootstrap.servers": _node(home).address()}
+    return None if found is None else {"log_level": "4", **found}
 
 
 def status(home: Path) -> list[ServiceStatus]:

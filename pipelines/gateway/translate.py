@@ -192,11 +192,11 @@ def found(held: Held, report: OrderReport, now_ns: int) -> OrderReconciled:
 def changed_balances(
     account: Account, balances: Iterable[Balance], known: dict[str, BalanceChanged], now_ns: int
 ) -> list[BalanceChanged]:
-    """Only the currencies whose amounts differ from the last word on them."""
+    """Only the currencies whose amounts differ from the last word on them; an older word than that is passed over."""
     out = []
     for b in balances:
         last = known.get(b.currency)
-        if last is None or (last.free, last.locked) != (b.free, b.locked):
+        if last is None or (b.ts_event >= last.ts_event and (last.free, last.locked) != (b.free, b.locked)):
             out.append(
                 BalanceChanged(
                     account=account,

@@ -66,7 +66,7 @@ class Bench:
         self.engine.unresolved = self.recovery.resolve
 
     def clock(self) -> int:
-        self.now += 1_000
+        self.now += 1_000_000  # the venue tells milliseconds
         return self.now
 
     def _other(self, side: VenueSide, price: str) -> NewOrder:
