@@ -15,7 +15,7 @@ from infra.config import Config, ConfigError, RunConfig
 from infra.version import revision
 from pipelines.backtest_gateway import BacktestGateway
 from pipelines.backtest_market import Market
-from pipelines.backtest_source import Source
+from pipelines.backtest_source import Arrival, Source
 from pipelines.backtest_venue import BacktestVenue, rates
 from pipelines.clock import BEAT_NS, EVERY
 from pipelines.clock import NAME as CLOCK
@@ -32,6 +32,8 @@ from topics.record import Account, Currency, venue_of
 SECOND = 1_000_000_000
 LEAD_NS = SECOND
 """From the start of the platform to the first market data."""
+LOOK_EVERY = 512
+"""Arrivals from one word of progress to the next."""
 
 PLENTY = {"USDT": Decimal(2_000_000), "BTC": Decimal(20), "ETH": Decimal(200), "SOL": Decimal(5_000)}
 ELSE = Decimal(100_000)
@@ -57,8 +59,11 @@ class Settings:
 
 @dataclass
 class Counts:
+    """``until``: the time of the last market data that was used."""
+
     arrivals: int = 0
     records: int = 0
+    until: int = 0
 
 
 class Backtest:
@@ -73,6 +78,7 @@ class Backtest:
         self._digest = comparable_digest(config)
         self._version = f"{revision()}:{self._digest}".encode()
         self._instruments = traded(config, source)
+        self._followed = {i.encode() for v in config.venues for i in (*config.instruments_of(v), f"{v}:")}
         self._latency = settings.latency()
         self._loop = Loop(source.span[0] - settings.latency_ns - LEAD_NS)
         self._tape = Tape(self._loop, self._latency, sink)
@@ -90,21 +96,30 @@ class Backtest:
         """Every stage's, with what it took and how far it came."""
         return [self._market.fold, *(reader.fold for reader in self.readers.values())]
 
-    def run(self, progress: Callable[[float], None] = lambda share: None) -> Counts:
-        """``progress`` is told the share of the input's time that is done."""
+    def run(
+        self, progress: Callable[[float], None] = lambda share: None, stopped: Callable[[], bool] = lambda: False
+    ) -> Counts:
+        """``progress`` is told the share of the input's time that is done. Once ``stopped``, the input ends there."""
         self._compose()
         first, last = self._source.span
-        for arrival in self._source.arrivals():
+        for arrival in filter(self._is_followed, self._source.arrivals()):
             self._loop.run(arrival.ts - self._settings.latency_ns)
             self._market.arrive(arrival)
             self.counts.arrivals += 1
-            if self.counts.arrivals % 512 == 0:
+            if self.counts.arrivals % LOOK_EVERY == 0:
                 progress((arrival.ts - first) / max(1, last - first))
+                if stopped():
+                    last = arrival.ts
+                    break
         self._loop.run(last)
         self._stop()
         self.counts.records = self._tape.records
-        progress(1.0)
+        self.counts.until = last
         return self.counts
+
+    def _is_followed(self, arrival: Arrival) -> bool:
+        """What ingest would subscribe to; frames that name no instrument go along."""
+        return arrival.key in self._followed
 
     # --- composition -----------------------------------------------------------------------------------------------
 

@@ -57,12 +57,13 @@ class ArchiveSink:
 
 
 def run_backtest(
-    config: Config, source: Source, settings: Settings, progress: Callable[[float], None] = lambda share: None
+    config: Config,
+    source: Source,
+    settings: Settings,
+    progress: Callable[[float], None] = lambda share: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Counts:
-    """Run it into the configuration's own run folder; Problem where that has an archive already.
-
-    Interrupted, what was done until then is archived, and the interrupt goes on.
-    """
+    """Run it into the configuration's own run folder; Problem where that has an archive already."""
     root = config.run_dir / "archive"
     if root.exists():
         raise Problem(f"{root} exists already: use another run name")
@@ -71,11 +72,10 @@ def run_backtest(
     sink.version = backtest.version
     config.run_dir.mkdir(parents=True, exist_ok=True)
     (config.run_dir / "tapedeck.toml").write_text(to_toml(plain(config)))
-    try:
-        return backtest.run(progress)
-    finally:
-        sink.close()
-        _write_statuses(config, backtest)
+    counts = backtest.run(progress, stopped)
+    sink.close()
+    _write_statuses(config, backtest)
+    return counts
 
 
 def _write_statuses(config: Config, backtest: Backtest) -> None:

@@ -1,10 +1,12 @@
 """`tapedeck backtest`, `replay-stage` and `explain`: what recorded data is good for. Mounted by the command line."""
 
 import json
+import signal
 import time
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +25,8 @@ ConfigOption = Annotated[
 RunOption = Annotated[Path | None, typer.Option("--run", help="Folder of the run; default: the configuration's.")]
 LiveOption = Annotated[bool, typer.Option("--live", help="Read the topics from the broker instead of the archive.")]
 out = Console(highlight=False, soft_wrap=True)
+WIDE = 200
+"""Of a tree that is not shown on a terminal."""
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -72,16 +76,27 @@ def backtest(
     run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
     planned = plan(config, strategy, source, _json_object(params), run_name, services.default_home())
     began = time.monotonic()
-    with _progress() as bar:
+    with _Interrupt() as interrupt, _progress() as bar:
         task = bar.add_task("backtest", total=1.0)
-        counts = run_backtest(planned.config, planned.source, settings, lambda share: bar.update(task, completed=share))
+        counts = run_backtest(
+            planned.config,
+            planned.source,
+            settings,
+            lambda share: bar.update(task, completed=share),
+            lambda: interrupt.requested,
+        )
     took = time.monotonic() - began
     err.print(f"{counts.arrivals:,} recorded and {counts.records:,} written records in {took:.1f} s")
+    if interrupt.requested:
+        err.print(
+            f"ended early, at {datetime.fromtimestamp(counts.until / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC of the input"
+        )
     if show_report:
         from pipelines.report import build_report
 
         err.print(f"report: {build_report(planned.config, planned.config.run_dir / 'report.html')}")
     err.print(f"run: {planned.config.run_dir}")
+    raise typer.Exit(128 + signal.SIGINT if interrupt.requested else 0)
 
 
 def replay_stage(
@@ -135,7 +150,8 @@ def explain(
     found = tree_of(recorded, order)
     tree = Tree(_label(found))
     grow(tree, found)
-    out.print(tree, no_wrap=True, overflow="ignore", crop=False)
+    shown = Console(highlight=False, width=None if out.is_terminal else WIDE)
+    shown.print(tree, no_wrap=True, overflow="ellipsis")
 
 
 def _label(node: Any) -> str:
@@ -150,13 +166,16 @@ def _label(node: Any) -> str:
 def _recorded(run: Path | None, config: Path | None, live: bool) -> tuple[Config, Any, Path]:
     """The configuration, its recorded topics, and the run's folder."""
     from pipelines.archive_reader import archive_of
-    from pipelines.recorded_run import ArchivedRun, LiveRun
+    from pipelines.recorded_run import ArchivedRun, LiveRun, is_up
 
     own = None if run is None else run / "tapedeck.toml"
     if config is None and own is not None and not own.exists():
         raise ConfigError(f"{run} holds no tapedeck.toml: name the run's configuration with --config")
     loaded = load(config or own)
     run_dir = loaded.run_dir if run is None else run
+    if not live and is_up(run_dir, time.time_ns()):
+        err.print(f"{loaded.run.name} is up, its archive still growing: reading its topics")
+        live = True
     if not live:
         return loaded, ArchivedRun(archive_of(run_dir)), run_dir
     found = services.endpoints(loaded.home)
@@ -192,6 +211,24 @@ def _print_side(name: str, side: Any) -> None:
         out.print(f"  {name}: {side.topic} {escape(repr(side.key))} {escape(side.value.decode(errors='replace'))}")
 
 
+class _Interrupt:
+    """The first Ctrl-C ends the input, so that what was done is whole; the second one ends the process."""
+
+    requested = False
+
+    def __enter__(self) -> "_Interrupt":
+        self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=err, transient=True)
@@ -208,17 +245,25 @@ def _rates(text: str) -> tuple[Decimal, Decimal]:
         maker, taker = (Decimal(part) for part in text.split(","))
     except (ValueError, InvalidOperation):
         raise Problem(f"--fees {text!r}: two rates, like 0.001,0.001") from None
-    if not (0 <= maker < 1 and 0 <= taker < 1):
-        raise Problem(f"--fees {text!r}: rates from 0 to 1, like 0.001,0.001")
+    if not all(0 <= rate < 1 and _is_exact(rate) for rate in (maker, taker)):
+        raise Problem(f"--fees {text!r}: rates from 0 to 1 of at most 8 decimals, like 0.001,0.001")
     return maker, taker
 
 
 def _balance(text: str) -> tuple[str, Decimal]:
-    currency, _, amount = text.partition("=")
+    currency, _, number = text.partition("=")
     try:
-        return currency, Decimal(amount)
+        amount = Decimal(number)
     except InvalidOperation:
-        raise Problem(f"--balance {text!r}: a currency and an amount, like USDT=10000") from None
+        amount = Decimal(-1)
+    if not currency or not _is_exact(amount):
+        raise Problem(f"--balance {text!r}: a currency and an amount of at most 8 decimals, like USDT=10000")
+    return currency, amount
+
+
+def _is_exact(amount: Decimal) -> bool:
+    """What the matching core can hold."""
+    return amount.is_finite() and 0 <= amount < 10**12 and amount == round(amount, 8)
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _database(dsn: str) -> str:
 
 def _account(config: Config, account: str) -> Iterator[Finding]:
     """Keys, permissions and the venue's clock, by the same connection that the gateway makes."""
-    from pipelines.gateway.worker import connect, execution_adapter
+    from pipelines.gateway.venue import connect, execution_adapter
 
     async def ask() -> str:
         adapter = execution_adapter(config, account, lambda at_ns, frame: None)

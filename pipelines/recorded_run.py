@@ -79,6 +79,15 @@ def _row(message: object) -> Row:
     )
 
 
+FRESH_NS = 5_000_000_000
+
+
+def is_up(run_dir: Path, now_ns: int) -> bool:
+    """Whether the run's archive worker has told of itself just now."""
+    status = read_status(run_dir / "status" / "archive.0.json")
+    return status is not None and status.ready and now_ns - status.ts < FRESH_NS
+
+
 def committed(run_dir: Path, stage: str) -> dict[int, int]:
     """The next offset per input partition as of the stage's last checkpoint; empty where no status tells it."""
     found: dict[int, int] = {}

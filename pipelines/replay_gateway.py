@@ -39,6 +39,7 @@ class _Input:
 def replay_decisions(account: Account, run: Recorded, *, within: Range = Range()) -> Replayed:  # noqa: B008
     """``within`` are offsets of ``orders.events``."""
     producer = f"gateway.{account}"
+    decisions = run.rows(ORDERS_EVENTS, 0)  # asked for first: of a run that goes on, its inputs then reach further
     state = State.empty(account)
     inputs = {
         "portfolio.inbox": _Input(run, PORTFOLIO_INBOX, state.market),
@@ -46,7 +47,7 @@ def replay_decisions(account: Account, run: Recorded, *, within: Range = Range()
     }
     result = Replayed(f"gateway/{account}")
     last = (-1, -1)
-    for row in run.rows(ORDERS_EVENTS, 0):
+    for row in decisions:
         at = _coordinate(row)
         if at is None or at.producer != producer or (at.major, at.minor) <= last:
             continue

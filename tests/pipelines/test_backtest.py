@@ -9,13 +9,16 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from infra.config import ConfigError
 from infra.errors import Problem
 from pipelines import cli_research
 from pipelines.backtest import Settings
+from pipelines.backtest_run import run_backtest
 from pipelines.backtest_source import open_source
 from pipelines.compose import MS, Constant, Loop, Tape
 from pipelines.partitioning import murmur2, partition_of
@@ -26,12 +29,14 @@ from topics.catalog import (
     CONTROLS,
     FILLS,
     MARKET_BARS,
+    MARKET_EVENTS,
     ORDERS_EVENTS,
     ORDERS_INTENTS,
     ORDERS_STATE,
     POSITIONS,
     STRATEGY_RECORDS,
 )
+from topics.market import Tick
 from topics.orders import OrderDenied, OrderFilled, OrderStatus, OrderUpdated, SubmitOrder
 from topics.record import Liquidity, Side
 from topics.strategy import StrategyHalted
@@ -150,15 +155,50 @@ def test_an_account_without_money_is_denied(short: list[Path], tmp_path: Path) -
     assert events(run, FILLS) == []
 
 
+def test_only_what_is_traded_is_followed(short: list[Path], tmp_path: Path) -> None:
+    config = on_flow("one", tmp_path)
+    one = msgspec.structs.replace(config, strategies={"buyer": config.strategies["buyer"]})
+    run = backtest(one, short)
+    told = {e.instrument for e in events(run, MARKET_EVENTS) if not isinstance(e, Tick)}
+    assert told == {"sim:BTC-USDT"}
+
+
+def test_an_instrument_that_the_input_does_not_have_is_named(short: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no sim:SOL-USDT in btcusdt.gz: it has sim:BTC-USDT"):
+        backtest(
+            msgspec.structs.replace(
+                on_flow("x", tmp_path), strategies={"cross": on_flow("x", tmp_path).strategies["cross"]}
+            ),
+            short[:1],
+        )
+
+
+def test_ended_early_it_is_whole_as_far_as_it_went(captures: list[Path], tmp_path: Path) -> None:
+    config = on_flow("early", tmp_path)
+    source = open_source(captures, "sim")
+    counts = run_backtest(config, source, Settings(), stopped=lambda: True)
+    assert source.span[0] < counts.until < source.span[1]
+    last = {e.client_order_id: e for e in events(config.run_dir, ORDERS_STATE) if isinstance(e, OrderUpdated)}
+    assert last
+    assert all(e.status.is_terminal for e in last.values())
+
+
+def test_a_run_is_never_written_over(short: list[Path], tmp_path: Path) -> None:
+    backtest(on_flow("once", tmp_path), short)
+    with pytest.raises(Problem, match="exists already: use another run name"):
+        backtest(on_flow("once", tmp_path), short)
+
+
 # --- the same bytes ---------------------------------------------------------------------------------------------------
 
 CHILD = """
 import json, sys
-from decimal import Decimal
 from pathlib import Path
+from pipelines import backtest as module
 from pipelines.backtest import Settings
 from pipelines.compose import MS
 from tests.pipelines.backtests import backtest, file_digests, on_flow
+module.revision = lambda: "r"  # somebody may commit between the two
 home, *paths = map(Path, sys.argv[1:])
 run = backtest(on_flow("child", home), paths, Settings(seed=3, jitter_ns=4 * MS))
 print(json.dumps(file_digests(run)))
@@ -276,6 +316,29 @@ def test_the_command_brings_back_a_recorded_runs_own_configuration(
     assert code == 0, text
     fills = events(tmp_path / "runs" / "again", FILLS)
     assert {f.strategy for f in fills} == {"quoter"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--fees", "cheap"),
+        ("--fees", "0.001"),
+        ("--fees", "0.001,2"),
+        ("--fees", "0.0000000001,0"),
+        ("--balance", "USDT"),
+        ("--balance", "USDT=-1"),
+        ("--balance", "USDT=nan"),
+        ("--latency-ms", "-1"),
+        ("--params", "{"),
+        ("--params", "[]"),
+        ("--from", "nowhere.gz"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(short: list[Path], option: str, value: str) -> None:
+    strategy = "strategies.two_sided_quoter:TwoSidedQuoter"
+    with pytest.raises(Problem) as refused:
+        command("backtest", strategy, "--from", str(short[0]), option, value)
+    assert "\n" not in str(refused.value)
 
 
 # --- the tape in memory -----------------------------------------------------------------------------------------------
