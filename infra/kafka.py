@@ -200,14 +200,22 @@ def publish(
     conf: KafkaConf, prefix: str, records: Iterable[Record], subscriptions: Subscriptions, timeout_s: float = 8.0
 ) -> None:
     """Write an operator's records and wait for the broker's word. They carry no coordinate: their own ids identify them."""
-    client = producer(conf)
+    client, refused = producer(conf), []
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            refused.append(error.str())
+
     for (topic, key), events in group(records, subscriptions).items():
-        client.produce(physical(prefix, topic), wire.encode(events), key)
-    if client.flush(timeout_s):
+        client.produce(physical(prefix, topic), wire.encode(events), key, on_delivery=delivered)
+    left = client.flush(timeout_s)
+    if left:
         client.purge()
         raise KafkaProblem(
             f"the broker did not acknowledge within {timeout_s:g} s: nothing is certain, look with 'tapedeck limits' and try again"
         )
+    if refused:
+        raise KafkaProblem(f"the broker refused it: {refused[0]}")
 
 
 def latest(conf: KafkaConf, prefix: str, topic: Topic) -> list[Any]:

@@ -15,7 +15,7 @@ from pipelines.marks import MarkState, sample
 from topics import wire
 from topics.book import Book
 from topics.catalog import MARKET_EVENTS, MARKET_RAW
-from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Trade
+from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote
 from topics.record import InstrumentId, Record, Venue, venue_of
 from topics.routes import Subscriptions, routes
 from topics.stage import Stage
@@ -104,16 +104,13 @@ class Marks:
     def after(self, event: Any) -> list[Record]:
         match event:
             case Quote():
-                self._state.quoted = True
-                self._state.set(event.best_bid, event.best_ask)
+                self._state.quote(event.best_bid, event.best_ask, event.ts_init)
             case BookSnapshot():
                 self._book = Book.of(event)
-                self._from_book()
+                self._from_book(self._book, event.ts_init)
             case BookDelta() if self._book is not None:
                 self._book.apply(event)
-                self._from_book()
-            case Trade():
-                pass
+                self._from_book(self._book, event.ts_init)
             case Gap():
                 self._state.forget()
                 self._book = None
@@ -122,9 +119,6 @@ class Marks:
                 return []
         return list(sample(self._state, self._instrument, True, event.ts_event, event.ts_init))
 
-    def _from_book(self) -> None:
-        if self._state.quoted or self._book is None:
-            return
-        bid, ask = self._book.best_bid, self._book.best_ask
-        self._state.best_bid = None if bid is None else bid[0]
-        self._state.best_ask = None if ask is None else ask[0]
+    def _from_book(self, book: Book, now: int) -> None:
+        bid, ask = book.best_bid, book.best_ask
+        self._state.top(None if bid is None else bid[0], None if ask is None else ask[0], now)

@@ -14,6 +14,7 @@ from topics.record import InstrumentId
 
 LEAST_NS = 50_000_000
 MOST_NS = 500_000_000
+QUOTES_SPEAK_NS = 1_000_000_000
 
 
 class MarkState(msgspec.Struct):
@@ -21,18 +22,23 @@ class MarkState(msgspec.Struct):
 
     best_bid: Decimal | None = None
     best_ask: Decimal | None = None
-    quoted: bool = False  # the venue streams its best bid and ask itself: fresher than the book's
+    quoted_at: int = 0  # when the venue last streamed its best bid and ask itself: fresher than the book's
     told_bid: Decimal | None = None
     told_ask: Decimal | None = None
     told_tradable: bool = True
     told_at: int = 0
 
-    def set(self, best_bid: Decimal, best_ask: Decimal) -> None:
-        self.best_bid, self.best_ask = best_bid, best_ask
+    def quote(self, best_bid: Decimal, best_ask: Decimal, now: int) -> None:
+        self.best_bid, self.best_ask, self.quoted_at = best_bid, best_ask, now
+
+    def top(self, best_bid: Decimal | None, best_ask: Decimal | None, now: int) -> None:
+        """The book's word (None: a side is empty, or the book not to be trusted); it counts while no quotes come."""
+        if now - self.quoted_at > QUOTES_SPEAK_NS:
+            self.best_bid, self.best_ask = best_bid, best_ask
 
     def forget(self) -> None:
         self.best_bid = self.best_ask = None
-        self.quoted = False
+        self.quoted_at = 0
 
 
 def sample(state: MarkState, instrument: InstrumentId, tradable: bool, ts_event: int, now: int) -> list[Mark]:

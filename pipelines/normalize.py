@@ -139,12 +139,11 @@ def _on_delta(state: MarketState, adapters: Adapters, event: market.BookDelta, l
 
 def _on_trade(state: MarketState, adapters: Adapters, event: market.Trade, line: Line) -> Sequence[Record]:
     state.ts_venue = event.ts_event
-    return [event, *_mark(state, line)]
+    return (event,)
 
 
 def _on_quote(state: MarketState, adapters: Adapters, event: market.Quote, line: Line) -> Sequence[Record]:
-    state.marks.quoted = True
-    state.marks.set(event.best_bid, event.best_ask)
+    state.marks.quote(event.best_bid, event.best_ask, line.ts)
     return [event, *_mark(state, line)]
 
 
@@ -165,14 +164,12 @@ def _on_status(state: MarketState, adapters: Adapters, event: market.InstrumentS
 
 
 def _book_mark(state: MarketState, line: Line) -> Sequence[Record]:
-    """Where the venue streams no quotes of its own, the book's top is the mark; a book that is not to be trusted has
-    none.
+    """Where the venue streams no quotes of its own, or none of late, the book's top is the mark; a book that is not
+    to be trusted has none. So a mark is never older than what it was last confirmed by.
     """
-    if not state.marks.quoted:
-        book = state.book.book
-        bid, ask = (None, None) if book is None else (book.best_bid, book.best_ask)
-        state.marks.best_bid = None if bid is None else bid[0]
-        state.marks.best_ask = None if ask is None else ask[0]
+    book = state.book.book
+    bid, ask = (None, None) if book is None else (book.best_bid, book.best_ask)
+    state.marks.top(None if bid is None else bid[0], None if ask is None else ask[0], line.ts)
     return _mark(state, line)
 
 

@@ -25,6 +25,9 @@ class Topic:
     def config(self) -> dict[str, str]:
         """The broker's settings for it. Broker time, because played captures carry old times and would expire at once."""
         common = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+        if self.compacted and self.retention_ms > 0:
+            kept = {"cleanup.policy": "compact,delete", "retention.ms": str(self.retention_ms)}
+            return common | kept | {"min.cleanable.dirty.ratio": "0.1"}
         if self.compacted:
             return common | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
         return common | {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
@@ -95,7 +98,7 @@ ORDERS_EVENTS = Topic(
         orders.ReconciliationDifference,
     ),
     partitions=1,
-    retention_ms=365 * DAY_MS,
+    retention_ms=-1,
 )
 ORDERS_STATE = Topic("orders.state", (orders.OrderUpdated, orders.OrderAnomaly), retention_ms=365 * DAY_MS)
 FILLS = Topic("fills", (orders.Fill,), retention_ms=365 * DAY_MS)
@@ -126,13 +129,13 @@ STAGE_LOG = Topic("stage.log", (system.StageStarted,), partitions=1, retention_m
 DEAD_LETTERS = Topic("dead.letters", (system.DeadLetter,), partitions=1, retention_ms=365 * DAY_MS)
 
 
-def latest_of(topic: Topic) -> Topic:
-    """The compacted twin of a state topic."""
-    return Topic(f"{topic.name}.latest", topic.types, topic.partitions, compacted=True)
+def latest_of(topic: Topic, retention_ms: int = -1) -> Topic:
+    """The compacted twin of a state topic; a retention forgets keys that were not told of for so long."""
+    return Topic(f"{topic.name}.latest", topic.types, topic.partitions, compacted=True, retention_ms=retention_ms)
 
 
 INSTRUMENTS_LATEST = latest_of(INSTRUMENTS)
-ORDERS_STATE_LATEST = latest_of(ORDERS_STATE)
+ORDERS_STATE_LATEST = latest_of(ORDERS_STATE, 30 * DAY_MS)  # every order is a key of its own
 POSITIONS_LATEST = latest_of(POSITIONS)
 PORTFOLIO_STATE_LATEST = latest_of(PORTFOLIO_STATE)
 CONTROLS_STATE_LATEST = latest_of(CONTROLS_STATE)

@@ -16,7 +16,7 @@ INBOX_TAIL = 100_000
 """
 
 
-class Positions(NamedTuple):
+class Places(NamedTuple):
     """Where to go on reading, and the flattens on the tape with the offsets of their records."""
 
     inbox: int
@@ -24,11 +24,11 @@ class Positions(NamedTuple):
     flattens: list[tuple[int, Flatten]]
 
 
-def load(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> Positions:
+def load(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> Places:
     """Fold everything that is on the tape into ``state``; blocks while it reads."""
     _load_book(conf, prefix, producer, state)
     controls, flattens = _load_rules(conf, prefix, state)
-    return Positions(_load_market(conf, prefix, state), controls, flattens)
+    return Places(_load_market(conf, prefix, state), controls, flattens)
 
 
 def _load_book(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> None:

@@ -11,39 +11,34 @@ import json
 import logging
 import os
 import time
-from collections import deque
-from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Message
-
-from adapters.base import VenueError, VenueRefused, VenueUnreachable
-from adapters.execution import ExecutionAdapter, Recorder, StreamUp, Unreadable
+from adapters.base import VenueError, VenueRefused
+from adapters.execution import ExecutionAdapter, StreamUp, Unreadable
 from infra import kafka
-from infra.config import Config, ConfigError, secret
+from infra.config import Config
 from infra.edge import Edge
-from infra.errors import Hopeless, Problem
+from infra.errors import Hopeless
 from pipelines.gateway.controller import Controller
 from pipelines.gateway.engine import Engine
-from pipelines.gateway.feed import Feed, committed
-from pipelines.gateway.lease import Lease, await_free, pause
-from pipelines.gateway.load import decoded_or_error, load
+from pipelines.gateway.flatten import Flattening
+from pipelines.gateway.intake import Intake
+from pipelines.gateway.lease import Lease, await_free
+from pipelines.gateway.load import load
 from pipelines.gateway.recover import Recovery
 from pipelines.gateway.service import Server
 from pipelines.gateway.state import State
 from pipelines.gateway.status import GatewayStatus
 from pipelines.gateway.tape import Tape
-from topics.catalog import CONTROLS, GATEWAY_LEASES, ORDERS_INTENTS, PORTFOLIO_INBOX, VENUE_PRIVATE, Topic
-from topics.controls import Flatten, LimitName, Scope, SetLimit
-from topics.orders import CancelAll, CancelOrder, SubmitOrder
+from pipelines.gateway.venue import Frames, connect, execution_adapter
+from topics.catalog import VENUE_PRIVATE
+from topics.controls import LimitName, Scope, SetLimit
 from topics.record import Account, venue_of
 from topics.system import DeadLetter
 
 log = logging.getLogger(__name__)
 
-EXECUTION = {"binance": ("adapters.binance.execution", "BinanceExecution")}
 NS = 1_000_000_000
 STOP_S = 5.0
 RECONNECT_S = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -78,58 +73,6 @@ async def run_gateway(config: Config, kafka_conf: kafka.KafkaConf, account: Acco
         await adapter.close()
 
 
-def execution_adapter(config: Config, account: Account, recorder: Recorder) -> ExecutionAdapter:
-    """As configured. ConfigError for an adapter that cannot trade, or keys that are not set."""
-    name, keys = venue_of(account), config.accounts[account]
-    venue = config.venues[name]
-    if venue.adapter not in EXECUTION:
-        raise ConfigError(f"venues.{name}.adapter: no trading with {venue.adapter!r}: one of {', '.join(EXECUTION)}")
-    module, kind = EXECUTION[venue.adapter]
-    made: ExecutionAdapter = getattr(import_module(module), kind)(
-        name,
-        secret(keys.api_key_env),
-        secret(keys.api_secret_env),
-        rest_url=venue.rest_url,
-        ws_api_url=venue.ws_api_url,
-        sandbox=venue.sandbox,
-        recv_window_ms=venue.recv_window_ms,
-        recorder=recorder,
-    )
-    return made
-
-
-async def connect(adapter: ExecutionAdapter, account: Account) -> None:
-    venue = venue_of(account)
-    try:
-        await adapter.connect()
-    except VenueRefused as error:
-        raise Hopeless(f"{account}: {error}") from None
-    except VenueUnreachable as error:
-        raise Problem(f"{account}: venue {venue} cannot be reached: {error}") from None
-    except VenueError as error:
-        raise Problem(f"{account}: venue {venue}: {error}") from None
-
-
-class Frames:
-    """Private frames on their way to the tape; kept while there is none yet."""
-
-    def __init__(self) -> None:
-        self._early: list[tuple[int, str]] = []
-        self._tape: Tape | None = None
-
-    def __call__(self, recv_ns: int, frame: str) -> None:
-        if self._tape is None:
-            self._early.append((recv_ns, frame))
-        else:
-            self._tape.record(recv_ns, frame)
-
-    def to(self, tape: Tape) -> None:
-        self._tape = tape
-        for recv_ns, frame in self._early:
-            tape.record(recv_ns, frame)
-        self._early.clear()
-
-
 class Gateway:
     """All parts of one running gateway."""
 
@@ -155,19 +98,13 @@ class Gateway:
         self.server = Server(self.engine)
         self.status = GatewayStatus(config.run_dir, account)
         self._frames = frames
-        self._group = f"{config.prefix}.{edge_name(account)}"
-        self._names = {
-            kafka.physical(config.prefix, t): t for t in (ORDERS_INTENTS, PORTFOLIO_INBOX, CONTROLS, GATEWAY_LEASES)
-        }
-        self._intents: asyncio.Queue[Message] = asyncio.Queue()
-        self._unacknowledged: deque[tuple[int, list[asyncio.Future[Any]]]] = deque()
-        self._flattens: asyncio.Queue[tuple[int, Flatten]] = asyncio.Queue()
-        self._flattening: deque[int] = deque()
-        self._streaming = False
+        self.intake = Intake(
+            conf, config.prefix, edge.name, self.engine, self.status, controls_came=self.controller.wake.set
+        )
+        self._over = asyncio.Event()  # not before the last cancel is confirmed: it needs the lease
         self._stream_number = 0
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.feed: Feed | None = None
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
@@ -200,39 +137,25 @@ class Gateway:
 
     async def _open(self, stop: asyncio.Event) -> None:
         await self.lease.claim(stop)
-        self._start(self.lease.keep(stop))
+        self._start(self.lease.keep(self._over))
         places = await asyncio.to_thread(load, self.conf, self.config.prefix, self.edge.name, self.state)
         self.state.book.epoch, self.state.book.n = self.edge.epoch, self.edge.n
         self._frames.to(self.tape)
         await self._seed_limits()
         if self.state.book.first_ts:
             self.recovery.since_ns = self.state.book.first_ts - NS
-        done = await asyncio.to_thread(committed, self.conf, self._group, self._name(CONTROLS)) or 0
-        for offset, control in places.flattens:
-            self._queue_flatten(offset, control, done)
-        intents = await asyncio.to_thread(committed, self.conf, self._group, self._name(ORDERS_INTENTS)) or 0
-        starts = {
-            self._name(ORDERS_INTENTS): intents,
-            self._name(PORTFOLIO_INBOX): places.inbox,
-            self._name(CONTROLS): places.controls,
-            self._name(GATEWAY_LEASES): -1,  # the end
-        }
-        self.feed = Feed(self.conf, self._group, starts, self._take, self._fail)
         await self.server.start(self.config.gateway.host, self.config.gateway.port)
         self._write_address()
-        self.feed.start()
+        await self.intake.start(places, self._fail)
         for work in (
             self._follow_stream(stop),
-            self._follow_intents(stop),
+            self.intake.obey(stop),
             self._reconcile_on_time(stop),
             self._carry_out_flattens(),
             self.controller.enforce(stop),
             self._report(stop),
         ):
             self._start(work)
-
-    def _name(self, topic: Topic) -> str:
-        return kafka.physical(self.config.prefix, topic)
 
     async def _seed_limits(self) -> None:
         """Limits of the configuration that ``controls`` does not hold yet; it is authoritative ever after."""
@@ -260,97 +183,6 @@ class Gateway:
     def _write_address(self) -> None:
         path = self.config.run_dir / f"gateway.{self.account}.json"
         write_atomically(path, {"address": self.server.address, "pid": os.getpid(), "epoch": self.edge.epoch})
-
-    # --- inputs ----------------------------------------------------------------------------------------------------
-
-    def _take(self, batch: Sequence[Message]) -> None:
-        """In the event loop. Controls and marks fold at once; commands wait for the lease."""
-        for message in batch:
-            topic = self._names[message.topic() or ""]
-            if topic is ORDERS_INTENTS:
-                self._intents.put_nowait(message)
-                continue
-            records, problem = decoded_or_error(message, topic)
-            offset = message.offset() or 0
-            self.status.records_in += 1
-            if problem:
-                self._bury(message, problem)
-            elif topic is PORTFOLIO_INBOX:
-                self.state.market.fold(offset, records)
-            elif topic is GATEWAY_LEASES:
-                for lease in records:
-                    self.lease.observe(lease)
-            else:
-                self._take_controls(offset, records)
-
-    def _take_controls(self, offset: int, controls: list[Any]) -> None:
-        for control in controls:
-            if isinstance(control, Flatten) and not self.state.rules.state.has_seen(control):
-                self._queue_flatten(offset, control, 0)
-        self.state.rules.fold(offset, controls)
-        self.controller.wake.set()
-
-    def _queue_flatten(self, offset: int, control: Flatten, done: int) -> None:
-        if offset >= done:
-            self._flattening.append(offset)
-            self._flattens.put_nowait((offset, control))
-
-    def _bury(self, message: Message, reason: str) -> None:
-        """What cannot be read goes to the dead letters, with the reason."""
-        self.status.dead_letters += 1
-        letter = DeadLetter(
-            stage=self.edge.name,
-            topic=kafka.logical(self.config.prefix, message.topic() or ""),
-            partition=message.partition() or 0,
-            offset=message.offset() or 0,
-            reason=reason,
-            payload=message.value() or b"",
-            key=_bytes(message.key()),
-        )
-        self.tape.write([letter])
-
-    async def _follow_intents(self, stop: asyncio.Event) -> None:
-        """One command after another; a redelivered one changes nothing. They wait while the lease is not held."""
-        while not stop.is_set():
-            message = await self._intents.get()
-            while not self.lease.held and not stop.is_set():
-                await pause(stop, 0.05)
-            if stop.is_set():
-                return
-            commands, problem = decoded_or_error(message, ORDERS_INTENTS)
-            self.status.records_in += 1
-            if problem:
-                self._bury(message, problem)
-            durable = [
-                d for command in commands if command.account == self.account if (d := self._obey(command)) is not None
-            ]
-            self._unacknowledged.append((message.offset() or 0, durable))
-
-    def _obey(self, command: SubmitOrder | CancelOrder | CancelAll) -> "asyncio.Future[Any] | None":
-        self.status.events_in += 1
-        match command:
-            case SubmitOrder():
-                return self.engine.submit(command).durable
-            case CancelOrder():
-                return self.engine.cancel(command)
-            case CancelAll():
-                return self.engine.cancel_all(command)[1]
-
-    def _commit(self) -> None:
-        """Intents up to the first whose decision is not durable; controls up to the first flatten that is not done."""
-        if self.feed is None:
-            return
-        last = None
-        while self._unacknowledged and all(f.done() for f in self._unacknowledged[0][1]):
-            last = self._unacknowledged.popleft()[0]
-        if last is not None:
-            self.feed.commit(self._name(ORDERS_INTENTS), last + 1)
-        upto = self._flattening[0] if self._flattening else self.state.rules.offset + 1
-        if upto != self._controls_committed:
-            self._controls_committed = upto
-            self.feed.commit(self._name(CONTROLS), upto)
-
-    _controls_committed = -1
 
     # --- the venue -------------------------------------------------------------------------------------------------
 
@@ -418,16 +250,17 @@ class Gateway:
 
     async def _carry_out_flattens(self) -> None:
         while True:
-            offset, control = await self._flattens.get()
+            offset, control = await self.intake.next_flatten()
             log.info("flatten %s by %s: %s", control.scope, control.who, control.why)
-            await self.controller.flatten(control, lambda done=offset: self._flattening.remove(done))  # type: ignore[misc]
+            await Flattening(self.engine, control).carry_out()
+            self.intake.flattened(offset)
 
     # --- housekeeping ----------------------------------------------------------------------------------------------
 
     async def _report(self, stop: asyncio.Event) -> None:
         due = 0.0
         while not stop.is_set():
-            self._commit()
+            self.intake.commit()
             await self.server.serving(self.state.ready)
             if time.monotonic() >= due:
                 due = time.monotonic() + 1.0
@@ -435,8 +268,7 @@ class Gateway:
             await asyncio.sleep(0.1)
 
     def _write_status(self) -> None:
-        lag = self._intents.qsize() + (0 if self.feed is None else self.feed.lag(self._name(ORDERS_INTENTS)))
-        self.status.write(self.state, records_out=self.tape.records, lag=lag)
+        self.status.write(self.state, records_out=self.tape.records, lag=self.intake.lag)
 
     async def _stop_cleanly(self) -> None:
         """No new risk, then (a setting leaves them) no open order of ours, then the lease goes to whoever comes next."""
@@ -445,7 +277,8 @@ class Gateway:
         if self.config.run.cancel_on_stop:
             await self._cancel_everything(deadline)
         await self.engine.drain(max(0.1, deadline - time.monotonic()))
-        self._commit()
+        self.intake.commit()
+        self._over.set()
         await self.lease.release()
 
     async def _cancel_everything(self, deadline: float) -> None:
@@ -467,14 +300,14 @@ class Gateway:
             )
 
     async def _close(self) -> None:
+        self._over.set()
         self.tape.end()
         await self.recovery.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.stop(0.2)
-        if self.feed is not None:
-            self.feed.close()
+        self.intake.close()
         self.state.ready = False
         with contextlib.suppress(OSError):
             self._write_status_last()
@@ -488,7 +321,3 @@ def write_atomically(path: Path, words: dict[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(words))
     temporary.replace(path)
-
-
-def _bytes(key: str | bytes | None) -> bytes:
-    return b"" if key is None else key.encode() if isinstance(key, str) else key

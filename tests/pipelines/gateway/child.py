@@ -44,12 +44,12 @@ async def main(words: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    from pipelines.gateway import worker
+    from pipelines.gateway import venue
 
     if "--deaf" in sys.argv:
-        worker.EXECUTION = {"binance": ("tests.pipelines.gateway.child", "Deaf")}
+        venue.EXECUTION = {"binance": ("tests.pipelines.gateway.child", "Deaf")}
     if "--mute" in sys.argv:
-        worker.EXECUTION = {"binance": ("tests.pipelines.gateway.child", "Mute")}
+        venue.EXECUTION = {"binance": ("tests.pipelines.gateway.child", "Mute")}
     try:
         asyncio.run(main(json.loads(sys.argv[1])))
     except Problem as problem:

@@ -199,6 +199,8 @@ async def test_flatten_closes_the_position_of_the_strategy_once(platform: Platfo
             platform.write(command)
             await platform.until_facts(command.client_order_id, "OrderFilled")
             rest, _ = await resting(platform)
+            for _ in range(3):  # another strategy quotes at the touch, where the closing order goes
+                platform.write(order((await platform.touch())[0], strategy="other"))
             flatten = control(Flatten, Scope.parse("strategy:tester"))
             platform.write(flatten, control(Kill, Scope.parse("strategy:tester")))
             await platform.until_facts(rest.client_order_id, "OrderCanceled")
