@@ -14,22 +14,25 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a real snapshot frame is over 5 MB
 
 @dataclass(frozen=True)
 class Topic:
-    """``types`` is what a record's array may hold; empty where the value is not ours to parse (raw frames)."""
+    """``types`` is what a record's array may hold; empty where the value is not ours to parse (raw frames).
+
+    ``retention_ms`` is of logs; a compacted topic keeps every key, unless ``forget_ms`` forgets those not told of for so long.
+    """
 
     name: str
     types: tuple[type[Record], ...] = ()
     partitions: int = 4
     compacted: bool = False
     retention_ms: int = 30 * DAY_MS
+    forget_ms: int | None = None
 
     def config(self) -> dict[str, str]:
         """The broker's settings for it. Broker time, because played captures carry old times and would expire at once."""
         common = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_MESSAGE_BYTES)}
-        if self.compacted and self.retention_ms > 0:
-            kept = {"cleanup.policy": "compact,delete", "retention.ms": str(self.retention_ms)}
-            return common | kept | {"min.cleanable.dirty.ratio": "0.1"}
         if self.compacted:
-            return common | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+            forgets = {"cleanup.policy": "compact,delete", "retention.ms": str(self.forget_ms)}
+            keeps = {"cleanup.policy": "compact"}
+            return common | (keeps if self.forget_ms is None else forgets) | {"min.cleanable.dirty.ratio": "0.1"}
         return common | {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
 
 
@@ -129,9 +132,9 @@ STAGE_LOG = Topic("stage.log", (system.StageStarted,), partitions=1, retention_m
 DEAD_LETTERS = Topic("dead.letters", (system.DeadLetter,), partitions=1, retention_ms=365 * DAY_MS)
 
 
-def latest_of(topic: Topic, retention_ms: int = -1) -> Topic:
-    """The compacted twin of a state topic; a retention forgets keys that were not told of for so long."""
-    return Topic(f"{topic.name}.latest", topic.types, topic.partitions, compacted=True, retention_ms=retention_ms)
+def latest_of(topic: Topic, forget_ms: int | None = None) -> Topic:
+    """The compacted twin of a state topic."""
+    return Topic(f"{topic.name}.latest", topic.types, topic.partitions, compacted=True, forget_ms=forget_ms)
 
 
 INSTRUMENTS_LATEST = latest_of(INSTRUMENTS)
