@@ -19,6 +19,8 @@ EXIT_CONFIG = 2
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 STABLE_S = 30.0
 KEEPS_DYING = 3
+STOP_S = 9.0
+"""All of a clean stop. What is killed at its end loses nothing: it is folded, or written, again at the next start."""
 
 
 def log_path(run_dir: Path, worker: str) -> Path:
@@ -161,11 +163,16 @@ class Supervisor:
         gateways = [n for n in names if n.startswith("gateway/")]
         sinks = [n for n in names if n in ("audit", "archive")]
         folds = [n for n in names if n not in {*deciders, *sources, *gateways, *sinks}]
-        killed = self.stop(deciders, 3)
-        killed += self.stop([*gateways, *sources], 8)
-        _wait(drained, 3.0)
-        killed += self.stop(folds, 3)
-        killed += self.stop(sinks, 5)
+        deadline = time.monotonic() + STOP_S
+
+        def left(most: float) -> float:
+            return max(0.5, min(most, deadline - time.monotonic()))
+
+        killed = self.stop(deciders, left(2))
+        killed += self.stop([*gateways, *sources], left(6))
+        _wait(drained, left(2))
+        killed += self.stop(folds, left(2))
+        killed += self.stop(sinks, left(3))
         return killed
 
     def kill_all(self) -> None:
