@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
 from rich.console import Console, Group
-from rich.layout import Layout
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -27,6 +26,7 @@ from topics.orders import OrderUpdated
 from topics.portfolio import PortfolioLine, PositionChanged
 
 STALE_S = 3.0
+WIDE = 120
 
 
 class Watched(Protocol):
@@ -142,20 +142,34 @@ class LiveView:
         self._drawn = now
         self._live.update(self.picture(), refresh=True)
 
-    def picture(self) -> Layout | Group:
-        height = self._console.size.height
+    def picture(self) -> Group:
+        size = self._console.size
+        market = Panel(self._markets(), title="market", border_style="dim")
+        strategies = Panel(self._pnl(size.width < WIDE), title="strategies", border_style="dim")
+        notes = [Text("\n".join(self._notes), style="yellow")] if self._notes else []
+        if size.width < WIDE:
+            rows = max(2, size.height - 22)
+            return Group(self._headline(), market, strategies, self._open_orders(rows), self._unwell(), *notes)
         body = Table.grid(expand=True, padding=(0, 1))
         body.add_column(ratio=5)
         body.add_column(ratio=6)
-        left = Group(Panel(self._workers(), title="workers", border_style="dim"))
-        right = Group(
-            Panel(self._markets(), title="market", border_style="dim"),
-            Panel(self._pnl(), title="strategies", border_style="dim"),
-            Panel(self._orders(max(3, height - 26)), title="open orders", border_style="dim"),
+        right = Group(market, strategies, self._open_orders(max(3, size.height - 26)))
+        body.add_row(Panel(self._workers(), title="workers", border_style="dim"), right)
+        return Group(self._headline(), body, *notes)
+
+    def _open_orders(self, rows: int) -> Panel:
+        return Panel(self._orders(rows), title="open orders", border_style="dim")
+
+    def _unwell(self) -> Text:
+        """On a narrow screen only the workers that are not well, or behind."""
+        told = [
+            f"{n} (lag {s['lag']:,})" if s.get("ready") else f"{n} (not ready)"
+            for n, s in self._watched.statuses().items()
+            if _unwell(s)
+        ]
+        return Text(
+            "workers: " + (", ".join(told) if told else "all ready, none behind"), style="red" if told else "green"
         )
-        body.add_row(left, right)
-        notes = Text("\n".join(self._notes), style="yellow")
-        return Group(self._headline(), body, notes) if self._notes else Group(self._headline(), body)
 
     def _headline(self) -> Text:
         statuses = self._watched.statuses()
@@ -204,11 +218,14 @@ class LiveView:
             table.add_row(name, text(mark.best_bid), text(mark.best_ask), text(spread), f"{age:.1f} s")
         return table
 
-    def _pnl(self) -> Table:
+    def _pnl(self, narrow: bool) -> Table:
         table = Table(box=None, header_style="bold", expand=True, pad_edge=False)
         table.add_column("strategy")
-        for title in ("position", "fills", "realized", "unrealized", "fees", "P&L"):
-            table.add_column(title, justify="right")
+        titles = (
+            ("position", "fills", "P&L") if narrow else ("position", "fills", "realized", "unrealized", "fees", "P&L")
+        )
+        for title in titles:
+            table.add_column(title, justify="right", no_wrap=True)
         tail = self._tail
         if tail is None:
             return table
@@ -219,11 +236,14 @@ class LiveView:
                 if line
                 else (p.realized_pnl, None, None, None)
             )
-            table.add_row(f"{strategy} {instrument}", text(p.quantity), str(p.fills), *(money(f) for f in figures))
+            told = figures[-1:] if narrow else figures
+            table.add_row(f"{strategy} {instrument}", text(p.quantity), str(p.fills), *(money(f) for f in told))
         for (_, strategy, instrument), line in sorted(tail.lines.items()):
             if not strategy and not instrument:
                 row = (money(line.realized_pnl), money(line.unrealized_pnl), money(line.fees), money(line.total_pnl))
-                table.add_row(Text(f"{line.account} ({line.currency})", style="bold"), "", "", *row)
+                table.add_row(
+                    Text(f"{line.account} ({line.currency})", style="bold"), "", "", *(row[-1:] if narrow else row)
+                )
         return table
 
     def _orders(self, rows: int) -> Table:
@@ -249,6 +269,10 @@ class LiveView:
         if not working:
             table.add_row("none", "", "", "", "", "", "")
         return table
+
+
+def _unwell(status: Mapping[str, Any]) -> bool:
+    return not status.get("ready") or (status.get("lag") or 0) > 1000
 
 
 def money(value: Decimal | None) -> Text:
