@@ -155,6 +155,9 @@ def main() -> None:
     except Problem as problem:
         err.print(f"tapedeck: {problem}", style="red", markup=False)
         _leave(problem.exit_code)
+    except OSError as error:
+        err.print(f"tapedeck: {error}", style="red", markup=False)
+        _leave(1)
     except KeyboardInterrupt:
         _leave(128 + signal.SIGINT)
 

@@ -40,7 +40,7 @@ def verify(
     if as_json:
         typer.echo(result.to_json())
     else:
-        Console(highlight=False).print(result.to_table())
+        Console(highlight=False, emoji=False, width=max(150, err.width)).print(result.to_table())
         err.print("agrees everywhere" if result.agrees else "DIFFERS", style="green" if result.agrees else "bold red")
     raise typer.Exit(0 if result.agrees else 1)
 

@@ -1,5 +1,6 @@
 """The demo: everything on this machine, a simulated exchange to trade on, three strategies, a verification and a report."""
 
+import ctypes
 import json
 import os
 import secrets
@@ -26,7 +27,14 @@ from pipelines.live_view import LiveView
 from pipelines.system import System
 
 KEY, SECRET = "TAPEDECK_SIM_API_KEY", "TAPEDECK_SIM_API_SECRET"
+TABLE_WIDTH = 150  # digits are never broken: a narrower terminal wraps the lines itself
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _end_with_parent() -> None:
+    """In the child: ask Linux to end it when the demo dies without having stopped it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class Exchange(AbstractContextManager["Exchange"]):
@@ -53,6 +61,7 @@ class Exchange(AbstractContextManager["Exchange"]):
             stderr=self._errors,
             env={**env},
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -116,7 +125,8 @@ def run_demo(*, capture: Path | None, seconds: float, speed: float, seed: int, v
     home = services.default_home()
     name = datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S")
     run_dir = home / "runs" / name
-    env = {**os.environ, KEY: secrets.token_hex(16), SECRET: secrets.token_hex(32), "TAPEDECK_HOME": str(home)}
+    os.environ |= {KEY: secrets.token_hex(16), SECRET: secrets.token_hex(32), "TAPEDECK_HOME": str(home)}
+    env = dict(os.environ)
     arguments = demo_config.exchange_arguments(capture, speed, seed)
     with Exchange(run_dir / "exchange", env, arguments) as exchange:
         path = run_dir / "tapedeck.toml"
@@ -148,7 +158,8 @@ def conclude(system: System, ledger: Path) -> int:
     from pipelines.verify import verify
 
     result = verify(system.config, system.kafka, system.endpoints.postgres, ledger)
-    out = Console(highlight=False)
+    out = Console(highlight=False, emoji=False)
+    out = out if out.width >= TABLE_WIDTH else Console(highlight=False, emoji=False, width=TABLE_WIDTH)
     out.print(result.to_table())
     report = build_report(system.config, system.config.run_dir / "report.html")
     agrees = result.agrees
@@ -157,6 +168,11 @@ def conclude(system: System, ledger: Path) -> int:
         style="green" if agrees else "bold red",
     )
     out.print(f"report: {report}", soft_wrap=True)
+    out.print(
+        "Kafka and Postgres stay up for the next start: 'tapedeck services down' stops them",
+        style="dim",
+        soft_wrap=True,
+    )
     return 0 if agrees else 1
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from infra import kafka, services
 from infra.config import Config, find, load
 from infra.errors import Problem
+from pipelines.preflight import check_account
 from pipelines.workers import stage_of
 from topics.catalog import TOPICS
 from topics.controls import LimitName
@@ -43,7 +44,11 @@ def _findings(path: Path) -> Iterator[Finding]:
     except Problem as problem:
         yield BAD, "configuration", str(problem)
         return
-    yield GOOD, "configuration", f"{path}: run {config.run.name!r}, {len(config.strategies)} strategies, {len(config.accounts)} accounts"
+    yield (
+        GOOD,
+        "configuration",
+        f"{path}: run {config.run.name!r}, {len(config.strategies)} strategies, {len(config.accounts)} accounts",
+    )
     yield from _limits(config)
     for strategy in sorted(config.strategies):
         yield _tried(f"strategy {strategy}", lambda s=strategy: stage_of(f"intents/{s}", config).name)  # type: ignore[misc]
@@ -70,7 +75,11 @@ def _limits(config: Config) -> Iterator[Finding]:
     supplied = {name for one in config.limits for name in one.limits()}
     missing = [name.value for name in LimitName if name not in supplied]
     if missing:
-        yield NOTE, "limits", f"no scope in the configuration supplies {', '.join(missing)}: unless 'controls' holds them, every order is denied"
+        yield (
+            NOTE,
+            "limits",
+            f"no scope in the configuration supplies {', '.join(missing)}: unless 'controls' holds them, every order is denied",
+        )
     else:
         yield GOOD, "limits", "every check has a limit"
 
@@ -78,7 +87,11 @@ def _limits(config: Config) -> Iterator[Finding]:
 def _disk(config: Config) -> Iterator[Finding]:
     folder = config.home if config.home.exists() else config.home.parent
     free = shutil.disk_usage(folder).free / 1e9
-    yield (GOOD if free > 5 else BAD), "disk", f"{free:.0f} GB free at {folder}" + ("" if free > 5 else ": make room, the tape grows")
+    yield (
+        (GOOD if free > 5 else BAD),
+        "disk",
+        f"{free:.0f} GB free at {folder}" + ("" if free > 5 else ": make room, the tape grows"),
+    )
 
 
 def _broker(conf: kafka.KafkaConf) -> str:
@@ -104,19 +117,14 @@ def _database(dsn: str) -> str:
 
 
 def _account(config: Config, account: str) -> Iterator[Finding]:
-    """Keys, permissions and the venue's clock, by the same connection that the gateway makes."""
-    from pipelines.gateway.venue import connect, execution_adapter
+    """Keys, permissions, instruments and the venue's clock."""
 
-    async def ask() -> str:
-        adapter = execution_adapter(config, account, lambda at_ns, frame: None)
-        try:
-            began = time.monotonic()
-            await connect(adapter, account)
-            return f"keys accepted, {len(adapter.listed)} instruments, answered in {time.monotonic() - began:.1f} s"
-        finally:
-            await adapter.close()
+    def ask() -> str:
+        began = time.monotonic()
+        listed = check_account(config, account)
+        return f"keys accepted, {listed} instruments, answered in {time.monotonic() - began:.1f} s"
 
-    yield _tried(f"account {account}", lambda: asyncio.run(ask()))
+    yield _tried(f"account {account}", ask)
     yield from _clock(config, venue_of(account))
 
 

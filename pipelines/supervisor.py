@@ -19,6 +19,7 @@ EXIT_CONFIG = 2
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 STABLE_S = 30.0
 KEEPS_DYING = 3
+UNWELL_S = 5.0
 STOP_S = 9.0
 """All of a clean stop. What is killed at its end loses nothing: it is folded, or written, again at the next start."""
 
@@ -35,7 +36,8 @@ def last_line(path: Path) -> str:
             lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
     except OSError:
         return ""
-    return lines[-1] if lines else ""
+    telling = [line for line in lines if " INFO " not in line and "Warning" not in line and not line.startswith("%")]
+    return telling[-1].removeprefix("tapedeck: ") if telling else ""
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Child:
     restarts: int = 0
     deaths_in_a_row: int = 0
     restart_at: float = 0.0
+    well: bool = False
+    unwell_since: float = 0.0
     wanted: bool = True
     last_exit: int | None = None
 
@@ -106,6 +110,23 @@ class Supervisor:
             elif now >= child.restart_at:
                 child.restarts += 1
                 self._spawn(child)
+
+    def notice(self) -> None:
+        """Say once when a worker that was well is silent or not ready for a while, and once when it is well again."""
+        now = time.monotonic()
+        for name, status in self.statuses().items():
+            child = self.children[name]
+            well = bool(status.get("ready")) and time.time_ns() - status.get("ts", 0) < UNWELL_S * 1_000_000_000
+            if well and child.unwell_since and now - child.unwell_since > UNWELL_S:
+                self.say(f"{name} is well again")
+            elif not well and child.well and child.wanted:
+                child.unwell_since = child.unwell_since or now
+                if now - child.unwell_since > UNWELL_S:
+                    child.well = False
+                    why = status.get("problem") or last_line(log_path(self.run_dir, name)) or "no word from it"
+                    self.say(f"{name} is not well for {UNWELL_S:g} s: {why}")
+            if well:
+                child.well, child.unwell_since = True, 0.0
 
     def _died(self, child: Child, code: int, now: float) -> None:
         child.last_exit = code
@@ -168,7 +189,7 @@ class Supervisor:
         def left(most: float) -> float:
             return max(0.5, min(most, deadline - time.monotonic()))
 
-        killed = self.stop(deciders, left(2))
+        killed = self.stop(deciders, left(4))
         killed += self.stop([*gateways, *sources], left(6))
         _wait(drained, left(2))
         killed += self.stop(folds, left(2))

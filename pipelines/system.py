@@ -1,18 +1,20 @@
 """A whole configuration running on one machine: services, topics, schema, supervisor; started and stopped in order."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import IO, Any
 
 from infra import kafka, services
 from infra.config import Config
 from infra.errors import Hopeless, Problem
 from infra.postgres.migrate import migrate
+from pipelines import preflight
 from pipelines.supervisor import Supervisor
 from pipelines.workers import worker_names
 
@@ -28,6 +30,9 @@ class System:
         self._say = say
         self._stop = False
         self._running = False
+        self._lock: IO[str] | None = None
+        self._look_at = 0.0
+        self._broker_there = True
         self._old: dict[int, Any] = {}
         self.env = {**os.environ, **(env or {}), "TAPEDECK_HOME": str(config.home)}
         self.endpoints = services.Endpoints({}, "")
@@ -38,7 +43,7 @@ class System:
         return self.endpoints.kafka
 
     def __enter__(self) -> "System":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._old[number] = signal.signal(number, self._asked_to_stop)
         return self
 
@@ -56,6 +61,7 @@ class System:
 
     def prepare(self) -> None:
         """Services, topics and schema; the current run is remembered for the operators' commands."""
+        self.config.run_dir.mkdir(parents=True, exist_ok=True)
         self.endpoints = services.up(self.config.home, progress=self._say)
         kafka.check_broker(self.endpoints.kafka)
         made = kafka.create_topics(
@@ -70,7 +76,11 @@ class System:
         current.symlink_to(self._path)
 
     def start(self) -> None:
-        """Everything up and every worker started; returns once all are ready, or raises Problem."""
+        """Everything up and every worker started. Problem for what can be found out before."""
+        preflight.check(self.config)
+        self._lock = alone(self.config.run_dir)
+        self.endpoints = services.up(self.config.home, progress=self._say)
+        preflight.check_accounts(self.config)
         self.prepare()
         self._running = True
         self.supervisor.start()
@@ -99,8 +109,22 @@ class System:
 
     def _check(self) -> None:
         self.supervisor.check()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + 1
+            self.supervisor.notice()
+            self._notice_broker()
         if self.supervisor.fatal is not None:
             raise Hopeless(self.supervisor.fatal)
+
+    def _notice_broker(self) -> None:
+        there = services.broker(self.config.home) is not None
+        if there is not self._broker_there:
+            self._broker_there = there
+            self._say(
+                "the broker is back"
+                if there
+                else "the broker is gone: 'tapedeck services up' brings it back; the workers wait for it"
+            )
 
     def stop(self) -> None:
         if not self._running:
@@ -128,3 +152,24 @@ class System:
         finally:
             for number, handler in self._old.items():
                 signal.signal(number, handler)
+            if self._lock is not None:
+                self._lock.close()
+
+
+def alone(run_dir: Path) -> IO[str]:
+    """Hold this run; Problem when another process on this machine does."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = (run_dir / "up.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        holder = lock.read().strip()
+        lock.close()
+        raise Problem(
+            f"run {run_dir.name!r} is up already, as process {holder}: stop that first, or use another run name"
+        ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

@@ -14,6 +14,7 @@ the same coordinates, and the next stage's fence skips them.
 Quix Streams is imported when `run_stage` or `Timing` is asked for: a backtest and a replay use `processor` alone.
 """
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from infra.shell.processor import StageBroken
@@ -28,7 +29,8 @@ __all__ = ["StageBroken", "Status", "Timing", "read_status", "run_stage", "statu
 
 def __getattr__(name: str) -> Any:
     if name == "run_stage":
-        from infra.shell.worker import run_stage
+        with warnings.catch_warnings(record=True):  # a library under Quix Streams tells of its own deprecations
+            from infra.shell.worker import run_stage
 
         return run_stage
     if name == "Timing":

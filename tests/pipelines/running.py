@@ -38,7 +38,12 @@ class Scene:
     def tapedeck(self, *arguments: str, timeout_s: float = 30, **env: str) -> "subprocess.CompletedProcess[str]":
         """Run one command to its end."""
         return subprocess.run(
-            [*TAPEDECK, *arguments], env={**self.env, **env}, capture_output=True, text=True, timeout=timeout_s, check=False
+            [*TAPEDECK, *arguments],
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
 
     def json(self, *arguments: str) -> list[dict[str, Any]]:
@@ -51,7 +56,12 @@ class Scene:
         """``tapedeck up`` until the block ends; then Ctrl-C, as a person does."""
         log = (self.config.run_dir / "up.log").open("w+")
         process = subprocess.Popen(
-            [*TAPEDECK, "up", "--config", str(self.path)], env={**self.env, **env}, stdout=log, stderr=log, text=True, start_new_session=True
+            [*TAPEDECK, "up", "--config", str(self.path)],
+            env={**self.env, **env},
+            stdout=log,
+            stderr=log,
+            text=True,
+            start_new_session=True,
         )
         try:
             yield process
@@ -75,7 +85,8 @@ class Scene:
 
     def await_ready(self, workers: int, process: "subprocess.Popen[str]", timeout_s: float = 90) -> None:
         eventually(
-            lambda: process.poll() is not None or sum(bool(s["ready"]) for s in self.statuses().values()) >= workers, timeout_s
+            lambda: process.poll() is not None or sum(bool(s["ready"]) for s in self.statuses().values()) >= workers,
+            timeout_s,
         )
         assert process.poll() is None, (self.config.run_dir / "up.log").read_text()
 
@@ -93,7 +104,12 @@ def eventually(condition: Callable[[], Any], timeout_s: float = 30, what: str = 
 
 @contextmanager
 def scene(
-    home: Path, name: str, endpoints: services.Endpoints, *, exchange: tuple[str, ...] = ("--seed", "7"), extra: str = ""
+    home: Path,
+    name: str,
+    endpoints: services.Endpoints,
+    *,
+    exchange: tuple[str, ...] = ("--seed", "7"),
+    extra: str = "",
 ) -> Iterator[Scene]:
     """An exchange that waits to be started, and a configuration of the demo's three strategies on it."""
     run_dir = home / "runs" / name

@@ -79,7 +79,9 @@ def test_without_a_database_it_says_so(endpoints: services.Endpoints, bare: dict
     says(run(env, "up", "--config", str(path)), "127.0.0.1", "9")
 
 
-def test_an_unknown_worker_is_answered_with_the_known_ones(endpoints: services.Endpoints, bare: dict[str, str], tmp_path: Path) -> None:
+def test_an_unknown_worker_is_answered_with_the_known_ones(
+    endpoints: services.Endpoints, bare: dict[str, str], tmp_path: Path
+) -> None:
     path = tmp_path / "tapedeck.toml"
     run(bare, "init", str(path))
     says(run(environment(tmp_path, endpoints), "worker", "nonsense", "--config", str(path)), "nonsense", "normalize")
@@ -128,7 +130,9 @@ def test_an_operator_must_say_why_and_name_what_exists(ready: Scene) -> None:
     says(run(ready.env, "kill", "strategy:nobody", "--why", "x", "--config", str(ready.path)), "nobody", "quoter")
     says(run(ready.env, "kill", "everything", "--why", "x", "--config", str(ready.path)), "firm")
     says(run(ready.env, "resume", "firm", "--why", " ", "--config", str(ready.path)), "why")
-    says(run(ready.env, "limits", "firm", "max_order", "5", "--why", "x", "--config", str(ready.path)), "max_order_value")
+    says(
+        run(ready.env, "limits", "firm", "max_order", "5", "--why", "x", "--config", str(ready.path)), "max_order_value"
+    )
     says(run(ready.env, "limits", "firm", "max_order_value", "much", "--why", "x", "--config", str(ready.path)), "much")
     says(run(ready.env, "cancel", "no-such-order", "--why", "x", "--config", str(ready.path)), "no-such-order")
 
@@ -137,5 +141,4 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, run_prefix: str, endpoint
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with scene(tmp_path, run_prefix, endpoints, extra=f"\n[gateway]\nport = {port}\n") as made:
-            assert made.tapedeck("prepare", "--config", str(made.path)).returncode == 0
-            says(run(made.env, "worker", "gateway/sim.main", "--config", str(made.path)), str(port))
+            says(run(made.env, "up", "--config", str(made.path)), str(port))

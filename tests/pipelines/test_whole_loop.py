@@ -61,7 +61,11 @@ def test_the_demo_trades_verifies_reports_and_leaves_no_process_behind(
     page = (run_dir / "report.html").read_text()
     assert "<html" in page
     assert "quoter" in page
-    left = [p for p in psutil.process_iter(["cmdline"]) if p.pid not in before and str(run_dir) in " ".join(p.info["cmdline"] or ())]
+    left = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if p.pid not in before and str(run_dir) in " ".join(p.info["cmdline"] or ())
+    ]
     assert gone(left), left
 
 
@@ -70,7 +74,16 @@ def test_workers_that_are_killed_come_back_and_nothing_is_lost_or_doubled(stage_
         stage_set.await_ready(WORKERS, process)
         stage_set.exchange.begin()
         eventually(lambda: sum(fills(stage_set).values()) >= 10, 60, "trading")
-        for stage in ("normalize", "intents/quoter", "gateway/sim.main", "orders", "positions", "audit", "archive", "portfolio"):
+        for stage in (
+            "normalize",
+            "intents/quoter",
+            "gateway/sim.main",
+            "orders",
+            "positions",
+            "audit",
+            "archive",
+            "portfolio",
+        ):
             os.kill(stage_set.statuses()[stage]["pid"], signal.SIGKILL)
         before = sum(fills(stage_set).values())
         eventually(lambda: sum(fills(stage_set).values()) >= before + 10, 90, "trading after the kills")
@@ -86,7 +99,9 @@ def test_a_kill_switch_stops_trading_cancels_everything_and_survives_a_restart(s
         stage_set.await_ready(WORKERS, process)
         stage_set.exchange.begin()
         eventually(lambda: len(stage_set.json("orders")) > 0 and sum(fills(stage_set).values()) > 3, 60, "trading")
-        killed = stage_set.tapedeck("kill", "firm", "--why", "a test", "--who", "tester", "--config", str(stage_set.path))
+        killed = stage_set.tapedeck(
+            "kill", "firm", "--why", "a test", "--who", "tester", "--config", str(stage_set.path)
+        )
         assert killed.returncode == 0, killed.stderr
         eventually(lambda: stage_set.json("orders") == [], 20, "every cancel")
     count = fills(stage_set)
@@ -118,8 +133,36 @@ def test_flatten_closes_the_positions_of_a_strategy(stage_set: Scene) -> None:
 
 
 def test_a_wrong_api_key_ends_the_whole_run_with_one_line(stage_set: Scene) -> None:
-    with stage_set.up(TAPEDECK_SIM_API_KEY="wrong") as process:
-        assert process.wait(60) == 2
-    last = (stage_set.config.run_dir / "up.log").read_text().strip().splitlines()[-1]
-    assert last.startswith("tapedeck: gateway/sim.main:")
+    refused = stage_set.tapedeck("up", "--config", str(stage_set.path), timeout_s=10, TAPEDECK_SIM_API_KEY="wrong")
+    assert refused.returncode == 2
+    last = refused.stderr.strip().splitlines()[-1]
+    assert last.startswith("tapedeck: sim.main:")
     assert "key" in last
+
+
+def test_a_second_up_of_the_same_run_is_refused_and_the_first_goes_on(stage_set: Scene) -> None:
+    with stage_set.up() as process:
+        stage_set.await_ready(WORKERS, process)
+        second = stage_set.tapedeck("up", "--config", str(stage_set.path), timeout_s=20)
+        assert second.returncode == 1
+        assert str(process.pid) in second.stderr
+        assert all(s["ready"] for s in stage_set.statuses().values())
+
+
+def test_an_instrument_that_the_venue_does_not_list_is_named_before_anything_starts(stage_set: Scene) -> None:
+    stage_set.path.write_text(stage_set.path.read_text().replace("sim:SOL-USDT", "sim:FOO-USDT"))
+    refused = stage_set.tapedeck("up", "--config", str(stage_set.path), timeout_s=20)
+    assert refused.returncode == 2
+    assert "sim:FOO-USDT" in refused.stderr.splitlines()[-1]
+
+
+def test_the_exchange_of_a_demo_that_is_killed_ends_with_it(tmp_path: Path, endpoints: services.Endpoints) -> None:
+    demo = subprocess.Popen(
+        [*TAPEDECK, "demo", "--seconds", "60"], env=environment(tmp_path, endpoints), stderr=subprocess.DEVNULL
+    )
+    try:
+        processes = eventually(lambda: len(children(demo)) > WORKERS and children(demo), 60, "the workers' start")
+    finally:
+        demo.kill()
+        demo.wait()
+    eventually(lambda: gone(processes), 30, "the end of every process")

@@ -1,0 +1,54 @@
+"""What can be found out before anything starts: strategies, keys, instruments, ports. Problem in one line, within seconds."""
+
+import asyncio
+import socket
+
+from infra.config import Config, ConfigError
+from infra.errors import Problem
+from pipelines.workers import stage_of
+from topics.record import Account, venue_of
+
+
+def check(config: Config) -> None:
+    """What needs nobody else: strategies and ports."""
+    for strategy in sorted(config.strategies):
+        stage_of(f"intents/{strategy}", config)
+    if config.gateway.port:
+        check_port(config.gateway.host, config.gateway.port)
+
+
+def check_accounts(config: Config) -> None:
+    """What only the venues know: keys, clock, instruments."""
+    for account in sorted(config.accounts):
+        check_account(config, account)
+
+
+def check_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Problem(f"gateway.port: {host}:{port} is not to be had: {error.strerror}") from None
+
+
+def check_account(config: Config, account: Account) -> int:
+    """Keys, permissions and clock by the same connection that the gateway makes; the number of instruments the venue lists."""
+    from pipelines.gateway.venue import connect, execution_adapter
+
+    async def ask() -> set[str]:
+        adapter = execution_adapter(config, account, lambda at_ns, frame: None)
+        try:
+            await connect(adapter, account)
+            return set(adapter.listed)
+        finally:
+            await adapter.close()
+
+    listed = asyncio.run(ask())
+    venue = venue_of(account)
+    unknown = sorted(set(config.instruments_of(venue)) - listed)
+    if unknown:
+        raise ConfigError(
+            f"the venue {venue} lists no {unknown[0]} (it has {len(listed)} instruments, such as {min(listed, default='none')})"
+        )
+    return len(listed)
