@@ -214,12 +214,17 @@ class ExecutionAdapter(Protocol):
     async def query(self, order: OrderRef) -> OrderReport | None:
         """None: the venue says it does not know it. QueryFailed where it says nothing."""
 
-    async def open_orders(self) -> Sequence[OrderReport]: ...
+    async def open_orders(self) -> Sequence[OrderReport]:
+        """All that can be read: one that cannot is recorded and left out, so that it does not hide the others."""
 
-    async def recent_orders(self, instrument: InstrumentId, since_ns: int) -> Sequence[OrderReport]: ...
+    async def recent_orders(self, instrument: InstrumentId, since_ns: int) -> Sequence[OrderReport]:
+        """All orders of an instrument that were placed since then, the oldest first."""
 
     async def executions(self, instrument: InstrumentId, since_ns: int) -> Sequence[Execution]:
         """All executions of an instrument since then, the oldest first."""
+
+    async def order_executions(self, instrument: InstrumentId, venue_order_id: VenueOrderId) -> Sequence[Execution]:
+        """All executions of one order, however old."""
 
     async def balances(self) -> Sequence[Balance]: ...
 

@@ -29,7 +29,7 @@ from adapters.execution import (
 from adapters.simulated import frames, model, wire
 from adapters.simulated.core import Core
 from adapters.simulated.units import units
-from topics.record import InstrumentId, Venue
+from topics.record import InstrumentId, Venue, VenueOrderId
 
 
 class PaperExecution:
@@ -122,6 +122,11 @@ class PaperExecution:
     async def executions(self, instrument: InstrumentId, since_ns: int) -> Sequence[Execution]:
         reports = self._core.executions(self._account, self._symbol(instrument))
         return [private.execution(wire.my_trade(r), self._symbols) for r in reports if r.ts_ns >= since_ns]
+
+    async def order_executions(self, instrument: InstrumentId, venue_order_id: VenueOrderId) -> Sequence[Execution]:
+        reports = self._core.executions(self._account, self._symbol(instrument))
+        wanted = [r for r in reports if str(r.order.order_id) == venue_order_id]
+        return [private.execution(wire.my_trade(r), self._symbols) for r in wanted]
 
     async def balances(self) -> Sequence[Balance]:
         return private.balances(wire.account(self._core, self._account, self._clock()))

@@ -46,6 +46,9 @@ class EdgeFailed(Problem):
 class Edge:
     """Publishes an edge's records. Delivery is acknowledged in order; ``durable`` awaits it. Use as a context manager.
 
+    When more waits for the broker than the producer holds (100 000 records, 256 MB), ``publish`` waits with it; where
+    nobody may be kept waiting (``blocking=False``) that is EdgeFailed, and nothing is written any more.
+
     ``n`` grows by one per Kafka record, so that each has a coordinate of its own. Publish from one thread only.
     """
 
@@ -58,12 +61,14 @@ class Edge:
         config_digest: str,
         subscriptions: Subscriptions,
         instance: int = 0,
+        blocking: bool = True,
     ) -> None:
         self.name = name
         self.n = 0
         self.version = f"{revision()}:{config_digest}".encode()
         self._prefix = prefix
         self._subscriptions = subscriptions
+        self._blocking = blocking
         self._failure: KafkaError | None = None
         self._producer = kafka.producer(conf)
         self._running = True
@@ -123,7 +128,14 @@ class Edge:
                 )
                 return coordinate
             except BufferError:  # the broker is behind: wait, never drop
+                if not self._blocking:
+                    raise self._overflow() from None
                 time.sleep(0.01)
+
+    def _overflow(self) -> EdgeFailed:
+        """For good: a record that went out behind one that did not would hide it."""
+        self._failure = KafkaError(KafkaError._QUEUE_FULL)
+        return EdgeFailed(f"{len(self._producer)} records wait for the broker")
 
     async def durable(self, records: Sequence[Record]) -> None:
         """Write records and return once every one is acknowledged by the broker."""

@@ -2,7 +2,7 @@
 
 A scope's state and its limits are kept apart, so a limit set later never erases a kill. Only a ``Resume`` of that very
 scope lifts its kill; the firm's kill holds whatever is resumed below it. Commands that cannot be honoured (a limit that
-is no finite number, parameters that are no JSON object or name no strategy) change nothing: who issues them checks
+is no finite number of a sane size, parameters that are no JSON object or name no strategy) change nothing: who issues them checks
 them.
 
 A command counts once by ``control_id``. The last ``RECENT`` ids are kept per kind of scope: the shell's fence stops
@@ -14,6 +14,7 @@ from decimal import Decimal
 
 import msgspec
 
+from pipelines.exact import is_sane
 from topics.catalog import CONTROLS
 from topics.controls import (
     FIRM,
@@ -121,7 +122,7 @@ class ControlsState(msgspec.Struct):
         return self.in_force(control)
 
     def _set_limit(self, control: SetLimit) -> list[Record]:
-        if not control.value.is_finite():
+        if not is_sane(control.value):
             return []
         self._of(control.scope).limits[control.limit] = control.value
         return [self.in_force(control)]

@@ -5,12 +5,24 @@ from decimal import Context, Decimal, DivisionByZero, InvalidOperation, localcon
 EXACT = Context(prec=200, traps=[InvalidOperation, DivisionByZero])
 """Enough digits that no sum of prices times quantities is ever rounded: sums are then the same whatever their order."""
 
+LONGEST = 38
+"""Digits (but for zeros at its end) that a number from outside may have, and how far its first one may stand from the point."""
+
 SMALLEST = Decimal("1e-18")
 """What a quotient is rounded to: the scale of every store that it goes to, so that each of them holds the same number."""
 
 ZERO = Decimal(0)
 
-__all__ = ["EXACT", "SMALLEST", "ZERO", "add_to", "localcontext", "ratio"]
+__all__ = ["EXACT", "SMALLEST", "ZERO", "add_to", "is_sane", "localcontext", "ratio"]
+
+
+def is_sane(number: Decimal) -> bool:
+    """Finite and of a size that can be reckoned with; what is not may raise in the middle of a sum."""
+    if not number.is_finite():
+        return False
+    if len(number.as_tuple().digits) > EXACT.prec or abs(number.adjusted()) > LONGEST:
+        return False
+    return len(number.normalize(EXACT).as_tuple().digits) <= LONGEST
 
 
 def ratio(a: Decimal, b: Decimal) -> Decimal:

@@ -348,7 +348,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
         if key not in self.executions:
             detail = f"{fact.venue_order_id} {fact.trade_id}"
             return Step(changed=True, anomalies=(anomaly(fact, AnomalyKind.BUST_WITHOUT_EXECUTION, detail),))
-        self._recount()
+        self.recount()
         return Step(changed=True, fills=(self._fill(fact, key, reversal=True),))
 
     def _count(self, execution: Execution) -> None:
@@ -356,7 +356,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
         self.value += execution.last_qty * execution.last_px
         add_to(self.fees, execution.fee_currency, execution.fee)
 
-    def _recount(self) -> None:
+    def recount(self) -> None:
         """From the set, so that a bust leaves the very digits that the execution's absence would have."""
         self.cum_qty, self.value, self.fees = ZERO, ZERO, {}
         for key, execution in self.executions.items():

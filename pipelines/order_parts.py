@@ -1,4 +1,6 @@
-"""The parts of an order's fold: what was asked for, executions and their identity, what one fact did, and anomalies."""
+"""The parts of an order's fold: what was asked for, executions and their identity, what stays of them when the order is
+forgotten, what one fact did, and anomalies.
+"""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -6,8 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipelines.exact import ZERO, is_sane
 from topics.orders import Fact, Fill, OrderAnomaly, OrderFilled, SubmitOrder
-from topics.record import Currency, Liquidity, OrderType, Side, TimeInForce, TradeId, VenueOrderId
+from topics.record import Currency, Liquidity, OrderType, Side, StrategyId, TimeInForce, TradeId, VenueOrderId
 
 
 class AnomalyKind(StrEnum):
@@ -22,6 +25,7 @@ class AnomalyKind(StrEnum):
     BUST_WITHOUT_EXECUTION = "bust_without_execution"
     VENUE_ORDER_ID_CONFLICT = "venue_order_id_conflict"
     NOT_FOUND_BUT_LIVE = "not_found_but_live"
+    FORGOTTEN_EARLY = "forgotten_early"  # the state came near what a record may hold
 
 
 HALTING = frozenset(
@@ -52,7 +56,10 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, c: SubmitOrder) -> "Terms":
-        return cls(c.side, c.order_type, c.order_qty, c.price, c.time_in_force, c.post_only, c.reduce_only)
+        """Numbers that nobody can reckon with are kept in the command alone: its order was denied for them."""
+        qty = c.order_qty if is_sane(c.order_qty) else ZERO
+        price = c.price if c.price is not None and is_sane(c.price) else None
+        return cls(c.side, c.order_type, qty, price, c.time_in_force, c.post_only, c.reduce_only)
 
 
 class Execution(msgspec.Struct, frozen=True, array_like=True):
@@ -84,6 +91,62 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     def agrees_with(self, other: "Execution") -> bool:
         """Numerically; the flag for liquidity may differ between two of a venue's channels."""
         return msgspec.structs.replace(self, liquidity=other.liquidity) == other
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """What many executions have in common. ``ended``: of an order that no more executions were expected of."""
+
+    strategy: StrategyId
+    ended: bool
+    busted: bool
+    side: Side
+    fee_currency: Currency
+    liquidity: Liquidity
+    base: Currency
+    quote: Currency
+    multiplier: Decimal
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """An execution that was counted; ``mark`` is an index into the marks of its grave."""
+
+    mark: int
+    last_qty: Decimal
+    last_px: Decimal
+    fee: Decimal
+
+
+class Grave(msgspec.Struct, array_like=True):
+    """The executions of orders closed within one hour, small: what it takes to know one again and to take it back.
+
+    In ``rows`` None stands for a bust whose execution has not been seen. ``last_ts``: the latest time in any fact of the
+    orders here.
+    """
+
+    last_ts: int = 0
+    marks: list[Mark] = []
+    rows: dict[VenueOrderId, dict[TradeId, Row | None]] = {}
+
+    def put(self, key: ExecutionId, row: Row | None) -> None:
+        self.rows.setdefault(key[0], {})[key[1]] = row
+
+    def row_of(self, e: Execution, strategy: StrategyId, ended: bool, busted: bool) -> Row:
+        rest = (e.side, e.fee_currency, e.liquidity, e.base, e.quote, e.multiplier)
+        mark = Mark(strategy, ended, busted, *rest)
+        if mark not in self.marks:
+            self.marks.append(mark)
+        return Row(self.marks.index(mark), e.last_qty, e.last_px, e.fee)
+
+    def read(self, row: Row) -> tuple[Mark, Execution]:
+        m = self.marks[row.mark]
+        amounts = (m.side, row.last_qty, row.last_px, row.fee, m.fee_currency)
+        return m, Execution(*amounts, m.liquidity, m.base, m.quote, m.multiplier)
+
+    def remove(self, key: ExecutionId) -> None:
+        of_order = self.rows[key[0]]
+        del of_order[key[1]]
+        if not of_order:
+            del self.rows[key[0]]
 
 
 class Step(NamedTuple):

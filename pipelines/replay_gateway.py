@@ -1,7 +1,7 @@
 """The gateway's decisions decided again: its inputs are folded as far as each ``judged_by`` says, and the answer compared.
 
 Covered are ``OrderRequested`` and ``OrderDenied``. What the venue said, and cancels, are edges' facts: they are read,
-not replayed. ``reconciled`` is taken from the judgement: no input tells it.
+not replayed. ``reconciled`` and ``carries_out`` are taken from the judgement: no input tells them.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.archive_reader import Row
 from pipelines.gateway import decide
-from pipelines.gateway.state import State
+from pipelines.gateway.state import CARRIES_OUT, State
 from pipelines.recorded_run import Recorded
 from pipelines.replay import Difference, Place, Range, Replayed, Side
 from topics import wire
@@ -92,7 +92,7 @@ def _decide_again(
 def _decide(state: State, fact: OrderRequested | OrderDenied, judged: Judgement) -> OrderRequested | OrderDenied | None:
     state.ready = judged.values["reconciled"] == "true"
     state.book.epoch, state.book.n = judged.offsets["orders.events.epoch"], judged.offsets["orders.events.n"]
-    return decide.decide(state, fact.command, fact.ts_init)
+    return decide.decide(state, fact.command, fact.ts_init, judged.values.get(CARRIES_OUT, ""))
 
 
 def _events(topic: Topic, row: Row) -> list[Any]:

@@ -99,6 +99,7 @@ ORDERS_EVENTS = Topic(
         orders.OrderReconciled,
         orders.ExternalOrderSeen,
         orders.ReconciliationDifference,
+        orders.ControlDone,
     ),
     partitions=1,
     retention_ms=-1,

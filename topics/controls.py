@@ -30,7 +30,9 @@ class Scope(msgspec.Struct, frozen=True, order=True):
         """ValueError says what a scope looks like."""
         kind, _, ident = text.partition(":")
         if kind not in set(ScopeKind) or bool(ident) == (kind == ScopeKind.FIRM):
-            raise ValueError(f"not a scope: {text!r} (firm, venue:VENUE, account:ACCOUNT, strategy:NAME or instrument:VENUE:BASE-QUOTE)")
+            raise ValueError(
+                f"not a scope: {text!r} (firm, venue:VENUE, account:ACCOUNT, strategy:NAME or instrument:VENUE:BASE-QUOTE)"
+            )
         return cls(ScopeKind(kind), ident)
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from topics.controls import Scope
 from topics.record import (
     Account,
     ClientOrderId,
@@ -211,6 +212,23 @@ class ReconciliationDifference(Record, frozen=True, kw_only=True):
     what: str
     tape: str
     venue: str
+    ts_init: int
+
+
+class ControlDone(Record, frozen=True, kw_only=True):
+    """What came of an operator's command at this account's gateway; ``control`` is Flatten or Resume.
+
+    A flatten told of is never carried out again: ``outcome`` is closed, or abandoned with what is left in ``detail``. A
+    resume lifts the halts of its scope that stand before this in the log. ``offset`` is the command's in ``controls``.
+    """
+
+    account: Account
+    control_id: str
+    control: str
+    scope: Scope
+    offset: int
+    outcome: str
+    detail: str = ""
     ts_init: int
 
 

@@ -122,6 +122,7 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     orders.CancelOrder: ((t.ORDERS_INTENTS, _strategy),),
     orders.CancelAll: ((t.ORDERS_INTENTS, _strategy),),
     **dict.fromkeys(t.ORDERS_EVENTS.types, ((t.ORDERS_EVENTS, _account_instrument),)),
+    orders.ControlDone: ((t.ORDERS_EVENTS, _account),),
     orders.OrderUpdated: ((t.ORDERS_STATE, _order), (t.ORDERS_STATE_LATEST, _order), (t.STRATEGY_INBOX, _own_strategy)),
     orders.OrderAnomaly: ((t.ORDERS_STATE, lambda r, s: (r.client_order_id,)),),
     orders.Fill: ((t.FILLS, _account_instrument),),

@@ -1,6 +1,6 @@
 """Records about the platform itself."""
 
-from topics.record import Account, Record
+from topics.record import Account, InstrumentId, Record
 
 
 class StageStarted(Record, frozen=True, kw_only=True):
@@ -17,7 +17,10 @@ class StageStarted(Record, frozen=True, kw_only=True):
 
 
 class GatewayLease(Record, frozen=True, kw_only=True):
-    """Until ``expires_ns`` the gateway of this epoch alone may trade the account; ``released`` hands it over at once."""
+    """Until ``expires_ns`` the gateway of this epoch alone may trade the account; ``released`` hands it over at once.
+
+    ``reconciled``: by instrument, the time (ns) up to which every execution at the venue is on the tape.
+    """
 
     account: Account
     epoch: int
@@ -25,6 +28,7 @@ class GatewayLease(Record, frozen=True, kw_only=True):
     released: bool = False
     pid: int = 0
     host: str = ""
+    reconciled: dict[InstrumentId, int] = {}
     ts_init: int
 
 

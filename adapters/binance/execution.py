@@ -3,7 +3,8 @@ stream.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,9 @@ from adapters.execution import (
     Recorder,
     VenueEvent,
 )
-from topics.record import InstrumentId, OrderType, Venue
+from topics.record import InstrumentId, OrderType, Venue, VenueOrderId
+
+log = logging.getLogger(__name__)
 
 WS_API = "wss://ws-api.binance.com:443/ws-api/v3"
 WS_API_SANDBOX = "wss://ws-api.testnet.binance.vision/ws-api/v3"
@@ -69,6 +72,7 @@ class BinanceExecution:
             timeout_ms=timeout_ms,
         )
         self._symbols = Symbols({})
+        self._not_listed: set[str] = set()
 
     @property
     def listed(self) -> Mapping[InstrumentId, Listed]:
@@ -77,12 +81,15 @@ class BinanceExecution:
     async def connect(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_S):
-                _, answer = await question(self._ccxt.load_markets)
-                raise_refusal(answer)
+                await self._list_symbols(again=False)
                 await self.balances()  # the cheapest signed question: tells about keys and clock
         except TimeoutError:
             raise VenueUnreachable(f"no answer within {CONNECT_S:g} s") from None
-        self._symbols = Symbols({one.instrument: one for one in map(self._listed, self._ccxt.markets.values())})
+
+    async def _list_symbols(self, again: bool) -> None:
+        _, answer = await question(lambda: self._ccxt.load_markets(again))
+        raise_refusal(answer)
+        self._symbols.relist({one.instrument: one for one in map(self._listed, self._ccxt.markets.values())})
 
     def adopt(self, other: "BinanceExecution") -> None:
         """The definitions that another connection to the same venue has loaded."""
@@ -134,13 +141,28 @@ class BinanceExecution:
     async def open_orders(self) -> Sequence[OrderReport]:
         found, answer = await question(self._ccxt.private_get_openorders)
         raise_refusal(answer)
-        return self._orders(found)
+        if not isinstance(found, list):
+            raise QueryFailed("open orders: not a list")
+        await self._list_unknown({str(o.get("symbol")) for o in found if isinstance(o, dict)})
+        return [report for o in found for report in self._readable(o)]
+
+    async def _list_unknown(self, venue_symbols: set[str]) -> None:
+        """Symbols listed since we looked, asked for once each."""
+        unknown = {s for s in venue_symbols if s not in self._symbols} - self._not_listed
+        if unknown:
+            await self._list_symbols(again=True)
+            self._not_listed |= {s for s in unknown if s not in self._symbols}
+
+    def _readable(self, order: Any) -> list[OrderReport]:
+        try:
+            return self._orders([order])
+        except QueryFailed as error:
+            log.error("an open order that cannot be read is left out: %s: %s", error, order)
+            return []
 
     async def recent_orders(self, instrument: InstrumentId, since_ns: int) -> Sequence[OrderReport]:
         request = {"symbol": self._symbols.listed[instrument].venue_symbol, "startTime": _ms(since_ns), "limit": PAGE}
-        found, answer = await question(lambda: self._ccxt.private_get_allorders(request))
-        raise_refusal(answer)
-        return self._orders(found)
+        return self._orders(await self._all(self._ccxt.private_get_allorders, request, "orderId", "orderId"))
 
     async def executions(self, instrument: InstrumentId, since_ns: int) -> Sequence[Execution]:
         """Pages by trade id from the first one since then: a page by time would lose those of one millisecond beyond
@@ -151,15 +173,30 @@ class BinanceExecution:
             "startTime": _ms(since_ns),
             "limit": PAGE,
         }
-        found: list[Execution] = []
+        return self._executions(await self._all(self._ccxt.private_get_mytrades, request, "fromId", "id"))
+
+    async def order_executions(self, instrument: InstrumentId, venue_order_id: VenueOrderId) -> Sequence[Execution]:
+        request = {
+            "symbol": self._symbols.listed[instrument].venue_symbol,
+            "orderId": venue_order_id,
+            "fromId": 0,
+            "limit": PAGE,
+        }
+        return self._executions(await self._all(self._ccxt.private_get_mytrades, request, "fromId", "id"))
+
+    async def _all(self, ask: Callable[..., Any], request: dict[str, Any], first: str, name: str) -> list[Any]:
+        """Pages by ``first``, the parameter that names the lowest id wanted, until one is not full."""
+        found: list[Any] = []
         while True:
-            page, answer = await question(partial(self._ccxt.private_get_mytrades, dict(request)))
+            page, answer = await question(partial(ask, dict(request)))
             raise_refusal(answer)
-            found += self._executions(page)
+            if not isinstance(page, list):
+                raise QueryFailed("not a list")
+            found += page
             if len(page) < PAGE:
                 return found
             request.pop("startTime", None)
-            request["fromId"] = int(page[-1]["id"]) + 1
+            request[first] = _id(page[-1], name) + 1
 
     async def balances(self) -> Sequence[Balance]:
         found, answer = await question(lambda: self._ccxt.private_get_account({"omitZeroBalances": "true"}))
@@ -186,6 +223,13 @@ class BinanceExecution:
             return [private.execution(t, self._symbols) for t in found]
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise QueryFailed(f"executions: {type(error).__name__}: {error}") from error
+
+
+def _id(element: Any, name: str) -> int:
+    try:
+        return int(element[name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise QueryFailed(f"an element without {name}: {type(error).__name__}") from error
 
 
 def _ms(ns: int) -> int:

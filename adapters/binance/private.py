@@ -54,8 +54,14 @@ class Symbols:
     """The venue's symbols and ours. KeyError for one that the venue has not listed."""
 
     def __init__(self, listed: Mapping[InstrumentId, Listed]) -> None:
+        self.relist(listed)
+
+    def relist(self, listed: Mapping[InstrumentId, Listed]) -> None:
         self.listed = dict(listed)
         self._by_symbol = {one.venue_symbol: one for one in listed.values()}
+
+    def __contains__(self, venue_symbol: object) -> bool:
+        return venue_symbol in self._by_symbol
 
     def of(self, venue_symbol: str) -> Listed:
         return self._by_symbol[venue_symbol]

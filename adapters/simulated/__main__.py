@@ -11,10 +11,15 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NoReturn
 
+import orjson
+
 from adapters.simulated.capture import CaptureError, read_capture
+from adapters.simulated.endpoints import REQUESTS
+from adapters.simulated.faults import FaultError, read_profile
 from adapters.simulated.instruments import TABLE, Instrument
-from adapters.simulated.ledger import LedgerExists
+from adapters.simulated.ledger_writer import LedgerExists
 from adapters.simulated.model import SelfTradePrevention
+from adapters.simulated.resume import ResumeError
 from adapters.simulated.server import Account, Settings, run
 from adapters.simulated.settlement import Fees
 from adapters.simulated.units import units
@@ -52,6 +57,8 @@ def parser() -> Parser:
     known.add_argument("--self-trade-prevention", default="EXPIRE_MAKER", choices=[str(m) for m in SelfTradePrevention])
     known.add_argument("--time-offset-ms", type=int, default=0, help="makes the exchange's clock wrong")
     known.add_argument("--weight-limit", type=int, default=6000, help="request weight a minute, 0 for none")
+    known.add_argument("--faults", default=None, metavar="FILE|JSON", help="a fault profile, as POST /control/faults")
+    known.add_argument("--resume", action="store_true", help="go on from the folder's ledger, on its last port")
     known.add_argument("--order-limit", type=int, default=100, help="orders in ten seconds, 0 for none")
     return known
 
@@ -74,7 +81,7 @@ def settings_of(arguments: list[str]) -> Settings:
         accounts=_accounts(known),
         balances=_balances(known.balance, instruments),
         host=known.host,
-        port=known.port,
+        port=known.port or (_last_port(known.folder) if known.resume else 0),
         seed=known.seed,
         captures=captures,
         speed=known.speed,
@@ -84,7 +91,18 @@ def settings_of(arguments: list[str]) -> Settings:
         time_offset_ns=known.time_offset_ms * 1_000_000,
         weight_limit=known.weight_limit,
         order_limit=known.order_limit,
+        faults=None if known.faults is None else read_profile(known.faults, REQUESTS),
+        resume=known.resume,
     )
+
+
+def _last_port(folder: Path) -> int:
+    """Where the clients look for it."""
+    try:
+        port: int = orjson.loads((folder / "ready.json").read_bytes())["port"]
+    except (OSError, ValueError, KeyError):
+        return 0
+    return port
 
 
 def _instrument(symbol: str) -> Instrument:
@@ -150,7 +168,7 @@ def main(arguments: list[str]) -> int:
         _run(_serve(settings))
     except LedgerExists as error:
         return _complain(f"{error} exists: give each run a folder of its own")
-    except (BadArgument, CaptureError, OSError) as error:
+    except (BadArgument, CaptureError, FaultError, ResumeError, OSError) as error:
         return _complain(str(error))
     return 0
 

@@ -41,12 +41,18 @@ class Market(Protocol):
 
     def remove(self, order: Order) -> None: ...
 
+    def reduce(self, order: Order, by: int) -> None:
+        """A resting order shrank by this much, its `leaves` have already; it keeps its place."""
+
     def best(self, side: Side) -> tuple[int, int] | None:
         """Best displayed price and quantity on that side."""
 
     def depth(self, limit: int) -> tuple[Levels, Levels]: ...
 
     def next_trade_id(self) -> int: ...
+
+    def begin_life(self, first_id: int) -> None:
+        """Before anything is in it: ids go on from there."""
 
 
 class Level:
@@ -99,6 +105,9 @@ class PriceTimeBook:
         self._change(order, -order.leaves)
         self._drop(order)
 
+    def reduce(self, order: Order, by: int) -> None:
+        self._change(order, -by)
+
     def best(self, side: Side) -> tuple[int, int] | None:
         levels = self._levels[side]
         if not levels:
@@ -112,6 +121,9 @@ class PriceTimeBook:
     def next_trade_id(self) -> int:
         self._trade_id += 1
         return self._trade_id
+
+    def begin_life(self, first_id: int) -> None:
+        self._trade_id = self.update_id = self._published_id = first_id
 
     def take_changes(self) -> tuple[int, int, Levels, Levels] | None:
         """What changed since the last call, as absolute quantities, best first; None when nothing did."""

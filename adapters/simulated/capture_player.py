@@ -7,6 +7,7 @@ Frames are published as recorded but for their times: a moment of the recording 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import merge
 
@@ -30,18 +31,31 @@ class CapturePlayer:
         self._length = max(1, last - self._first)
         names = ", ".join(capture.path.name for capture in captures)
         total = sum(len(capture.frames) for capture in captures)
+        self._left = deque(merge(*(self._rows(one) for one in captures), key=lambda row: row[1].local_ns))
         self.progress = Progress(source=f"capture {names} at {speed:g}x", total=total)
 
-    def prepare(self) -> None:
+    def prepare(self, started_ns: int | None) -> None:
         for capture in self._captures:
             self._venue.commit(self._venue.core.feed(self._venue.now(), capture.symbol, capture.snapshot))
+        if started_ns is not None:
+            self._catch_up(started_ns)
+        self._venue.core.reopen()
 
-    async def run(self) -> None:
-        start = self.progress.started_ns = self._venue.now()
+    def _catch_up(self, started_ns: int) -> None:
+        """What was recorded until now moves the book and reaches nobody: no order of ours is in it yet."""
+        now = self._venue.clock.steady()
+        while self._left and self._moved(started_ns, self._left[0][1].local_ns) <= now:
+            capture, frame = self._left.popleft()
+            self._venue.core.feed(self._venue.now(), capture.symbol, frame.recorded)
+            self.progress.played += 1
+
+    async def run(self, start_ns: int) -> None:
+        start = self.progress.started_ns = start_ns
         self.progress.state = "playing"
-        rows = merge(*(self._rows(one) for one in self._captures), key=lambda row: row[1].local_ns)
-        for number, (capture, frame) in enumerate(rows, start=1):
-            wait = self._moved(start, frame.local_ns) - self._venue.now()
+        while self._left:
+            capture, frame = self._left.popleft()
+            number = self.progress.played + 1
+            wait = self._moved(start, frame.local_ns) - self._venue.clock.steady()
             if wait > MS or number % BATCH == 0:
                 await asyncio.sleep(max(0.0, wait / 1e9))
             self._play(start, capture, frame)
@@ -62,7 +76,8 @@ class CapturePlayer:
         venue.commit(venue.core.feed(now, capture.symbol, frame.recorded))
         if not frame.streams:
             return
-        times = [self._moved(start, time * MS + capture.clock_ns) // MS for time in frame.times]
+        told = start + venue.clock.offset_ns
+        times = [self._moved(told, time * MS + capture.clock_ns) // MS for time in frame.times]
         if isinstance(frame.recorded, MarketTrade):
             trade = frame.recorded
             venue.print(

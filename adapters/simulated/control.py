@@ -1,4 +1,4 @@
-"""Operator's endpoints, no part of the venue's API: status, start gate, deposits."""
+"""Operator's endpoints, no part of the venue's API: status, start gate, deposits, faults."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from adapters.simulated.endpoints import REQUESTS
+from adapters.simulated.faults import FaultError, decode_profile
 from adapters.simulated.model import Refused
 from adapters.simulated.players import Player
 from adapters.simulated.rest import json_response
@@ -35,6 +37,8 @@ class Control:
             web.get("/control/status", self.status),
             web.post("/control/start", self.start),
             web.post("/control/deposit", self.deposit),
+            web.get("/control/faults", self.faults),
+            web.post("/control/faults", self.set_faults),
         ]
 
     async def status(self, request: web.Request) -> web.Response:
@@ -50,6 +54,7 @@ class Control:
                     "connections": len(venue.hub.connections()),
                     "trades": {symbol: one.count for symbol, one in venue.statistics.items()},
                 },
+                "faults": venue.misbehaviour.injector.status(),
             },
             {},
         )
@@ -57,6 +62,19 @@ class Control:
     async def start(self, request: web.Request) -> web.Response:
         self._gate.set()
         return await self.status(request)
+
+    async def faults(self, request: web.Request) -> web.Response:
+        return json_response(self._venue.misbehaviour.injector.status(), {})
+
+    async def set_faults(self, request: web.Request) -> web.Response:
+        """Body: a whole `Profile`; what it does not name does not happen. `{}` ends all faults."""
+        try:
+            profile = decode_profile(await request.read(), REQUESTS)
+        except FaultError as error:
+            return json_response({"msg": str(error)}, {}, 400)
+        await self._venue.misbehaviour.set(profile)
+        self._venue.snapshots.remember()
+        return await self.faults(request)
 
     async def deposit(self, request: web.Request) -> web.Response:
         """Body: a `Deposit`."""

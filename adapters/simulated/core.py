@@ -17,7 +17,9 @@ from adapters.simulated.book import Market, PriceTimeBook
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.matching import Plan, plan_by_quantity, plan_by_quote
 from adapters.simulated.model import (
+    Amendment,
     Event,
+    MarketTrade,
     NewOrder,
     Order,
     OrderReport,
@@ -29,7 +31,9 @@ from adapters.simulated.model import (
     TimeInForce,
 )
 from adapters.simulated.recorded import RecordedBook
+from adapters.simulated.resume import Remains, restore_accounts, restore_orders
 from adapters.simulated.settlement import FEES, MARKET, Fees, Settlement
+from adapters.simulated.stops import is_reached
 from adapters.simulated.wallets import Balance, Wallets
 
 
@@ -55,6 +59,22 @@ class Core:
         self._wallets.open(MARKET, unlimited=True)
         self._settlement = Settlement(self.instruments, self._markets, fees or Fees(), self._wallets)
 
+    def restore(self, remains: Remains) -> None:
+        """Begin the next life: accounts, orders and ids as they were. Open orders wait for `reopen`."""
+        restore_accounts(self._wallets, remains, FEES, MARKET)
+        restore_orders(self._settlement.registry, remains)
+        self._settlement.begin_life(remains.first_id)
+        for market in self._markets.values():
+            market.begin_life(remains.first_id)
+
+    def reopen(self) -> None:
+        """Restored open orders go into the books as they stand, oldest first; nothing is matched by that."""
+        for order in self._settlement.registry.every_open():
+            if order.working:
+                self._markets[order.symbol].rest(order)
+            else:
+                self._settlement.stops.add(order)
+
     # What is asked of it
 
     def open_account(self, now_ns: int, account: str, balances: Mapping[str, int]) -> list[Event]:
@@ -78,19 +98,36 @@ class Core:
         instrument = self.instruments.get(new.symbol)
         if instrument is None:
             return [filters.INVALID_SYMBOL]
-        refused = self._refusal(instrument, new)
+        refused = self._refusal(new)
         if refused is not None:
             return [refused]
         self._settlement.begin(now_ns)
         order = self._order(now_ns, new)
-        plan = self._plan(order, instrument)
+        plan = Plan([]) if new.type.waits else self._plan(order, instrument)
         refused = self._settlement.fund(order, plan)
         if refused is not None:
             return [refused]
         self._settlement.accept(order)
-        self._settlement.carry_out(order, plan)
-        self._settlement.end_or_rest(order, plan)
+        if order.working:
+            self._work(order, plan)
+            self._trigger_stops()
         return self._settlement.finish("order")
+
+    def amend(self, now_ns: int, amendment: Amendment) -> list[Event]:
+        """Shrink an open order in its place; refused when that is not what is asked for."""
+        registry, one = self._settlement.registry, amendment
+        order = registry.find(one.account, one.symbol, one.order_id, one.orig_client_order_id)
+        if order is None or not order.status.open:
+            return [filters.AMENDS_UNKNOWN]
+        refused = filters.amend_refusal(self.instruments[one.symbol], order, one)
+        if refused is not None:
+            return [refused]
+        twin = registry.find(one.account, one.symbol, None, one.client_order_id)
+        if twin is not None and twin is not order and twin.status.open:
+            return [filters.AMENDS_TO_DUPLICATE]
+        self._settlement.begin(now_ns)
+        self._settlement.amend(order, one)
+        return self._settlement.finish("amend")
 
     def cancel(
         self,
@@ -125,7 +162,21 @@ class Core:
         self._settlement.begin(now_ns)
         for fill in self._recorded[symbol].apply(recorded):
             self._settlement.trade(fill.order, None, fill.order.price, fill.qty)
+        if isinstance(recorded, MarketTrade):
+            self._settlement.note_price(symbol, recorded.price)
+        self._trigger_stops()
         return self._settlement.finish("trade")
+
+    def _work(self, order: Order, plan: Plan) -> None:
+        self._settlement.carry_out(order, plan)
+        self._settlement.end_or_rest(order, plan)
+
+    def _trigger_stops(self) -> None:
+        """Those that this operation's trades reached, and those that their trades reach in turn."""
+        while (order := self._settlement.stops.next_triggered()) is not None:
+            plan = self._plan(order, self.instruments[order.symbol])
+            if self._settlement.trigger(order, plan):
+                self._work(order, plan)
 
     # What it knows
 
@@ -176,11 +227,17 @@ class Core:
 
     # Before anything moves
 
-    def _refusal(self, instrument: Instrument, new: NewOrder) -> Refused | None:
+    def filtered(self, new: NewOrder) -> Refused | None:
+        """The filter that a new order would fail; balances, duplicates and the book are not looked at."""
+        registry, instrument = self._settlement.registry, self.instruments[new.symbol]
+        count = registry.count_open(new.account, new.symbol)
+        stops = registry.count_stops(new.account, new.symbol) if new.type.waits else 0
+        return filters.refusal(instrument, new, self.reference_price(new.symbol), count, stops)
+
+    def _refusal(self, new: NewOrder) -> Refused | None:
         if self._wallets.is_unlimited(new.account):
             return None
-        open_orders = self._settlement.registry.count_open(new.account, new.symbol)
-        refused = filters.refusal(instrument, new, self.reference_price(new.symbol), open_orders)
+        refused = self.filtered(new)
         if refused is not None:
             return refused
         twin = self._settlement.registry.find(new.account, new.symbol, None, new.client_order_id)
@@ -188,7 +245,13 @@ class Core:
             return filters.DUPLICATE
         if new.type is OrderType.LIMIT_MAKER and self._would_take(new):
             return filters.WOULD_TAKE
+        if new.type.waits and self._would_trigger(new):
+            return filters.WOULD_TRIGGER
         return None
+
+    def _would_trigger(self, new: NewOrder) -> bool:
+        price = self.reference_price(new.symbol)
+        return price > 0 and is_reached(new.type, new.side, new.stop_price, price)
 
     def _would_take(self, new: NewOrder) -> bool:
         return next(iter(self._markets[new.symbol].walk(new.side, new.price)), None) is not None
@@ -204,6 +267,7 @@ class Core:
             time_in_force=new.time_in_force,
             price=new.price,
             orig_qty=new.qty,
+            stop_price=new.stop_price,
             quote_qty=new.quote_qty,
             self_trade_prevention=new.self_trade_prevention or self._mode,
             created_ns=now_ns,
@@ -211,7 +275,7 @@ class Core:
         )
 
     def _plan(self, order: Order, instrument: Instrument) -> Plan:
-        limit = None if order.type is OrderType.MARKET else order.price
+        limit = order.price if order.type.priced else None
         walk = self._markets[order.symbol].walk(order.side, limit)
         if order.quote_qty > 0:
             plan = plan_by_quote(order, walk, instrument.step)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.simulated import market_api, orders_api
+from adapters.simulated import amend_api, market_api, orders_api
 from adapters.simulated.requests import Params
 from adapters.simulated.venue import Venue
 
@@ -24,6 +24,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     public: Public | None = None
     private: Private | None = None
+
+    @property
+    def request(self) -> str:
+        """`POST order`: how faults name it."""
+        return f"{self.verb} {self.path}"
 
 
 def _public(path: str, ws_method: str, weight: int, answer: Public) -> Endpoint:
@@ -45,6 +50,9 @@ ENDPOINTS = (
     _public("ticker/price", "ticker.price", 2, market_api.ticker_price),
     _public("ticker/24hr", "ticker.24hr", 2, market_api.ticker_24hr),
     _private("POST", "order", "order.place", 1, orders_api.place),
+    _private("POST", "order/test", "order.test", 1, amend_api.test),
+    _private("POST", "order/cancelReplace", "order.cancelReplace", 1, amend_api.cancel_replace),
+    _private("PUT", "order/amend/keepPriority", "order.amend.keepPriority", 4, amend_api.amend),
     _private("GET", "order", "order.status", 4, orders_api.query),
     _private("DELETE", "order", "order.cancel", 1, orders_api.cancel),
     _private("GET", "openOrders", "openOrders.status", 6, orders_api.open_orders),
@@ -53,3 +61,5 @@ ENDPOINTS = (
     _private("GET", "myTrades", "myTrades", 20, orders_api.my_trades),
     _private("GET", "account", "account.status", 20, orders_api.account_status),
 )
+
+REQUESTS = frozenset(one.request for one in ENDPOINTS)

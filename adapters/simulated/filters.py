@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from adapters.simulated.instruments import Instrument
-from adapters.simulated.model import NewOrder, OrderType, Refused
+from adapters.simulated.model import Amendment, NewOrder, Order, Refused
 from adapters.simulated.units import notional
 
 INSUFFICIENT_BALANCE = Refused(-2010, "Account has insufficient balance for requested action.")
+WOULD_TRIGGER = Refused(-2010, "Order would trigger immediately.")
 WOULD_TAKE = Refused(-2010, "Order would immediately match and take.")
 DUPLICATE = Refused(-2010, "Duplicate order sent.")
 UNKNOWN_ORDER = Refused(-2011, "Unknown order sent.")
 NO_SUCH_ORDER = Refused(-2013, "Order does not exist.")
+CANNOT_GROW = Refused(-2038, "Order amend (quantity increase) is not supported.")
+CHANGES_NOTHING = Refused(-2038, "The requested action would change no state; rejecting.")
+TOO_MANY_AMENDS = Refused(-2038, "Filter failure: MAX_NUM_ORDER_AMENDS")
+AMENDS_UNKNOWN = Refused(-2038, UNKNOWN_ORDER.message)
+AMENDS_TO_DUPLICATE = Refused(-2038, DUPLICATE.message)
 INVALID_SYMBOL = Refused(-1121, "Invalid symbol.")
 MULTIPLIER_UP, MULTIPLIER_DOWN = 5, 5
 
 
-def refusal(instrument: Instrument, new: NewOrder, reference: int, open_orders: int) -> Refused | None:
+def refusal(instrument: Instrument, new: NewOrder, reference: int, open_orders: int, open_stops: int) -> Refused | None:
     """The first filter that the order fails; `reference` is the current price, 0 when there is none."""
     checks = (
         ("PRICE_FILTER", _price_fits(instrument, new)),
@@ -23,6 +29,7 @@ def refusal(instrument: Instrument, new: NewOrder, reference: int, open_orders: 
         ("LOT_SIZE", _quantity_fits(instrument, new)),
         ("NOTIONAL", _value_fits(instrument, new, reference)),
         ("MAX_NUM_ORDERS", open_orders < instrument.max_num_orders),
+        ("MAX_NUM_ALGO_ORDERS", not new.type.waits or open_stops < instrument.max_num_algo_orders),
     )
     for name, passed in checks:
         if not passed:
@@ -30,15 +37,30 @@ def refusal(instrument: Instrument, new: NewOrder, reference: int, open_orders: 
     return None
 
 
+def amend_refusal(instrument: Instrument, order: Order, amendment: Amendment) -> Refused | None:
+    """Why this open order cannot be made that small: only a smaller quantity that leaves something is allowed."""
+    if amendment.qty > order.orig_qty:
+        return CANNOT_GROW
+    if amendment.qty == order.orig_qty:
+        return CHANGES_NOTHING
+    leaves = amendment.qty - order.executed - order.prevented
+    if leaves < instrument.step or amendment.qty % instrument.step:
+        return Refused(-1013, "Filter failure: LOT_SIZE")
+    if order.type.priced and notional(order.price, amendment.qty) < instrument.min_notional:
+        return Refused(-1013, "Filter failure: NOTIONAL")
+    return TOO_MANY_AMENDS if order.amendments >= instrument.max_num_order_amends else None
+
+
 def _price_fits(instrument: Instrument, new: NewOrder) -> bool:
-    if new.type is OrderType.MARKET:
-        return True
-    return instrument.min_price <= new.price <= instrument.max_price and new.price % instrument.tick == 0
+    prices = [new.price] * new.type.priced + [new.stop_price] * new.type.waits
+    return all(
+        instrument.min_price <= price <= instrument.max_price and price % instrument.tick == 0 for price in prices
+    )
 
 
 def _price_is_near(new: NewOrder, reference: int) -> bool:
     """Five times up and a fifth down, for either side."""
-    if new.type is OrderType.MARKET or reference == 0:
+    if not new.type.priced or reference == 0:
         return True
     return reference <= new.price * MULTIPLIER_DOWN and new.price <= reference * MULTIPLIER_UP
 
@@ -50,8 +72,8 @@ def _quantity_fits(instrument: Instrument, new: NewOrder) -> bool:
 
 
 def _value_fits(instrument: Instrument, new: NewOrder, reference: int) -> bool:
-    """A market order is valued at the current price; its upper limit does not apply (applyMaxToMarket false)."""
-    if new.type is not OrderType.MARKET:
+    """An order without a limit is valued at the current price; no upper limit for it (applyMaxToMarket false)."""
+    if new.type.priced:
         return instrument.min_notional <= notional(new.price, new.qty) <= instrument.max_notional
     if reference == 0:
         return True

@@ -7,7 +7,7 @@ https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
 from __future__ import annotations
 
 from adapters.simulated.book import Levels
-from adapters.simulated.model import BalanceChanged, Deposited, ExecutionType, OrderReport, OrderType, Printed
+from adapters.simulated.model import BalanceChanged, Deposited, ExecutionType, OrderReport, Printed
 from adapters.simulated.units import text
 from adapters.simulated.wire import ZERO, Json, levels, ms
 
@@ -16,21 +16,22 @@ from adapters.simulated.wire import ZERO, Json, levels, ms
 
 def execution_report(report: OrderReport) -> Json:
     one = report.order
+    client_id, original = _names(report)
     event: Json = {
         "e": "executionReport",
         "E": ms(report.ts_ns),
         "s": one.symbol,
-        "c": one.client_order_id if report.cancel_id is None else report.cancel_id,
+        "c": client_id,
         "S": str(one.side),
         "o": str(one.type),
         "f": str(one.time_in_force),
         "q": text(one.orig_qty),
         "p": text(one.price),
-        "P": ZERO,
+        "P": text(one.stop_price),
         "F": ZERO,
         "g": -1,
-        "C": "" if report.cancel_id is None else one.client_order_id,
-        "x": str(report.execution),
+        "C": original,
+        "x": _execution_type(report),
         "X": str(one.status),
         "r": "NONE",
         "i": one.order_id,
@@ -42,19 +43,31 @@ def execution_report(report: OrderReport) -> Json:
         "T": ms(report.ts_ns),
         "t": report.trade_id,
         "I": report.execution_id,
-        "w": one.status.open and one.type is not OrderType.MARKET,
+        "w": one.status.open and one.working and one.type.priced,
         "m": report.is_maker,
         "M": report.trade_id >= 0,
         "O": ms(one.created_ns),
         "Z": text(one.cum_quote),
         "Y": text(report.last_quote),
         "Q": text(one.quote_qty),
-        "W": ms(one.created_ns),
         "V": str(one.self_trade_prevention),
     }
+    if one.working:
+        event["W"] = ms(one.working_ns)
     if report.execution is ExecutionType.TRADE_PREVENTION:
         event |= {"A": text(one.prevented), "B": text(report.last_qty)}
     return event
+
+
+def _names(report: OrderReport) -> tuple[str, str]:
+    """The event's client id and the original one: a cancel has its own, an amendment may give a new one."""
+    if report.cancel_id is not None:
+        return report.cancel_id, report.order.client_order_id
+    return report.order.client_order_id, report.replaced_id or ""
+
+
+def _execution_type(report: OrderReport) -> str:
+    return str(ExecutionType.NEW if report.execution is ExecutionType.TRIGGERED else report.execution)
 
 
 def account_position(changes: list[BalanceChanged]) -> Json:

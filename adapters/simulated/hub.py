@@ -1,12 +1,14 @@
 """Market and user data to WebSocket connections: a frame is serialised once and fanned out as bytes.
 
-Each connection has a bounded queue; one that does not read is cut off, so that it holds up nobody.
+Each connection has a bounded queue; one that does not read is cut off, so that it holds up nobody. `send_event` and
+`is_missing` are where faults take hold.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -72,6 +74,8 @@ class Hub:
         self._by_account: defaultdict[str, dict[tuple[Connection, int], None]] = defaultdict(dict)
         self._connections: dict[Connection, None] = {}
         self.frames = 0
+        self.send_event: Callable[[Connection, str, Any, bytes], None] = _offer
+        self.is_missing: Callable[[str], bool] = lambda stream: False
 
     def add(self, connection: Connection) -> None:
         self._connections[connection] = None
@@ -103,6 +107,10 @@ class Hub:
         self._by_account[account][connection, subscription] = None
         return subscription
 
+    def accounts_of(self, connection: Connection) -> list[str]:
+        """Whose events it listens to."""
+        return [name for name, listeners in self._by_account.items() if any(key[0] is connection for key in listeners)]
+
     def stop_listening(self, connection: Connection, subscription: int | None) -> None:
         for listeners in self._by_account.values():
             for key in [key for key in listeners if key[0] is connection and subscription in (None, key[1])]:
@@ -115,6 +123,8 @@ class Hub:
             self.publish_bytes(streams, orjson.dumps(message))
 
     def publish_bytes(self, streams: tuple[str, ...], data: bytes) -> None:
+        if not any(self._by_stream.get(stream) for stream in streams) or self.is_missing(streams[0]):
+            return
         for stream in streams:
             wrapped: bytes | None = None
             for connection in list(self._by_stream.get(stream, ())):
@@ -130,4 +140,9 @@ class Hub:
             return
         data = orjson.dumps(event)
         for connection, subscription in list(listeners):
-            connection.offer(b'{"subscriptionId":' + str(subscription).encode() + b',"event":' + data + b"}")
+            frame = b'{"subscriptionId":' + str(subscription).encode() + b',"event":' + data + b"}"
+            self.send_event(connection, account, event, frame)
+
+
+def _offer(connection: Connection, account: str, event: Any, frame: bytes) -> None:
+    connection.offer(frame)

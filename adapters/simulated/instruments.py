@@ -26,6 +26,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     min_notional: int = 5 * SCALE
     max_notional: int = 9_000_000 * SCALE
     max_num_orders: int = 200
+    max_num_algo_orders: int = 5
+    max_num_order_amends: int = 10
 
 
 def _row(base: str, tick: str, step: str, reference: str, max_qty: str = "9000") -> Instrument:

@@ -12,7 +12,7 @@ import orjson
 
 from adapters.simulated import filters, wire
 from adapters.simulated.model import Printed, Side
-from adapters.simulated.orders_api import symbol_of
+from adapters.simulated.order_params import symbol_of
 from adapters.simulated.requests import ApiError, Budget, Params
 from adapters.simulated.units import SCALE, text
 from adapters.simulated.venue import Venue
@@ -48,10 +48,9 @@ def budget_rows(budget: Budget) -> list[Json]:
 
 
 def depth(venue: Venue, params: Params) -> Json:
-    market = venue.core.market(symbol_of(venue, params))
-    limit = params.integer("limit")
-    bids, asks = market.depth(100 if limit is None else min(limit, MAX_DEPTH))
-    return wire.depth(market.update_id, bids, asks)
+    symbol, limit = symbol_of(venue, params), params.integer("limit")
+    found = venue.snapshots.depth(symbol, 100 if limit is None else min(limit, MAX_DEPTH))
+    return wire.depth(found.update_id, found.bids, found.asks)
 
 
 def trades(venue: Venue, params: Params) -> list[Json]:

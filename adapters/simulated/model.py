@@ -22,8 +22,26 @@ class Side(StrEnum):
 
 class OrderType(StrEnum):
     LIMIT = "LIMIT"
-    MARKET = "MARKET"
     LIMIT_MAKER = "LIMIT_MAKER"
+    MARKET = "MARKET"
+    STOP_LOSS = "STOP_LOSS"
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+    @property
+    def priced(self) -> bool:
+        """Has a limit price; the others take what they meet."""
+        return self in _PRICED
+
+    @property
+    def waits(self) -> bool:
+        """Waits for a trade at its stop price before it works."""
+        return self in _WAIT
+
+
+_WAIT = (OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT)
+_PRICED = (OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT)
 
 
 class TimeInForce(StrEnum):
@@ -46,7 +64,11 @@ class Status(StrEnum):
 
 
 class ExecutionType(StrEnum):
+    """The venue calls TRIGGERED (a stop order begins to work) NEW again."""
+
     NEW = "NEW"
+    TRIGGERED = "TRIGGERED"
+    REPLACED = "REPLACED"
     TRADE = "TRADE"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
@@ -62,7 +84,7 @@ class SelfTradePrevention(StrEnum):
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A request. MARKET has no price; `quote_qty` instead of `qty` spends (or raises) that much quote."""
+    """A request; `price` is 0 where the type has none. `quote_qty` instead of `qty` spends (or raises) that much."""
 
     account: str
     symbol: str
@@ -72,8 +94,20 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     qty: int = 0
     price: int = 0
+    stop_price: int = 0
     quote_qty: int = 0
     self_trade_prevention: SelfTradePrevention | None = None
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """A smaller quantity for an open order, which keeps its place; `qty` is the whole order's, executed part included."""
+
+    account: str
+    symbol: str
+    client_order_id: str
+    qty: int
+    order_id: int | None = None
+    orig_client_order_id: str | None = None
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -97,6 +131,14 @@ class Order(msgspec.Struct, kw_only=True):
     cum_quote: int = 0
     prevented: int = 0
     locked: int = 0
+    stop_price: int = 0
+    working_ns: int = -1
+    amendments: int = 0
+
+    @property
+    def working(self) -> bool:
+        """Has met the book; a stop order that waits has not."""
+        return self.working_ns >= 0
 
     @property
     def leaves(self) -> int:
@@ -113,7 +155,8 @@ class Refused(msgspec.Struct, frozen=True):
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     """One step in an order's life; `order` is a copy as of this step. `trade_id` is -1 when nothing was executed.
 
-    `cancel_id` is the cancel request's own id, `last_qty` of a TRADE_PREVENTION the quantity prevented.
+    `cancel_id` is the cancel request's own id, `replaced_id` the client id before an amendment, `last_qty` of a
+    TRADE_PREVENTION the quantity prevented.
     """
 
     ts_ns: int
@@ -128,6 +171,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     fee_asset: str | None = None
     is_maker: bool = False
     cancel_id: str | None = None
+    replaced_id: str | None = None
     counter_order_id: int = -1
     counter_account: str = ""
 

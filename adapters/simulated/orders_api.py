@@ -5,71 +5,54 @@ https://developers.binance.com/docs/binance-spot-api-docs/rest-api/trading-endpo
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, TypeVar
 
 from adapters.simulated import filters, wire
-from adapters.simulated.model import (
-    Event,
-    NewOrder,
-    Order,
-    OrderReport,
-    OrderType,
-    Refused,
-    SelfTradePrevention,
-    Side,
-    Status,
-    TimeInForce,
-)
-from adapters.simulated.requests import ApiError, Params, missing, unneeded
+from adapters.simulated.model import Event, NewOrder, Order, OrderReport, Refused, Status
+from adapters.simulated.order_params import answer_shape, new_order, symbol_of
+from adapters.simulated.requests import ApiError, Params, missing
 from adapters.simulated.venue import Venue
 
 Json = dict[str, Any]
-E = TypeVar("E", bound=StrEnum)
 DEFAULT_LIMIT, MAX_LIMIT = 500, 1000
-NEITHER_ID = "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
-UNSUPPORTED = {
-    "STOP_LOSS": "Stop loss orders are not supported for this symbol.",
-    "STOP_LOSS_LIMIT": "Stop loss limit orders are not supported for this symbol.",
-    "TAKE_PROFIT": "Take profit orders are not supported for this symbol.",
-    "TAKE_PROFIT_LIMIT": "Take profit limit orders are not supported for this symbol.",
-}
-
-
-def symbol_of(venue: Venue, params: Params) -> str:
-    symbol = params.required("symbol")
-    if symbol not in venue.core.instruments:
-        raise ApiError.of(filters.INVALID_SYMBOL)
-    return symbol
+NEITHER_ID = "Param '{}' or '{}' must be sent, but both were empty/null!"
 
 
 def place(venue: Venue, account: str, params: Params) -> Json:
     new = new_order(venue, account, params)
-    shape = _shape(params, new)
+    shape = answer_shape(params, new)
     venue.budget.count_order(wire.ms(venue.now()), account)
-    events = _carry_out(venue, venue.core.submit(venue.now(), new), new.symbol)
-    own = [one for one in _reports(events) if one.order.client_order_id == new.client_order_id]
+    return submit(venue, new, shape)
+
+
+def submit(venue: Venue, new: NewOrder, shape: str) -> Json:
+    events = carry_out(venue, venue.core.submit(venue.now(), new), new.symbol)
+    own = [one for one in reports_in(events) if one.order.client_order_id == new.client_order_id]
     return wire.placed([one for one in own if one.order.order_id == own[0].order.order_id], shape)
 
 
 def cancel(venue: Venue, account: str, params: Params) -> Json:
-    order = _named(venue, account, params)
+    cancel_id = params.client_id("newClientOrderId") or venue.next_client_id()
+    restriction = params.text("cancelRestrictions")
+    return cancel_named(venue, named(venue, account, params), cancel_id, restriction)
+
+
+def cancel_named(venue: Venue, order: Order | None, cancel_id: str, restriction: str | None) -> Json:
     if order is None or not order.status.open:
         raise ApiError.of(filters.UNKNOWN_ORDER)
-    _check_restrictions(order, params.text("cancelRestrictions"))
-    cancel_id = params.client_id("newClientOrderId") or venue.next_client_id()
-    events = venue.core.cancel(venue.now(), account, order.symbol, order_id=order.order_id, cancel_id=cancel_id)
-    return wire.canceled(_reports(_carry_out(venue, events, order.symbol))[0])
+    _check_restrictions(order, restriction)
+    events = venue.core.cancel(venue.now(), order.account, order.symbol, order_id=order.order_id, cancel_id=cancel_id)
+    return wire.canceled(reports_in(carry_out(venue, events, order.symbol))[0])
 
 
 def cancel_all(venue: Venue, account: str, params: Params) -> list[Json]:
     symbol = symbol_of(venue, params)
     events = venue.core.cancel_all(venue.now(), account, symbol, venue.next_client_id())
-    return [wire.canceled(report) for report in _reports(_carry_out(venue, events, symbol))]
+    return [wire.canceled(report) for report in reports_in(carry_out(venue, events, symbol))]
 
 
 def query(venue: Venue, account: str, params: Params) -> Json:
-    order = _named(venue, account, params)
+    order = named(venue, account, params)
     if order is None:
         raise ApiError.of(filters.NO_SUCH_ORDER)
     return wire.order(order)
@@ -109,110 +92,26 @@ def account_status(venue: Venue, account: str, params: Params) -> Json:
 # Details
 
 
-def new_order(venue: Venue, account: str, params: Params) -> NewOrder:
-    """The request as the core takes it, or the venue's complaint about a parameter."""
+def named(
+    venue: Venue, account: str, params: Params, by_id: str = "orderId", by_client: str = "origClientOrderId"
+) -> Order | None:
+    """The order that the request means, of the account's own."""
     symbol = symbol_of(venue, params)
-    side = _one_of(Side, params.required("side"), -1117, "Invalid side.")
-    kind = _type(params.required("type"))
-    _check_unneeded(params, kind)
-    mode = params.text("selfTradePreventionMode")
-    return NewOrder(
-        account=account,
-        symbol=symbol,
-        side=side,
-        type=kind,
-        client_order_id=params.client_id("newClientOrderId") or venue.next_client_id(),
-        time_in_force=_time_in_force(params, kind),
-        qty=_quantity(params, kind),
-        price=0 if kind is OrderType.MARKET else _positive(params, "price", "Invalid price."),
-        quote_qty=_positive(params, "quoteOrderQty", "Invalid quote order quantity.")
-        if "quoteOrderQty" in params
-        else 0,
-        self_trade_prevention=None if mode is None else _mode(mode),
-    )
-
-
-def _type(name: str) -> OrderType:
-    if name in UNSUPPORTED:
-        raise ApiError(-1013, UNSUPPORTED[name])
-    return _one_of(OrderType, name, -1116, "Invalid orderType.")
-
-
-def _check_unneeded(params: Params, kind: OrderType) -> None:
-    never = ("stopPrice", "trailingDelta", "icebergQty")
-    names = {
-        OrderType.LIMIT: (*never, "quoteOrderQty"),
-        OrderType.LIMIT_MAKER: (*never, "quoteOrderQty", "timeInForce"),
-        OrderType.MARKET: (*never, "price", "timeInForce"),
-    }[kind]
-    for name in names:
-        if name in params:
-            raise unneeded(name)
-
-
-def _time_in_force(params: Params, kind: OrderType) -> TimeInForce:
-    if kind is not OrderType.LIMIT:
-        return TimeInForce.GTC
-    return _one_of(TimeInForce, params.required("timeInForce"), -1115, "Invalid timeInForce.")
-
-
-def _quantity(params: Params, kind: OrderType) -> int:
-    if kind is OrderType.MARKET and "quoteOrderQty" in params:
-        if "quantity" in params:
-            raise unneeded("quantity")
-        return 0
-    return _positive(params, "quantity", "Invalid quantity.")
-
-
-def _quote_quantity(params: Params) -> int:
-    if "quoteOrderQty" not in params:
-        return 0
-    return _positive(params, "quoteOrderQty", "Invalid quote order qty.")
-
-
-def _positive(params: Params, name: str, complaint: str) -> int:
-    params.required(name)
-    amount = params.amount(name)
-    if amount is None or amount <= 0:
-        raise ApiError(-1013, complaint)
-    return amount
-
-
-def _mode(name: str) -> SelfTradePrevention:
-    return _one_of(SelfTradePrevention, name, -1130, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
-
-
-def _one_of(kind: type[E], name: str, code: int, complaint: str) -> E:
-    try:
-        return kind(name)
-    except ValueError as error:
-        raise ApiError(code, complaint) from error
-
-
-def _shape(params: Params, new: NewOrder) -> str:
-    shape = params.text("newOrderRespType")
-    if shape is None:
-        return "ACK" if new.type is OrderType.LIMIT_MAKER else "FULL"
-    if shape not in ("ACK", "RESULT", "FULL"):
-        raise ApiError(-1130, "Data sent for parameter 'newOrderRespType' is not valid.")
-    return shape
-
-
-def _named(venue: Venue, account: str, params: Params) -> Order | None:
-    symbol = symbol_of(venue, params)
-    order_id, client_order_id = params.integer("orderId"), params.text("origClientOrderId")
+    order_id, client_order_id = params.integer(by_id), params.text(by_client)
     if order_id is None and client_order_id is None:
-        raise ApiError(-1102, NEITHER_ID)
+        raise ApiError(-1102, NEITHER_ID.format(by_client, by_id))
     return venue.core.order(account, symbol, order_id=order_id, client_order_id=client_order_id)
 
 
 def _check_restrictions(order: Order, restriction: str | None) -> None:
     only = {"ONLY_NEW": Status.NEW, "ONLY_PARTIALLY_FILLED": Status.PARTIALLY_FILLED}
-    if restriction in only and order.status is not only[restriction]:
+    if restriction is not None and restriction not in only:
+        raise ApiError(-1145, "Invalid cancelRestrictions")
+    if restriction is not None and order.status is not only[restriction]:
         raise ApiError(-2011, "Order was not canceled due to cancel restrictions.")
 
 
-def _carry_out(venue: Venue, events: list[Event], symbol: str) -> list[Event]:
+def carry_out(venue: Venue, events: list[Event], symbol: str) -> list[Event]:
     if isinstance(events[0], Refused):
         venue.counts["refused"] += 1
         raise ApiError.of(events[0])
@@ -220,7 +119,7 @@ def _carry_out(venue: Venue, events: list[Event], symbol: str) -> list[Event]:
     return events
 
 
-def _reports(events: list[Event]) -> list[OrderReport]:
+def reports_in(events: list[Event]) -> list[OrderReport]:
     return [event for event in events if isinstance(event, OrderReport)]
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from adapters.simulated.flow import Action, Place, flow
-from adapters.simulated.model import NewOrder, SelfTradePrevention
+from adapters.simulated.model import NewOrder, OrderType, SelfTradePrevention, TimeInForce
 from adapters.simulated.settlement import MARKET
 from adapters.simulated.venue import Venue
 
@@ -32,11 +32,11 @@ class Progress(msgspec.Struct):
 class Player(Protocol):
     progress: Progress
 
-    def prepare(self) -> None:
-        """Set up the books; before anybody connects."""
+    def prepare(self, started_ns: int | None) -> None:
+        """Set up the books, before anybody connects: as at the beginning, or as far as a market started then is now."""
 
-    async def run(self) -> None:
-        """Plays from now on; returns at the end of a capture, never for flow."""
+    async def run(self, start_ns: int) -> None:
+        """Plays, begun then; returns at the end of a capture, never for flow. Times are the machine's."""
 
 
 class FlowPlayer:
@@ -49,19 +49,36 @@ class FlowPlayer:
         self._next = next(self._actions)
         self.progress = Progress(source=f"flow, seed {seed} at {speed:g}x")
 
-    def prepare(self) -> None:
-        while self._next.at_ns == 0:
-            self._step()
+    def prepare(self, started_ns: int | None) -> None:
+        self._venue.core.reopen()
+        if started_ns is None:
+            while self._next.at_ns == 0:
+                self._step()
+        else:
+            self._catch_up(int((self._venue.clock.steady() - started_ns) * self._speed))
 
-    async def run(self) -> None:
-        start = self.progress.started_ns = self._venue.now()
+    def _catch_up(self, elapsed: int) -> None:
+        """Only what makers had standing then comes into the book: it meets the orders that were open before."""
+        standing: dict[tuple[str, str], Action] = {}
+        while self._next.at_ns <= elapsed:
+            action = self._next
+            standing.pop((action.symbol, action.client_order_id), None)
+            if isinstance(action, Place) and action.type is OrderType.LIMIT and action.time_in_force is TimeInForce.GTC:
+                standing[action.symbol, action.client_order_id] = action
+            self.progress.played += 1
+            self._next = next(self._actions)
+        for action in standing.values():
+            act(self._venue, action)
+
+    async def run(self, start_ns: int) -> None:
+        start = self.progress.started_ns = start_ns
         self.progress.state = "playing"
         depth = asyncio.create_task(_every(DEPTH_EVERY_S, self._venue.publish_depth))
         try:
             while True:
-                await self._play_until(int((self._venue.now() - start) * self._speed))
+                await self._play_until(int((self._venue.clock.steady() - start) * self._speed))
                 due = start + self._next.at_ns / self._speed
-                await asyncio.sleep(max(0.0, (due - self._venue.now()) / 1e9))
+                await asyncio.sleep(max(0.0, (due - self._venue.clock.steady()) / 1e9))
         finally:
             depth.cancel()
 

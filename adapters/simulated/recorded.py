@@ -119,6 +119,9 @@ class RecordedBook:
     def remove(self, order: Order) -> None:
         self._drop(order)
 
+    def reduce(self, order: Order, by: int) -> None:
+        """What is displayed ahead of it stays ahead of it."""
+
     def best(self, side: Side) -> tuple[int, int] | None:
         return self._shown[side].best()
 
@@ -128,6 +131,9 @@ class RecordedBook:
     def next_trade_id(self) -> int:
         self._trade_id += 1
         return self._trade_id
+
+    def begin_life(self, first_id: int) -> None:
+        self._trade_id += first_id
 
     def queue_ahead(self, order: Order) -> int:
         """Displayed quantity that trades before this resting order."""

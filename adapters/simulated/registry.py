@@ -20,6 +20,9 @@ class Registry:
         self._open: dict[Key, dict[int, Order]] = {}
         self._executions: dict[Key, list[OrderReport]] = {}
 
+    def begin_life(self, first_id: int) -> None:
+        self._last_id = first_id
+
     def next_id(self) -> int:
         self._last_id += 1
         return self._last_id
@@ -29,6 +32,13 @@ class Registry:
         self._by_id.setdefault(key, {})[order.order_id] = order
         self._by_client.setdefault(key, {})[order.client_order_id] = order
         self._open.setdefault(key, {})[order.order_id] = order
+
+    def rename(self, order: Order, client_order_id: str) -> None:
+        names = self._by_client[order.account, order.symbol]
+        if names.get(order.client_order_id) is order:
+            del names[order.client_order_id]
+        order.client_order_id = client_order_id
+        names[client_order_id] = order
 
     def close(self, order: Order, *, forget: bool) -> None:
         key = (order.account, order.symbol)
@@ -54,6 +64,14 @@ class Registry:
     def count_open(self, account: str, symbol: str) -> int:
         return len(self._open.get((account, symbol), ()))
 
+    def count_stops(self, account: str, symbol: str) -> int:
+        """Stop orders among the open ones, triggered or not."""
+        return sum(order.type.waits for order in self._open.get((account, symbol), {}).values())
+
+    def every_open(self) -> list[Order]:
+        """Of every account, in the order in which they met the book."""
+        return sorted((order for orders in self._open.values() for order in orders.values()), key=_age)
+
     def all(self, account: str, symbol: str) -> list[Order]:
         return list(self._by_id.get((account, symbol), {}).values())
 
@@ -62,3 +80,7 @@ class Registry:
 
     def executions(self, account: str, symbol: str) -> list[OrderReport]:
         return self._executions.get((account, symbol), [])
+
+
+def _age(order: Order) -> tuple[int, int]:
+    return order.working_ns, order.order_id

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -20,18 +21,26 @@ CLIENT_ID = re.compile(r"^[a-zA-Z0-9-_]{1,36}$")
 INTEGER = re.compile(r"^[0-9]{1,20}$")
 DEFAULT_RECV_WINDOW, MAX_RECV_WINDOW = 5_000, 60_000
 AHEAD_MS = 1_000
-STATUS = {-2014: 401, -2015: 401, -1003: 429, -1015: 429}
+STATUS = {-2014: 401, -2015: 401, -1003: 429, -1015: 429, -2021: 409}
 
 
 class ApiError(Exception):
     """An answer that is an error; `status` is the HTTP status."""
 
-    def __init__(self, code: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, code: int, message: str, headers: Mapping[str, str] | None = None, data: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(f"{code} {message}")
         self.code = code
         self.message = message
         self.status = STATUS.get(code, 400)
         self.headers = dict(headers or {})
+        self.data = data
+
+    def body(self) -> dict[str, Any]:
+        """As the venue writes it; a failed cancelReplace says in `data` what became of its halves."""
+        more = {} if self.data is None else {"data": self.data}
+        return {"code": self.code, "msg": self.message, **more}
 
     @classmethod
     def of(cls, refused: Refused) -> ApiError:

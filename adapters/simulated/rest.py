@@ -35,6 +35,8 @@ def _handler(venue: Venue, endpoint: Endpoint) -> Handler:
             answer = _answer(venue, endpoint, account, params)
             await venue.ledger.durable()
         except ApiError as error:
+            if error.data is not None:
+                await venue.ledger.durable()
             return error_response(error, headers(venue, account))
         return json_response(answer, headers(venue, account))
 
@@ -67,4 +69,4 @@ def json_response(answer: Any, headers: dict[str, str], status: int = 200) -> we
 
 
 def error_response(error: ApiError, headers: dict[str, str]) -> web.Response:
-    return json_response({"code": error.code, "msg": error.message}, headers | error.headers, error.status)
+    return json_response(error.body(), headers | error.headers, error.status)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import orjson
@@ -16,13 +16,18 @@ from aiohttp.typedefs import Middleware
 from adapters.simulated import rest, sockets
 from adapters.simulated.capture import Capture
 from adapters.simulated.capture_player import CapturePlayer
+from adapters.simulated.clock import Clock
 from adapters.simulated.control import Control
 from adapters.simulated.core import Core
+from adapters.simulated.fault_answers import middleware
+from adapters.simulated.faults import Profile
+from adapters.simulated.injector import Injector
 from adapters.simulated.instruments import Instrument
-from adapters.simulated.ledger import LedgerWriter
+from adapters.simulated.ledger_writer import LedgerWriter
 from adapters.simulated.model import SelfTradePrevention
 from adapters.simulated.players import FlowPlayer, Player
 from adapters.simulated.requests import Budget, Key
+from adapters.simulated.resume import Remains, ResumeError, read_remains
 from adapters.simulated.settlement import Fees
 from adapters.simulated.venue import Venue
 
@@ -56,11 +61,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     time_offset_ns: int = 0
     weight_limit: int = 6000
     order_limit: int = 100
+    faults: Profile | None = None
+    resume: bool = False
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.jsonl"
 
 
-def build_venue(settings: Settings, ledger: LedgerWriter) -> Venue:
-    """The venue with its accounts opened."""
-    clock: Callable[[], int] = lambda: time.time_ns() + settings.time_offset_ns  # noqa: E731
+def build_venue(settings: Settings, ledger: LedgerWriter, injector: Injector, remains: Remains | None) -> Venue:
+    """The venue with its accounts opened, or as they were."""
+    clock = Clock(settings.time_offset_ns)
     core = Core(
         settings.instruments,
         fees=settings.fees,
@@ -68,11 +79,31 @@ def build_venue(settings: Settings, ledger: LedgerWriter) -> Venue:
         self_trade_prevention=settings.self_trade_prevention,
     )
     keys = {one.api_key: Key(one.name, one.api_secret.encode()) for one in settings.accounts}
-    ledger.open_with(settings.instruments)
-    venue = Venue(core, clock, ledger, keys, Budget(settings.weight_limit, settings.order_limit))
+    if remains is None or not remains.assets:
+        ledger.open_with(settings.instruments)
+    else:
+        core.restore(remains)
+        ledger.note("resume", time=clock.now(), life=remains.life)
+    budget = Budget(settings.weight_limit, settings.order_limit)
+    venue = Venue(core, clock, ledger, keys, budget, injector, first_id=0 if remains is None else remains.first_id)
     for account in settings.accounts:
-        ledger.append(core.open_account(clock(), account.name, settings.balances))
+        if account.name not in core.accounts():
+            ledger.append(core.open_account(clock.now(), account.name, settings.balances))
     return venue
+
+
+def find_remains(settings: Settings) -> Remains | None:
+    """Of the life before this one, when it is to be resumed; `ResumeError` when it traded something else.
+
+    One that was killed before its first line leaves none: then a first life begins.
+    """
+    if not settings.resume:
+        return None
+    remains = read_remains(settings.ledger)
+    wanted = [one.symbol for one in settings.instruments]
+    if remains.assets and list(remains.assets) != wanted:
+        raise ResumeError(f"{settings.ledger} cannot be resumed: it traded {list(remains.assets)}, not {wanted}")
+    return remains
 
 
 def build_player(settings: Settings, venue: Venue) -> Player:
@@ -84,7 +115,7 @@ def build_player(settings: Settings, venue: Venue) -> Player:
 def build_app(
     venue: Venue, player: Player, gate: asyncio.Event, middlewares: Sequence[Middleware] = ()
 ) -> web.Application:
-    """`middlewares` stand before every route: where faults will be injected."""
+    """`middlewares` stand before every route: where faults of answers are injected."""
     app = web.Application(middlewares=list(middlewares))
     app.add_routes([*rest.routes(venue), *sockets.routes(venue), *Control(venue, player, gate).routes()])
     return app
@@ -92,22 +123,28 @@ def build_app(
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop`; says that it is ready on stdout and in `ready.json`. OSError when the port is taken."""
-    ledger = LedgerWriter(settings.folder / "ledger.jsonl")
+    remains = find_remains(settings)
+    ledger = LedgerWriter(settings.ledger, remains)
+    injector = Injector(settings.folder / "faults.jsonl")
+    started_ns = None if remains is None else remains.started_ns
     try:
-        venue = build_venue(settings, ledger)
+        venue = build_venue(settings, ledger, injector, remains)
         player = build_player(settings, venue)
-        player.prepare()
+        player.prepare(started_ns)
         gate = asyncio.Event()
-        runner = web.AppRunner(build_app(venue, player, gate), access_log=None, shutdown_timeout=1.0)
+        if settings.faults is not None:
+            await venue.misbehaviour.set(settings.faults)
+        app = build_app(venue, player, gate, [middleware(venue.misbehaviour.answers)])
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
             site = web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=1.0)
             await site.start()
             await ledger.durable()
-            if not settings.wait_for_start:
+            if not settings.wait_for_start or started_ns is not None:
                 gate.set()
             announce(settings, runner)
-            await _play_until(stop, gate, player, ledger)
+            await _serve_until(stop, _play(venue, player, gate, started_ns), venue)
         finally:
             await asyncio.gather(*(connection.close() for connection in venue.hub.connections()))
             await runner.cleanup()
@@ -115,6 +152,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 await ledger.durable()
     finally:
         ledger.close()
+        injector.close()
 
 
 def announce(settings: Settings, runner: web.AppRunner) -> None:
@@ -126,21 +164,28 @@ def announce(settings: Settings, runner: web.AppRunner) -> None:
     sys.stdout.flush()
 
 
-async def _play_until(stop: asyncio.Event, gate: asyncio.Event, player: Player, ledger: LedgerWriter) -> None:
-    """The player may end before the server does; if it or the ledger fails, so does the server."""
+async def _play(venue: Venue, player: Player, gate: asyncio.Event, started_ns: int | None) -> None:
+    await gate.wait()
+    if started_ns is None:
+        started_ns = venue.clock.steady()
+        venue.ledger.note("start", time=started_ns)
+    await player.run(started_ns)
 
-    async def play() -> None:
-        await gate.wait()
-        await player.run()
 
-    playing = asyncio.create_task(play())
+async def _serve_until(stop: asyncio.Event, play: Coroutine[Any, Any, None], venue: Venue) -> None:
+    """The player may end before the server does; if it, the faults or the ledger fail, so does the server."""
+    ledger = venue.ledger
+    playing = asyncio.create_task(play)
+    faults = [asyncio.create_task(venue.misbehaviour.run()), asyncio.create_task(venue.snapshots.run())]
     ends = [asyncio.create_task(stop.wait()), asyncio.create_task(ledger.failed.wait())]
-    await asyncio.wait((playing, *ends), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((playing, *faults, *ends), return_when=asyncio.FIRST_COMPLETED)
     if playing.done():
         playing.result()
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    for task in (playing, *ends):
+        await asyncio.wait((*faults, *ends), return_when=asyncio.FIRST_COMPLETED)
+    for broken in (one for one in faults if one.done()):
+        broken.result()
+    for task in (playing, *faults, *ends):
         task.cancel()
-    await asyncio.gather(playing, *ends, return_exceptions=True)
+    await asyncio.gather(playing, *faults, *ends, return_exceptions=True)
     if ledger.failure is not None:
         raise ledger.failure

@@ -11,16 +11,17 @@ import msgspec
 
 from adapters.simulated import filters
 from adapters.simulated.book import Contra, Market
+from adapters.simulated.funding import Funding
 from adapters.simulated.instruments import Instrument
-from adapters.simulated.matching import Plan, Step, needed
+from adapters.simulated.matching import Plan, Step
 from adapters.simulated.model import (
+    Amendment,
     BalanceChanged,
     Deposited,
     Event,
     ExecutionType,
     Order,
     OrderReport,
-    OrderType,
     Printed,
     Refused,
     SelfTradePrevention,
@@ -29,6 +30,7 @@ from adapters.simulated.model import (
     TimeInForce,
 )
 from adapters.simulated.registry import Registry
+from adapters.simulated.stops import Stops
 from adapters.simulated.units import SCALE, notional, share
 from adapters.simulated.wallets import Wallets
 
@@ -52,13 +54,18 @@ class Settlement:
     ) -> None:
         self.fees = fees
         self.registry = Registry()
+        self.stops = Stops()
         self.last_price: dict[str, int] = {}
         self._instruments = instruments
         self._markets = markets
         self._wallets = wallets
+        self._funding = Funding(instruments, wallets)
         self._execution_id = 0
         self._events: list[Event] = []
         self._now = 0
+
+    def begin_life(self, first_id: int) -> None:
+        self._execution_id = first_id
 
     def begin(self, now_ns: int) -> None:
         self._now = now_ns
@@ -86,22 +93,37 @@ class Settlement:
         self._events.append(Deposited(ts_ns=self._now, account=account, asset=asset, amount=amount, opening=opening))
 
     def fund(self, order: Order, plan: Plan) -> Refused | None:
-        """Lock what the order may need; a market buy needs what its plan costs."""
-        if order.type is not OrderType.MARKET:
-            amount = needed(order.side, order.price, order.orig_qty)
-        else:
-            amount = plan.cost if order.side is Side.BUY else order.orig_qty
-        asset = self._paid_in(order)
-        if not self._wallets.affords(order.account, asset, amount):
-            return filters.INSUFFICIENT_BALANCE
-        self._wallets.lock(order.account, asset, amount)
-        order.locked = amount
-        return None
+        """Lock what the order may need."""
+        return None if self._funding.lock(order, plan) else filters.INSUFFICIENT_BALANCE
 
     def accept(self, order: Order) -> None:
         order.order_id = self.registry.next_id()
         self.registry.add(order)
+        if order.type.waits:
+            self.stops.add(order)
+        else:
+            order.working_ns = self._now
         self._report(order, ExecutionType.NEW)
+
+    def trigger(self, order: Order, plan: Plan) -> bool:
+        """A stop order begins to work; one without a limit expires when its plan costs more than there is."""
+        order.working_ns = self._now
+        self._report(order, ExecutionType.TRIGGERED)
+        if self._funding.lock_again(order, plan):
+            return True
+        self._end(order, Status.EXPIRED, ExecutionType.EXPIRED)
+        return False
+
+    def amend(self, order: Order, amendment: Amendment) -> None:
+        """The order shrinks where it stands and may take another client id."""
+        by, replaced = order.orig_qty - amendment.qty, order.client_order_id
+        order.orig_qty = amendment.qty
+        order.amendments += 1
+        if order.working:
+            self._markets[order.symbol].reduce(order, by)
+        self.registry.rename(order, amendment.client_order_id)
+        self._funding.release_excess(order)
+        self._report(order, ExecutionType.REPLACED, replaced_id=replaced)
 
     def carry_out(self, taker: Order, plan: Plan) -> None:
         market = self._markets[taker.symbol]
@@ -142,13 +164,12 @@ class Settlement:
         market_order = self._wallets.is_unlimited(order.account)
         rate = self.fees.maker if is_maker else self.fees.taker
         fee = 0 if market_order else share(received, rate)
-        order.locked -= paid
-        self._wallets.spend_locked(order.account, self._paid_in(order), paid)
+        self._funding.spend(order, paid)
         self._wallets.credit(order.account, got_in, received - fee)
         if fee:
             self._wallets.credit(FEES, got_in, fee)
         order.status = _status_after_trade(order)
-        self._release_excess(order)
+        self._funding.release_excess(order)
         self._report(
             order,
             ExecutionType.TRADE,
@@ -172,8 +193,13 @@ class Settlement:
         self._wallets.credit(MARKET, instrument.base, sign * qty)
         self._wallets.credit(MARKET, instrument.quote, -sign * quote)
 
+    def note_price(self, symbol: str, price: int) -> None:
+        """Somebody traded at this price."""
+        self.last_price[symbol] = price
+        self.stops.on_trade(symbol, price)
+
     def _print(self, order: Order, order_is_maker: bool, trade_id: int, price: int, qty: int, public: bool) -> None:
-        self.last_price[order.symbol] = price
+        self.note_price(order.symbol, price)
         if public:
             buyer_is_maker = (order.side is Side.BUY) == order_is_maker
             self._events.append(
@@ -204,7 +230,7 @@ class Settlement:
     def _after_prevention(self, order: Order, qty: int) -> None:
         if order.leaves == 0:
             order.status = Status.EXPIRED_IN_MATCH
-        self._release_excess(order)
+        self._funding.release_excess(order)
         self._report(order, ExecutionType.TRADE_PREVENTION, last_qty=qty)
         if not order.status.open:
             self._close(order)
@@ -216,31 +242,23 @@ class Settlement:
             prevented = order.leaves
             order.prevented += prevented
             self._after_prevention(order, prevented)
-        elif order.type is OrderType.MARKET or order.time_in_force is not TimeInForce.GTC:
+        elif not order.type.priced or order.time_in_force is not TimeInForce.GTC:
             self._end(order, Status.EXPIRED, ExecutionType.EXPIRED)
         else:
             self._markets[order.symbol].rest(order)
 
     def cancel(self, order: Order, cancel_id: str | None) -> None:
-        self._markets[order.symbol].remove(order)
+        if order.working:
+            self._markets[order.symbol].remove(order)
+        else:
+            self.stops.remove(order)
         self._end(order, Status.CANCELED, ExecutionType.CANCELED, cancel_id)
 
     def _end(self, order: Order, status: Status, execution: ExecutionType, cancel_id: str | None = None) -> None:
         order.status = status
-        self._release_excess(order)
+        self._funding.release_excess(order)
         self._report(order, execution, cancel_id=cancel_id)
         self._close(order)
-
-    def _release_excess(self, order: Order) -> None:
-        """Unlock what the order can no longer need."""
-        if not order.status.open:
-            excess = order.locked
-        elif order.type is OrderType.MARKET:
-            return
-        else:
-            excess = order.locked - needed(order.side, order.price, order.leaves)
-        order.locked -= excess
-        self._wallets.unlock(order.account, self._paid_in(order), excess)
 
     def _close(self, order: Order) -> None:
         self.registry.close(order, forget=self._wallets.is_unlimited(order.account))
@@ -260,10 +278,6 @@ class Settlement:
         self._events.append(report)
         if execution is ExecutionType.TRADE:
             self.registry.execute(report)
-
-    def _paid_in(self, order: Order) -> str:
-        instrument = self._instruments[order.symbol]
-        return instrument.quote if order.side is Side.BUY else instrument.base
 
 
 def _status_after_trade(order: Order) -> Status:

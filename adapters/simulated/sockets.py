@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from aiohttp import WSMsgType, web
 
 from adapters.simulated import wire
 from adapters.simulated.endpoints import ENDPOINTS, Endpoint
+from adapters.simulated.fault_answers import about_result
 from adapters.simulated.hub import Connection
 from adapters.simulated.requests import ApiError, Params, authenticate
 from adapters.simulated.venue import Venue
@@ -115,26 +117,51 @@ class WebSocketApi:
 
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
+        self._faults = venue.misbehaviour.answers
 
     async def handle(self, request: web.Request) -> Any:
         return await serve(self._venue, request, lambda one: None, self._receive)
 
     async def _receive(self, connection: Connection, message: Any) -> None:
         number = message.get("id") if isinstance(message, dict) else None
+        name = _request_name(message)
+        failure = None if name is None else self._faults.before(name)
+        if failure is not None:
+            connection.offer(self._failed(number, failure.status, failure.body))
+            return
         try:
             result = self._result(connection, message)
         except ApiError as error:
-            connection.answer(
-                {
-                    "id": number,
-                    "status": error.status,
-                    "error": {"code": error.code, "msg": error.message},
-                    "rateLimits": self._limits(),
-                }
-            )
+            answer, about = self._failed(number, error.status, error.body()), {"status": error.status}
+            if error.data is None:
+                self._deliver(connection, number, name, answer, about)
+                return
+        else:
+            answer, about = self._done(number, result), {"status": 200, **about_result(result)}
+        self._venue.ledger.when_durable(lambda: self._deliver(connection, number, name, answer, about))
+
+    def _deliver(self, connection: Connection, number: Any, name: str | None, answer: bytes, about: Json) -> None:
+        """The answer leaves, or what a fault makes of it."""
+        if name is None or not self._faults.may_follow():
+            connection.offer(answer)
             return
-        answer = orjson.dumps({"id": number, "status": 200, "result": result, "rateLimits": self._limits()})
-        self._venue.ledger.when_durable(lambda: connection.offer(answer))
+        failure, delay = self._faults.error_after(name, about), self._faults.delay_s(name, about)
+        if failure is not None:
+            answer = self._failed(number, failure.status, failure.body)
+        if self._faults.is_lost(name, about):
+            leave = connection.cut
+        else:
+            leave = partial(_offer, connection, answer, 2 if self._faults.is_repeated(name, about) else 1)
+        if delay is None:
+            leave()
+        else:
+            asyncio.get_running_loop().call_later(delay, leave)
+
+    def _done(self, number: Any, result: Any) -> bytes:
+        return orjson.dumps({"id": number, "status": 200, "result": result, "rateLimits": self._limits()})
+
+    def _failed(self, number: Any, status: int, error: Json) -> bytes:
+        return orjson.dumps({"id": number, "status": status, "error": error, "rateLimits": self._limits()})
 
     def _result(self, connection: Connection, message: Any) -> Any:
         if not isinstance(message, dict) or not isinstance(message.get("params") or {}, dict):
@@ -176,6 +203,17 @@ class WebSocketApi:
                 "count": budget.weight,
             }
         ]
+
+
+def _request_name(message: Any) -> str | None:
+    """As faults name requests: the REST request that does the same."""
+    endpoint = BY_METHOD.get(str(message.get("method"))) if isinstance(message, dict) else None
+    return None if endpoint is None else endpoint.request
+
+
+def _offer(connection: Connection, answer: bytes, times: int) -> None:
+    for _ in range(times):
+        connection.offer(answer)
 
 
 def _text(value: Any) -> str:

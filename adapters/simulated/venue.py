@@ -7,16 +7,20 @@ disk. Public frames do not wait.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from adapters.simulated import frames
+from adapters.simulated.clock import Clock
 from adapters.simulated.core import Core
 from adapters.simulated.hub import Hub
-from adapters.simulated.ledger import LedgerWriter
+from adapters.simulated.injector import Injector
+from adapters.simulated.ledger_writer import LedgerWriter
+from adapters.simulated.misbehaviour import Misbehaviour
 from adapters.simulated.model import BalanceChanged, Deposited, Event, OrderReport, Printed, Side
 from adapters.simulated.requests import Budget, Key
+from adapters.simulated.snapshots import Snapshots
 
 RECENT_TRADES = 1000
 
@@ -51,19 +55,29 @@ class Venue:
     """`commit` is the only way out for the core's events."""
 
     def __init__(
-        self, core: Core, clock: Callable[[], int], ledger: LedgerWriter, keys: Mapping[str, Key], budget: Budget
+        self,
+        core: Core,
+        clock: Clock,
+        ledger: LedgerWriter,
+        keys: Mapping[str, Key],
+        budget: Budget,
+        injector: Injector,
+        first_id: int = 0,
     ) -> None:
         self.core = core
-        self.now = clock
+        self.clock = clock
+        self.now = clock.now
         self.ledger = ledger
         self.keys = keys
         self.budget = budget
         self.hub = Hub()
+        self.snapshots = Snapshots(core, injector)
+        self.misbehaviour = Misbehaviour(injector, self.hub, clock)
         self.recent: dict[str, deque[Printed]] = {one: deque(maxlen=RECENT_TRADES) for one in core.instruments}
         self.statistics = {symbol: Statistics() for symbol in core.instruments}
         self.counts = {"orders": 0, "executions": 0, "refused": 0}
         self._touch: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
-        self._client_ids = 0
+        self._client_ids = first_id
 
     def next_client_id(self) -> str:
         """For requests that name none."""

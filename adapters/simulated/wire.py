@@ -62,8 +62,8 @@ def symbol_info(one: Instrument, mode: SelfTradePrevention) -> Json:
         "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
-        "cancelReplaceAllowed": False,
-        "amendAllowed": False,
+        "cancelReplaceAllowed": True,
+        "amendAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": _filters(one),
@@ -105,6 +105,8 @@ def _filters(one: Instrument) -> list[Json]:
             "avgPriceMins": 5,
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": one.max_num_orders},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": one.max_num_algo_orders},
+        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": one.max_num_order_amends},
     ]
 
 
@@ -168,12 +170,12 @@ def order(one: Order) -> Json:
         "timeInForce": str(one.time_in_force),
         "type": str(one.type),
         "side": str(one.side),
-        "stopPrice": ZERO,
+        "stopPrice": text(one.stop_price),
         "icebergQty": ZERO,
         "time": ms(one.created_ns),
         "updateTime": ms(one.updated_ns),
-        "isWorking": True,
-        "workingTime": ms(one.created_ns),
+        "isWorking": one.working,
+        "workingTime": working_time(one),
         "selfTradePreventionMode": str(one.self_trade_prevention),
     }
 
@@ -191,7 +193,7 @@ def placed(reports: list[OrderReport], shape: str) -> Json:
     if shape == "ACK":
         return answer
     answer |= _outcome(one)
-    answer["workingTime"] = ms(one.created_ns)
+    answer["workingTime"] = working_time(one)
     if shape == "FULL":
         answer["fills"] = [
             {
@@ -222,6 +224,43 @@ def canceled(report: OrderReport) -> Json:
     }
 
 
+def amended(report: OrderReport) -> Json:
+    """The answer to an amendment that kept its place."""
+    one = report.order
+    return {
+        "transactTime": ms(report.ts_ns),
+        "executionId": report.execution_id,
+        "amendedOrder": {
+            "symbol": one.symbol,
+            "orderId": one.order_id,
+            "orderListId": -1,
+            "origClientOrderId": report.replaced_id,
+            "clientOrderId": one.client_order_id,
+            "price": text(one.price),
+            "qty": text(one.orig_qty),
+            "executedQty": text(one.executed),
+            "preventedQty": text(one.prevented),
+            "quoteOrderQty": text(one.quote_qty),
+            "cumulativeQuoteQty": text(one.cum_quote),
+            "status": str(one.status),
+            "timeInForce": str(one.time_in_force),
+            "type": str(one.type),
+            "side": str(one.side),
+            **_stop(one),
+            "workingTime": working_time(one),
+            "selfTradePreventionMode": str(one.self_trade_prevention),
+        },
+    }
+
+
+def working_time(one: Order) -> int:
+    return ms(one.working_ns) if one.working else -1
+
+
+def _stop(one: Order) -> Json:
+    return {"stopPrice": text(one.stop_price)} if one.type.waits else {}
+
+
 def _outcome(one: Order) -> Json:
     return {
         "price": text(one.price),
@@ -233,6 +272,7 @@ def _outcome(one: Order) -> Json:
         "timeInForce": str(one.time_in_force),
         "type": str(one.type),
         "side": str(one.side),
+        **_stop(one),
     }
 
 

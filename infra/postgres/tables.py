@@ -93,6 +93,7 @@ TYPED = (
     Table("balances", (portfolio.BalanceChanged,), (("account", "currency", "offset"),)),
     Table("portfolio", (portfolio.PortfolioLine,), (("account", "strategy", "instrument", "ts_init_ns"),)),
     Table("controls", catalog.CONTROLS.types, (("scope", "ts_init_ns"),)),
+    Table("controls_done", (orders.ControlDone,), (("control_id",),)),
     Table("in_force", (controls.InForce,), (("scope", "ts_init_ns"),)),
     Table(
         "strategy_records",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
-from pipelines.exact import ZERO, ratio
+from pipelines.exact import LONGEST, ZERO, is_sane, ratio
 from pipelines.gateway.state import SECOND_NS, Held, State, concerns
 from topics.controls import LimitName, Scope, ScopeKind, TradingState
 from topics.market import Instrument, Mark
@@ -17,6 +17,12 @@ from topics.orders import SubmitOrder
 from topics.record import OrderType, Side, StrategyId, TimeInForce
 
 NONE = "none"
+FLATTEN_CAUSE = "flatten:"
+"""Begins the ``cause`` of the gateway's own closing orders, and of nobody else's."""
+AHEAD_S = Decimal(-1)
+"""How far the clocks of this platform's processes may differ."""
+SHOWN = 40
+SANE = f"above 0, of at most {LONGEST} digits"
 
 
 class Denial(NamedTuple):
@@ -28,13 +34,16 @@ class Denial(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """One order as the checks see it: the inputs, the time of the decision, and what was looked up for it."""
+    """One order as the checks see it: the inputs, the time of the decision, and what was looked up for it.
+    ``carries_out``: the flatten that the gateway made it for.
+    """
 
     state: State
     order: SubmitOrder
     now_ns: int
     definition: Instrument | None
     mark: Mark | None
+    carries_out: str = ""
 
     @property
     def signed_qty(self) -> Decimal:
@@ -66,10 +75,10 @@ class Asked(NamedTuple):
         return min(self.limits(name), key=lambda one: one[1], default=None)
 
 
-def look_up(state: State, order: SubmitOrder, now_ns: int) -> Asked:
-    return Asked(
-        state, order, now_ns, state.market.definitions.get(order.instrument), state.market.marks.get(order.instrument)
-    )
+def look_up(state: State, order: SubmitOrder, now_ns: int, carries_out: str = "") -> Asked:
+    market = state.market
+    definition, mark = market.definitions.get(order.instrument), market.marks.get(order.instrument)
+    return Asked(state, order, now_ns, definition, mark, carries_out)
 
 
 Check = Callable[[Asked], Denial | None]
@@ -101,12 +110,8 @@ def trading_state(a: Asked) -> Denial | None:
 
 
 def flattens(a: Asked) -> bool:
-    """The order says that it carries out a ``Flatten``; there is one, it covers this position, and the order only
-    reduces it.
-    """
-    kind, _, control_id = a.order.cause.partition(":")
-    control = a.state.rules.flattens.get(control_id) if kind == "flatten" else None
-    o = a.order
+    """The gateway made it for a ``Flatten`` under way, which covers this position, and it only reduces that."""
+    control, o = a.state.flatten(a.carries_out), a.order
     return control is not None and concerns(control.scope, o.account, o.strategy, o.instrument) and reduces(a)
 
 
@@ -124,8 +129,9 @@ def reconciled(a: Asked) -> Denial | None:
 
 
 def instrument_halted(a: Asked) -> Denial | None:
+    """Stops new risk: what only reduces a position passes."""
     halt = a.state.halt(a.order.instrument)
-    if halt is None:
+    if halt is None or reduces(a):
         return None
     return Denial("instrument_halted", halt.why, "a named resume")
 
@@ -139,17 +145,20 @@ def command_age(a: Asked) -> Denial | None:
 
 
 def well_formed(a: Asked) -> Denial | None:
+    """Asked first: the others may reckon with what it passes."""
     o = a.order
+    if o.cause.startswith(FLATTEN_CAUSE) and not a.carries_out:
+        return Denial("cause", o.cause[:SHOWN], f"{FLATTEN_CAUSE} is the gateway's own")
     if o.order_type not in (OrderType.MARKET, OrderType.LIMIT):
         return Denial("order_type", o.order_type, "market or limit")
-    if not o.order_qty.is_finite() or o.order_qty <= 0:
-        return Denial("order_qty", str(o.order_qty), "above 0")
+    if not is_sane(o.order_qty) or o.order_qty <= 0:
+        return Denial("order_qty", str(o.order_qty)[:SHOWN], SANE)
     if o.order_type is OrderType.MARKET:
         if o.price is not None:
-            return Denial("price", text(o.price), "none on a market order")
+            return Denial("price", str(o.price)[:SHOWN], "none on a market order")
         return Denial("post_only", "true", "limit orders only") if o.post_only else None
-    if o.price is None or not o.price.is_finite() or o.price <= 0:
-        return Denial("price", str(o.price), "above 0")
+    if o.price is None or not is_sane(o.price) or o.price <= 0:
+        return Denial("price", str(o.price)[:SHOWN], SANE)
     if o.post_only and o.time_in_force is not TimeInForce.GTC:
         return Denial("post_only", o.time_in_force, "gtc")
     return None
@@ -204,7 +213,9 @@ def _bounds(what: str, value: Decimal, low: Decimal | None, high: Decimal | None
 
 
 def data_age(a: Asked) -> Denial | None:
-    """On receive time: a venue's clock may be off."""
+    """On receive time: a venue's clock may be off. What only reduces is denied as well: at which price it would, nobody
+    knows.
+    """
     if a.mark is None:
         return Denial(LimitName.MAX_DATA_AGE, "no mark", "a mark")
     return _age(a, LimitName.MAX_DATA_AGE, a.mark.ts_init)
@@ -215,6 +226,8 @@ def _age(a: Asked, check: str, ts: int) -> Denial | None:
     if found is None:
         return _missing(LimitName.MAX_DATA_AGE)
     age = ratio(Decimal(a.now_ns - ts), Decimal(SECOND_NS))
+    if age < AHEAD_S:
+        return Denial(check, text(age), f"{text(AHEAD_S)}: it is from the future")
     return Denial(check, text(age), _limit_text(*found)) if age > found[1] else None
 
 
@@ -323,11 +336,11 @@ def free_holdings(a: Asked) -> Denial | None:
 
 
 CHECKS: tuple[Check, ...] = (
+    well_formed,
     trading_state,
     reconciled,
     instrument_halted,
     command_age,
-    well_formed,
     instrument_known,
     instrument_tradable,
     data_age,

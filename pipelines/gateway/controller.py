@@ -42,7 +42,7 @@ class Controller:
         f = held.facts
         if self.state.rules.trading_state(
             f.account, f.strategy, f.instrument
-        ) is not TradingState.HALTED or is_flattening(held):
+        ) is not TradingState.HALTED or self.state.is_flattening(held):
             return
         kill = next(
             (k for k in self.state.rules.kills.values() if concerns(k.scope, f.account, f.strategy, f.instrument)), None
@@ -60,8 +60,3 @@ class Controller:
         self.engine.insist(held, command_id if refused == 0 else f"{command_id}#{refused}", reason)
         if len(self._tried) > 10_000:
             self._tried = {cid: ts for cid, ts in self._tried.items() if cid in self.state.book.working}
-
-
-def is_flattening(held: Held) -> bool:
-    """An order that closes a position for a ``Flatten``: a kill does not take it back."""
-    return held.command is not None and held.command.cause.startswith("flatten:")

@@ -2,8 +2,9 @@
 replay can decide again.
 
 offsets  how far each input was folded: ``orders.events`` by the coordinate (epoch, n) of our own last record, the
-others by offset values   what the checks looked at, and ``reconciled``, which no input tells limits   those in force
-for the order, by name and scope
+         others by offset
+values   what the checks looked at, and ``reconciled`` and ``carries_out``, which no input tells
+limits   those in force for the order, by name and scope
 """
 
 import hashlib
@@ -11,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.exact import EXACT, localcontext
-from pipelines.gateway.checks import Asked, first_denial, look_up, text
-from pipelines.gateway.state import Held, State
+from pipelines.gateway.checks import Asked, Denial, first_denial, look_up, text
+from pipelines.gateway.state import CARRIES_OUT, Held, State
 from topics.controls import LimitName
 from topics.orders import (
     CancelAll,
@@ -34,14 +35,15 @@ def venue_client_id(client_order_id: str, account: str) -> str:
     return hashlib.sha256(f"{account}|{client_order_id}".encode()).hexdigest()[:VENUE_CLIENT_ID_LENGTH]
 
 
-def decide(state: State, command: SubmitOrder, now_ns: int) -> OrderRequested | OrderDenied | None:
-    """None where this id was decided already: the same command twice is one order and one answer."""
+def decide(
+    state: State, command: SubmitOrder, now_ns: int, carries_out: str = ""
+) -> OrderRequested | OrderDenied | None:
+    """None where this id was decided already: the same command twice is one order and one answer. ``carries_out`` is
+    the id of the flatten that the gateway itself made the order for.
+    """
     if command.client_order_id in state.book.orders:
         return None
-    with localcontext(EXACT):
-        asked = look_up(state, command, now_ns)
-        denial = first_denial(asked)
-        judged_by = judgement(asked)
+    denial, judged_by = _judged(look_up(state, command, now_ns, carries_out))
     if denial is None:
         return OrderRequested(
             client_order_id=command.client_order_id,
@@ -67,21 +69,39 @@ def decide(state: State, command: SubmitOrder, now_ns: int) -> OrderRequested | 
     )
 
 
+def _judged(a: Asked) -> tuple[Denial | None, Judgement]:
+    """What cannot be reckoned (a mark of 0, say) is denied: an error would meet every redelivery again."""
+    with localcontext(EXACT):
+        try:
+            return first_denial(a), judgement(a)
+        except ArithmeticError as error:
+            denial = Denial("unjudgeable", type(error).__name__, "numbers that can be reckoned with")
+            return denial, Judgement(_offsets(a), _untold(a))
+
+
 def judgement(a: Asked) -> Judgement:
+    return Judgement(_offsets(a), _untold(a) | _values(a), _limits(a))
+
+
+def _offsets(a: Asked) -> dict[str, int]:
     book, market, rules = a.state.book, a.state.market, a.state.rules
-    offsets = {
+    return {
         "orders.events.epoch": book.epoch,
         "orders.events.n": book.n,
         "portfolio.inbox": market.offset,
         "controls": rules.offset,
     }
-    return Judgement(offsets, _values(a), _limits(a))
+
+
+def _untold(a: Asked) -> dict[str, str]:
+    """What no input tells."""
+    own = {CARRIES_OUT: a.carries_out} if a.carries_out else {}
+    return {"reconciled": str(a.state.ready).lower(), **own}
 
 
 def _values(a: Asked) -> dict[str, str]:
     o, book = a.order, a.state.book
     values = {
-        "reconciled": str(a.state.ready).lower(),
         "trading_state": a.state.rules.trading_state(o.account, o.strategy, o.instrument).value,
         "position": text(book.position(o.instrument, o.strategy)),
         "account_position": text(book.position(o.instrument)),

@@ -2,13 +2,14 @@
 known.
 
 Decisions are made one after another in the event loop, each written before the next is made; sending overlaps. A
-cancel waits for the end of its order's own send.
+cancel waits for the end of its order's own send, and for nothing else: neither for its record to be durable nor for
+the lease, unless a newer gateway has the account. Sent twice, a cancel does no harm; not sent, it may.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from adapters.execution import (
     Unreadable,
     VenueEvent,
 )
+from infra.edge import EdgeFailed
 from pipelines.gateway import decide, translate
 from pipelines.gateway.lease import Lease
 from pipelines.gateway.state import Held, State
@@ -67,9 +69,15 @@ class Decided(NamedTuple):
     is_new: bool
 
 
+async def _nobody_asks(held: Held) -> bool:
+    return False
+
+
 @dataclass
 class Engine:
-    """``unresolved`` is called for an order whose submit or cancel ended unknown."""
+    """``unresolved`` is called for an order whose submit or cancel ended unknown; ``ask`` learns what the venue knows
+    of an order, and is False when that is nothing.
+    """
 
     state: State
     tape: Tape
@@ -77,6 +85,7 @@ class Engine:
     lease: Lease
     clock: Clock = time.time_ns
     unresolved: Callable[[Held], None] = lambda held: None
+    ask: Callable[[Held], Awaitable[bool]] = _nobody_asks
     fail: Callable[[BaseException], None] = lambda error: None
     balances: dict[Currency, BalanceChanged] = field(default_factory=dict)
     unreadable: int = 0
@@ -88,7 +97,7 @@ class Engine:
 
     # --- commands --------------------------------------------------------------------------------------------------
 
-    def submit(self, command: SubmitOrder) -> Decided:
+    def submit(self, command: SubmitOrder, carries_out: str = "") -> Decided:
         """Decide and write ahead; sending follows by itself. The same id again gives the same answer and does
         nothing.
         """
@@ -96,7 +105,7 @@ class Engine:
         known = self.state.book.orders.get(command.client_order_id)
         if known is not None:
             return Decided(known.denied, None, False)
-        fact = decide.decide(self.state, command, self.clock())
+        fact = decide.decide(self.state, command, self.clock(), carries_out)
         assert fact is not None
         durable = self.tape.write([fact])
         if isinstance(fact, OrderRequested):
@@ -106,22 +115,22 @@ class Engine:
 
     def cancel(self, command: CancelOrder) -> "asyncio.Future[list[int]] | None":
         """None where there is nothing to write: decided before, or no such order."""
-        self._may_act(command.account)
+        self._may_cancel(command.account)
         fact = decide.decide_cancel(self.state, command, self.clock())
         return None if fact is None else self._request_cancels([fact])
 
     def cancel_all(self, command: CancelAll) -> "tuple[int, asyncio.Future[list[int]] | None]":
         """How many cancels were requested, and when that is durable."""
-        self._may_act(command.account)
+        self._may_cancel(command.account)
         facts = decide.decide_cancel_all(self.state, command, self.clock())
         return len(facts), self._request_cancels(list(facts)) if facts else None
 
     def insist(self, held: Held, command_id: str, reason: str) -> None:
         """Cancel an order that must go, again if need be; nothing while a cancel of it is under way."""
-        if held.client_order_id in self._canceling or held.facts.is_terminal or not self.lease.held:
+        if held.client_order_id in self._canceling or held.facts.is_terminal or self.lease.fenced:
             return
         if command_id in held.facts.cancels:
-            self._start_cancel(held, command_id, None)
+            self._start_cancel(held, command_id)
         else:
             self._request_cancels([decide.cancel_requested(held, command_id, reason, self.clock())])
 
@@ -133,12 +142,34 @@ class Engine:
         if not self.lease.held:
             raise NotLeased(f"the lease of {account} is not held")
 
+    def _may_cancel(self, account: str) -> None:
+        """Doubt never stops a cancel; another holder of the account does."""
+        if account != self.state.account:
+            raise WrongAccount(f"account {account} is not {self.state.account}")
+        if self.lease.fenced:
+            raise NotLeased(f"another gateway has {account}")
+
     def _request_cancels(self, facts: list[CancelRequested | CancelRejected]) -> "asyncio.Future[list[int]]":
-        durable = self.tape.write(facts)
+        durable = self._record(facts)
         for fact in facts:
             if isinstance(fact, CancelRequested):
-                self._start_cancel(self.state.book.orders[fact.client_order_id], fact.command_id, durable)
+                self._start_cancel(self.state.book.orders[fact.client_order_id], fact.command_id)
         return durable
+
+    def _record(self, facts: list[CancelRequested | CancelRejected]) -> "asyncio.Future[list[int]]":
+        """In the background. A tape that takes nothing any more ends this process, and stops no cancel."""
+        try:
+            durable = self.tape.write(facts)
+        except EdgeFailed as error:
+            durable = asyncio.get_running_loop().create_future()
+            durable.set_exception(error)
+        durable.add_done_callback(self._recorded)
+        return durable
+
+    def _recorded(self, durable: "asyncio.Future[list[int]]") -> None:
+        error = None if durable.cancelled() else durable.exception()
+        if error is not None:
+            self.fail(error)
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
@@ -155,9 +186,9 @@ class Engine:
             self._sending.pop(held.client_order_id, None)
 
     async def _submit_in_time(self, held: Held, fact: OrderRequested) -> Outcome:
-        """What waited for its write-ahead longer than the venue would take it is not sent at all."""
+        """What waited for its write-ahead longer than the venue would take it, or into our end, is not sent at all."""
         window = self.adapter.recv_window_ms * 1_000_000
-        if self.clock() - fact.ts_init > window or not self.lease.held:
+        if self.clock() - fact.ts_init > window or not self.lease.held or self.stopping:
             return Refused(translate.NOT_SENT, "the write-ahead was acknowledged too late")
         self.tape.write([OrderSent(**translate.about(held), ts_init=self.clock())])
         command = fact.command
@@ -175,21 +206,13 @@ class Engine:
             )
         )
 
-    def _start_cancel(self, held: Held, command_id: str, durable: "asyncio.Future[list[int]] | None") -> None:
+    def _start_cancel(self, held: Held, command_id: str) -> None:
         before = self._canceling.get(held.client_order_id)
-        self._canceling[held.client_order_id] = self._spawn(self._cancel(held, command_id, durable, before))
+        self._canceling[held.client_order_id] = self._spawn(self._cancel(held, command_id, before))
 
-    async def _cancel(
-        self,
-        held: Held,
-        command_id: str,
-        durable: "asyncio.Future[list[int]] | None",
-        before: "asyncio.Task[None] | None",
-    ) -> None:
+    async def _cancel(self, held: Held, command_id: str, before: "asyncio.Task[None] | None") -> None:
         cid = held.client_order_id
         try:
-            if durable is not None:
-                await durable
             for task in (before, self._sending.get(cid)):
                 if task is not None:
                     await asyncio.wait([task])
@@ -199,12 +222,17 @@ class Engine:
                 del self._canceling[cid]
 
     async def _cancel_at_venue(self, held: Held, command_id: str) -> None:
-        """Not asked for an order that ended meanwhile."""
+        """Not asked for an order that ended meanwhile. Where the answer proves nothing ("no such order"), the order
+        is asked for first: what is known of it then says more than that the cancel is unknown.
+        """
         if held.facts.is_terminal:
             outcome: Outcome = Refused("TERMINAL", f"the order is {held.facts.status}")
         else:
             outcome = await self.adapter.cancel(ref(held), self.clock())
         if held.facts.status is OrderStatus.CANCELED:
+            return
+        if isinstance(outcome, Unknown) and await self.ask(held):
+            self.unresolved(held)
             return
         learnt = translate.of_cancel(held, command_id, outcome, self.clock())
         if learnt is not None:

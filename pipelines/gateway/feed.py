@@ -94,6 +94,14 @@ class Feed:
             self._thread.join(3)
         self._consumer.close()
 
+    def pause(self, name: str, paused: bool) -> None:
+        """Read no more of a topic for now, or go on where it was left."""
+        places = [TopicPartition(name, 0)]
+        if paused:
+            self._consumer.pause(places)
+        else:
+            self._consumer.resume(places)
+
 
 def committed(conf: kafka.KafkaConf, group: str, name: str) -> int | None:
     """The group's own progress on a topic of one partition; None where it has none."""
@@ -103,3 +111,14 @@ def committed(conf: kafka.KafkaConf, group: str, name: str) -> int | None:
     finally:
         client.close()
     return found if found >= 0 else None
+
+
+def offset_at(conf: kafka.KafkaConf, group: str, name: str, ts_ns: int) -> int:
+    """The first record that the broker took in at that time or later; its end (-1) where there is none."""
+    client = kafka.consumer(conf, group)
+    try:
+        return int(
+            client.offsets_for_times([TopicPartition(name, 0, max(0, ts_ns) // 1_000_000)], timeout=10)[0].offset
+        )
+    finally:
+        client.close()

@@ -17,7 +17,7 @@ from infra.errors import Problem
 from pipelines.gateway.tape import Tape
 from topics import wire
 from topics.catalog import GATEWAY_LEASES
-from topics.record import Account
+from topics.record import Account, InstrumentId
 from topics.system import GatewayLease
 
 NS = 1_000_000_000
@@ -36,6 +36,14 @@ def last_leases(conf: kafka.KafkaConf, prefix: str, account: Account) -> dict[in
             if lease.account == account:
                 found[lease.epoch] = lease
     return found
+
+
+def reconciled_by(leases: dict[int, GatewayLease]) -> dict[InstrumentId, int]:
+    """What the newest holder that had reconciled anything had reconciled. Not the best of all: facts that an older one
+    wrote late are passed over.
+    """
+    newest = max((epoch for epoch, lease in leases.items() if lease.reconciled), default=None)
+    return {} if newest is None else dict(leases[newest].reconciled)
 
 
 def free_at(leases: dict[int, GatewayLease], window_ns: int) -> int:
@@ -80,7 +88,7 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 class Lease:
     """Held from ``claim`` on, as long as ``renew`` is acknowledged in time. ``held`` is asked before every
-    write-ahead.
+    write-ahead. ``reconciled`` is inherited with the claim and handed on with every renewal.
     """
 
     def __init__(
@@ -99,10 +107,16 @@ class Lease:
         self._window_ns = window_ns
         self._expires_ns = 0
         self._fenced_by: GatewayLease | None = None
+        self.reconciled: dict[InstrumentId, int] = {}
 
     @property
     def held(self) -> bool:
         return self._fenced_by is None and time.time_ns() < self._expires_ns
+
+    @property
+    def fenced(self) -> bool:
+        """A newer gateway has the account: from here on nothing is sent, not even a cancel."""
+        return self._fenced_by is not None
 
     def observe(self, lease: GatewayLease) -> None:
         """A lease seen on the tape: a higher epoch fences this one."""
@@ -111,6 +125,9 @@ class Lease:
 
     async def claim(self, stop: asyncio.Event) -> None:
         """Write the lease, read back, wait for what lower epochs may still do. LeaseLost when a higher one claims."""
+        if not self.reconciled:
+            before = await asyncio.to_thread(last_leases, self._conf, self._prefix, self._account)
+            self.reconciled.update(reconciled_by(before))
         while not stop.is_set():
             until = await self._write()
             leases = await asyncio.to_thread(last_leases, self._conf, self._prefix, self._account)
@@ -159,5 +176,6 @@ class Lease:
             released=released,
             pid=os.getpid(),
             host=socket.gethostname(),
+            reconciled=dict(self.reconciled),
             ts_init=now_ns,
         )

@@ -8,7 +8,7 @@ from infra import kafka
 from pipelines.gateway.state import State
 from topics import wire
 from topics.catalog import CONTROLS, INSTRUMENTS_LATEST, ORDERS_EVENTS, PORTFOLIO_INBOX, Topic
-from topics.controls import Flatten
+from topics.controls import Flatten, Resume
 from topics.coordinates import HEADER, Coordinate
 
 INBOX_TAIL = 100_000
@@ -17,18 +17,18 @@ INBOX_TAIL = 100_000
 
 
 class Places(NamedTuple):
-    """Where to go on reading, and the flattens on the tape with the offsets of their records."""
+    """Where to go on reading, and what on the tape has to be answered by a ``ControlDone``, with its offset."""
 
     inbox: int
     controls: int
-    flattens: list[tuple[int, Flatten]]
+    to_answer: list[tuple[int, Flatten | Resume]]
 
 
 def load(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> Places:
     """Fold everything that is on the tape into ``state``; blocks while it reads."""
     _load_book(conf, prefix, producer, state)
-    controls, flattens = _load_rules(conf, prefix, state)
-    return Places(_load_market(conf, prefix, state), controls, flattens)
+    controls, to_answer = _load_rules(conf, prefix, state)
+    return Places(_load_market(conf, prefix, state), controls, to_answer)
 
 
 def _load_book(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> None:
@@ -45,14 +45,13 @@ def _load_book(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) 
             state.book.fold(fact)
 
 
-def _load_rules(conf: kafka.KafkaConf, prefix: str, state: State) -> tuple[int, list[tuple[int, Flatten]]]:
-    offset, flattens = -1, []
+def _load_rules(conf: kafka.KafkaConf, prefix: str, state: State) -> tuple[int, list[tuple[int, Flatten | Resume]]]:
+    offset, to_answer = -1, []
     for message in kafka.read_all(conf, kafka.physical(prefix, CONTROLS)):
         offset = message.offset() or 0
         controls = _decoded(message, CONTROLS)
-        state.rules.fold(offset, controls)
-        flattens += [(offset, c) for c in controls if isinstance(c, Flatten)]
-    return offset + 1, flattens
+        to_answer += [(offset, c) for c in state.rules.fold(offset, controls) if isinstance(c, Flatten | Resume)]
+    return offset + 1, to_answer
 
 
 def _load_market(conf: kafka.KafkaConf, prefix: str, state: State) -> int:

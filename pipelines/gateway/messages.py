@@ -4,11 +4,12 @@ from decimal import Decimal, InvalidOperation
 
 from infra.proto.tapedeck.v1 import gateway_pb2 as pb
 from pipelines.controls import ControlsState
-from pipelines.gateway.checks import text
+from pipelines.exact import is_sane
+from pipelines.gateway.checks import FLATTEN_CAUSE, text
 from pipelines.gateway.state import Held
 from topics import wire
 from topics.controls import AnyControl, Flatten, Kill, LimitName, Resume, Scope, SetLimit
-from topics.orders import CancelAll, CancelOrder, Fact, OrderDenied, ReconciliationDifference, SubmitOrder
+from topics.orders import CancelAll, CancelOrder, ControlDone, Fact, OrderDenied, ReconciliationDifference, SubmitOrder
 from topics.record import MANUAL, Account, OrderType, Side, TimeInForce
 
 SIDES = {pb.SIDE_BUY: Side.BUY, pb.SIDE_SELL: Side.SELL}
@@ -34,6 +35,8 @@ def decimal(value: str, name: str) -> Decimal:
         raise ValueError(f"{name} is not a number: {value!r}") from None
     if not number.is_finite():
         raise ValueError(f"{name} is not a finite number: {value}")
+    if not is_sane(number):
+        raise ValueError(f"{name} has too many digits: {value[:40]}")
     return number
 
 
@@ -44,6 +47,8 @@ def submit_order(request: pb.SubmitOrderRequest, account: Account, now_ns: int) 
         raise ValueError("order_type is required: ORDER_TYPE_MARKET or ORDER_TYPE_LIMIT")
     if request.time_in_force not in TIMES_IN_FORCE:
         raise ValueError(f"time_in_force is none that is known: {request.time_in_force}")
+    if request.cause.startswith(FLATTEN_CAUSE):
+        raise ValueError(f"a cause that begins with {FLATTEN_CAUSE} is the gateway's own")
     return SubmitOrder(
         client_order_id=required(request.client_order_id, "client_order_id"),
         strategy=request.strategy or MANUAL,
@@ -145,11 +150,11 @@ def order(held: Held) -> pb.Order:
     )
 
 
-def event(fact: Fact | ReconciliationDifference, held: Held | None) -> pb.OrderEvent:
-    words = pb.OrderEvent(
-        type=type(fact).__name__, instrument=fact.instrument, fact=wire.encode([fact])[1:-1], ts_init=fact.ts_init
-    )
-    if not isinstance(fact, ReconciliationDifference):
+def event(fact: Fact | ReconciliationDifference | ControlDone, held: Held | None) -> pb.OrderEvent:
+    words = pb.OrderEvent(type=type(fact).__name__, fact=wire.encode([fact])[1:-1], ts_init=fact.ts_init)
+    if not isinstance(fact, ControlDone):
+        words.instrument = fact.instrument
+    if not isinstance(fact, ReconciliationDifference | ControlDone):
         words.client_order_id, words.strategy, words.ts_event = fact.client_order_id, fact.strategy, fact.ts_event
     if held is not None:
         words.order.CopyFrom(order(held))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from adapters.base import VenueError
-from adapters.execution import Execution, OrderReport
+from adapters.execution import Execution, OrderRef, OrderReport
 from pipelines.gateway import translate
 from pipelines.gateway.checks import text
 from pipelines.gateway.engine import Engine, ref
@@ -31,11 +31,14 @@ CONFIRM_S = 1.0
 
 @dataclass
 class Recovery:
-    """``since_ns``: executions before it are another run's business, when the tape knows none."""
+    """``since_ns``: executions before it are another run's business. ``reconciled``: by instrument, when the last round
+    that succeeded began; every execution before it is on the tape.
+    """
 
     engine: Engine
     since_ns: int
     instruments: frozenset[InstrumentId] = frozenset()
+    reconciled: dict[InstrumentId, int] = field(default_factory=dict)
     rounds: int = 0
     _resolving: dict[ClientOrderId, "asyncio.Task[None]"] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -60,10 +63,11 @@ class Recovery:
             self.engine.fail(error)
 
     async def _resolve(self, held: Held) -> None:
+        """A cancel may have overtaken its order: it is confirmed once the order is found."""
+        if not held.facts.is_at_venue:
+            await self._find(held)
         if held.facts.is_at_venue:
             await self._confirm_cancel(held)
-        else:
-            await self._find(held)
 
     async def _find(self, held: Held) -> None:
         """Until it is found or proved never to have arrived: not found twice, after a request could still have been
@@ -94,14 +98,15 @@ class Recovery:
         while held.facts.pending_cancel and not held.facts.is_terminal:
             await asyncio.sleep(pause)
             pause = min(pause * 2, SLOWEST_ASK_S)
-            if not self.engine.is_canceling(held) and await self._ask(held):
+            if not self.engine.is_canceling(held):
+                await self.ask(held)
                 for command_id in unanswered(held)[-1:]:
                     self.engine.insist(held, command_id, "")
         if held.facts.is_terminal and held.facts.status is not OrderStatus.CANCELED:
             self._answer_cancels(held)
 
-    async def _ask(self, held: Held) -> bool:
-        """Learn what the venue knows of it; False when it did not say."""
+    async def ask(self, held: Held) -> bool:
+        """Learn what the venue knows of it; False when it knows nothing, or did not say."""
         try:
             report = await self.engine.adapter.query(ref(held))
             if report is not None:
@@ -109,7 +114,7 @@ class Recovery:
         except VenueError as error:
             log.warning("%s: %s", held.client_order_id, error)
             return False
-        return True
+        return report is not None
 
     def _answer_cancels(self, held: Held) -> None:
         """Cancels of an order that ended otherwise were too late."""
@@ -123,16 +128,19 @@ class Recovery:
         if not held.facts.acknowledged:
             self.engine.tape.write([translate.found(held, report, self.engine.clock())])
         if report.cum_qty > held.facts.cum_qty:
-            since = min(held.requested_ns or report.ts_event, report.ts_event) - OVERLAP_NS
-            executions = await self.engine.adapter.executions(report.instrument, since)
-            self.engine.learn_executions([e for e in executions if e.venue_order_id == report.venue_order_id])
+            self.engine.learn_executions(
+                list(await self.engine.adapter.order_executions(report.instrument, report.venue_order_id))
+            )
         self.engine.learn_report(report)
 
     # --- everything ------------------------------------------------------------------------------------------------
 
     async def reconcile(self) -> None:
-        """One round. VenueError when the venue does not answer: nothing is concluded from that."""
+        """One round. VenueError when the venue does not answer: nothing is concluded from that. Done when all that it
+        found out is durable.
+        """
         async with self._lock:
+            began = self.engine.clock()
             self._resume_unanswered()
             adapter = self.engine.adapter
             working = [
@@ -143,9 +151,13 @@ class Recovery:
                 await self.learn(report)
             for held in working:
                 await self._compare(held, reports)
-            for instrument in sorted(self._instruments(reports.values())):
+            instruments = sorted(self._instruments(reports.values()))
+            for instrument in instruments:
                 await self._executions(instrument)
             self.engine.learn_balances(list(await adapter.balances()))
+            await self.engine.tape.settled()
+            if self.engine.lease.held:  # what is written without it may be passed over
+                self.reconciled.update(dict.fromkeys(instruments, began))
             self.rounds += 1
 
     def _resume_unanswered(self) -> None:
@@ -185,39 +197,47 @@ class Recovery:
         )
 
     async def _executions(self, instrument: InstrumentId) -> None:
-        """What was executed since the last one known, with some overlap; orders that it names and nobody knows are
-        asked for.
+        """What was executed since the last round that succeeded, with some overlap. Live executions move nothing:
+        others may have been missed before them.
         """
-        since = self._executions_since()
+        since = self._since(instrument)
         executions = list(await self.engine.adapter.executions(instrument, since))
-        strangers = [
-            e
-            for e in executions
-            if translate.find(self.state.book, instrument, e.venue_client_id, e.venue_order_id) is None
-        ]
-        if strangers:
-            wanted = {e.venue_order_id for e in strangers}
-            for report in await self.engine.adapter.recent_orders(instrument, since):
-                if report.venue_order_id in wanted:
-                    self._introduce(report)
+        reports = await self._strangers(instrument, executions, since)
+        for report in reports:
+            self._introduce(report)
         self.engine.learn_executions(executions)
-        if strangers:
-            await self._end_strangers(instrument, strangers, since)
+        for report in reports:
+            await self.learn(report)
+
+    def _since(self, instrument: InstrumentId) -> int:
+        """Never before orders that are not kept any more: their executions would count again."""
+        book = self.state.book
+        reconciled, forgotten = self.reconciled.get(instrument, 0), book.forgotten_ts
+        return max(
+            self.since_ns, reconciled - OVERLAP_NS if reconciled else 0, forgotten + OVERLAP_NS if forgotten else 0
+        )
+
+    async def _strangers(self, instrument: InstrumentId, executions: list[Execution], since: int) -> list[OrderReport]:
+        """What the venue says of orders that executions name and the tape does not: they may be ours, their answers
+        lost. An order older than the list is asked for by itself.
+        """
+        adapter, book = self.engine.adapter, self.state.book
+        wanted = {
+            e.venue_order_id
+            for e in executions
+            if translate.find(book, instrument, e.venue_client_id, e.venue_order_id) is None
+        }
+        if not wanted:
+            return []
+        listed = [r for r in await adapter.recent_orders(instrument, since) if r.venue_order_id in wanted]
+        rest = wanted - {r.venue_order_id for r in listed}
+        asked = [await adapter.query(OrderRef(instrument, venue_order_id=i)) for i in sorted(rest)]
+        return listed + [r for r in asked if r is not None]
 
     def _introduce(self, report: OrderReport) -> None:
         held = self.engine.known(report)
         if not held.facts.acknowledged:
             self.engine.tape.write([translate.found(held, report, self.engine.clock())])
-
-    async def _end_strangers(self, instrument: InstrumentId, strangers: list[Execution], since: int) -> None:
-        wanted = {e.venue_order_id for e in strangers}
-        for report in await self.engine.adapter.recent_orders(instrument, since):
-            if report.venue_order_id in wanted:
-                self.engine.learn_report(report)
-
-    def _executions_since(self) -> int:
-        last = self.state.book.last_trade_ts
-        return max(self.since_ns, last - OVERLAP_NS)
 
     def _instruments(self, reports: Iterable[OrderReport]) -> set[InstrumentId]:
         """Those configured, those traded, and those with open orders, as far as the venue lists them."""
@@ -245,6 +265,14 @@ class Recovery:
             ts_init=self.engine.clock(),
         )
         self.engine.tape.write([difference])
+
+    async def balances_came_back(self) -> None:
+        """Until what the venue last said that the account holds has come back from the tape: checks judge by that."""
+        said, seen = dict(self.engine.balances), self.state.market.balances
+        while True:
+            if all(c in seen and seen[c].ts_init >= one.ts_init for c, one in said.items()):
+                return
+            await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         for task in list(self._resolving.values()):

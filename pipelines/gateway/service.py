@@ -18,10 +18,9 @@ from pipelines.gateway import messages
 from pipelines.gateway.engine import Engine, NotLeased, WrongAccount
 from pipelines.gateway.state import Held
 from pipelines.gateway.tape import Listener
-from topics.orders import OrderDenied, ReconciliationDifference
+from topics.orders import ControlDone, OrderDenied, ReconciliationDifference
 
 SERVICE = pb.DESCRIPTOR.services_by_name["OrderGateway"].full_name
-MAX_BEHIND = 10_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -116,11 +115,14 @@ class OrderGateway(rpc.OrderGatewayServicer):
         self, listener: Listener, request: pb.StreamOrderEventsRequest, context: Context
     ) -> AsyncIterator[pb.OrderEvent]:
         while (fact := await listener.get()) is not None:
-            if listener.qsize() > MAX_BEHIND:
-                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {MAX_BEHIND} events behind")
-            if request.instrument not in ("", fact.instrument):
+            if listener.overrun:
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{listener.maxsize} events behind: ask again")
+            if isinstance(fact, ControlDone):
+                if request.strategy == request.instrument == "":
+                    yield messages.event(fact, None)
+            elif request.instrument not in ("", fact.instrument):
                 continue
-            if isinstance(fact, ReconciliationDifference):
+            elif isinstance(fact, ReconciliationDifference):
                 yield messages.event(fact, None)
             elif request.strategy in ("", fact.strategy):
                 yield messages.event(fact, self._engine.state.book.orders.get(fact.client_order_id))

@@ -20,6 +20,7 @@ from topics.market import Instrument, Mark
 from topics.orders import (
     CancelRejected,
     CancelRequested,
+    ControlDone,
     Fact,
     Fill,
     OrderDenied,
@@ -43,6 +44,8 @@ from topics.record import (
 
 SECOND_NS = 1_000_000_000
 KEEP_CLOSED_NS = 7 * 86_400 * SECOND_NS
+CARRIES_OUT = "carries_out"
+"""The value of a judgement that names the ``Flatten`` which the gateway's own closing order carries out."""
 
 
 class Held(msgspec.Struct):
@@ -56,6 +59,8 @@ class Held(msgspec.Struct):
     venue_client_id: str = ""
     requested_ns: int = 0
     denied: OrderDenied | None = None
+    carries_out: str = ""
+    """The ``Flatten`` that the gateway made this order for."""
     leaves: Decimal = ZERO
     """``facts.leaves_qty`` as last folded: asked for far more often than it changes."""
 
@@ -107,14 +112,23 @@ class Book(msgspec.Struct):
     differences: dict[tuple[InstrumentId, str], ReconciliationDifference] = {}
     commands: dict[str, int] = {}
     """Cancel command id to the ``seq`` at which it was first seen."""
+    flattens_done: dict[str, None] = {}
+    resumed_to: int = -1
+    """Resumes up to this offset of ``controls`` have lifted what they lift."""
     first_ts: int = 0
-    last_trade_ts: int = 0
+    last_ts: int = 0
+    forgotten_ts: int = 0
+    """When the last one of the orders that are not kept any more was closed."""
     denied: int = 0
 
-    def fold(self, fact: Fact | ReconciliationDifference) -> None:
+    def fold(self, fact: Fact | ReconciliationDifference | ControlDone) -> None:
         """Learn one fact; a repeated one changes nothing but the count."""
         self.seq += 1
         self.first_ts = self.first_ts or fact.ts_init
+        self.last_ts = max(self.last_ts, fact.ts_init)
+        if isinstance(fact, ControlDone):
+            self._note_done(fact)
+            return
         if isinstance(fact, ReconciliationDifference):
             self.differences[fact.instrument, fact.what] = fact
             self._halt(fact.instrument, Halt(fact.ts_init, f"{fact.what}: tape {fact.tape}, venue {fact.venue}"))
@@ -132,9 +146,20 @@ class Book(msgspec.Struct):
         if step.changed:
             self._file(held, fact.ts_init)
 
+    def _note_done(self, done: ControlDone) -> None:
+        """A resume lifts the halts that were folded before it: by their order in this log, by nobody's clock."""
+        if done.control == Flatten.__name__:
+            self.flattens_done[done.control_id] = None
+            return
+        self.resumed_to = max(self.resumed_to, done.offset)
+        for instrument in list(self.halts):
+            if concerns(done.scope, done.account, "", instrument):
+                del self.halts[instrument]
+
     def _note(self, held: Held, fact: Fact) -> None:
         if isinstance(fact, OrderRequested) and held.command is None:
             held.command, held.venue_client_id, held.requested_ns = fact.command, fact.venue_client_id, fact.ts_init
+            held.carries_out = fact.judged_by.values.get(CARRIES_OUT, "")
             self.by_venue_client_id[fact.venue_client_id] = fact.client_order_id
             self._count_request(Request(fact.ts_init, fact.strategy, fact.instrument))
             self._forget(fact.ts_init)
@@ -157,7 +182,6 @@ class Book(msgspec.Struct):
         key = (fill.strategy, fill.instrument)
         with localcontext(EXACT):
             self.positions[key] = self.positions.get(key, ZERO) + sign * fill.last_qty
-        self.last_trade_ts = max(self.last_trade_ts, fill.ts_event)
 
     def _halt(self, instrument: InstrumentId, halt: Halt) -> None:
         known = self.halts.get(instrument)
@@ -192,6 +216,7 @@ class Book(msgspec.Struct):
             if ts > now_ns - KEEP_CLOSED_NS:
                 return
             del self.closed[cid]
+            self.forgotten_ts = max(self.forgotten_ts, ts)
             held = self.orders.pop(cid)
             self.by_venue_client_id.pop(held.venue_client_id, None)
             self.by_venue_order_id.pop((held.facts.instrument, held.facts.venue_order_id), None)
@@ -276,22 +301,22 @@ class Rules(msgspec.Struct):
 
     offset: int = -1
     state: ControlsState = msgspec.field(default_factory=ControlsState)
-    resumed: dict[str, int] = {}
-    """Scope to the time of its last resume: halts before it are explained."""
     kills: dict[str, Kill] = {}
     flattens: dict[str, Flatten] = {}
 
-    def fold(self, offset: int, controls: Iterable[AnyControl]) -> None:
+    def fold(self, offset: int, controls: Iterable[AnyControl]) -> list[AnyControl]:
+        """One record of ``controls``; those of its commands that are new."""
         if offset <= self.offset:
-            return
+            return []
         self.offset = offset
+        new = []
         for control in controls:
-            if self.state.has_seen(control):
+            if self.state.has_seen(control) or control.control_id in self.flattens:
                 continue
+            new.append(control)
             self.state.apply(control)
             match control:
                 case Resume():
-                    self.resumed[str(control.scope)] = control.ts_init
                     self.kills.pop(str(control.scope), None)
                 case Kill():
                     self.kills[str(control.scope)] = control
@@ -299,19 +324,10 @@ class Rules(msgspec.Struct):
                     self.flattens[control.control_id] = control
                 case _:
                     pass
+        return new
 
     def trading_state(self, account: Account, strategy: StrategyId, instrument: InstrumentId) -> TradingState:
         return self.state.state_for(account, strategy, instrument)
-
-    def resumed_at(self, account: Account, instrument: InstrumentId) -> int:
-        """The last resume that a named person gave for a scope that holds the whole instrument."""
-        scopes = (
-            Scope(ScopeKind.INSTRUMENT, instrument),
-            Scope(ScopeKind.ACCOUNT, account),
-            Scope(ScopeKind.VENUE, venue_of(account)),
-            Scope(ScopeKind.FIRM),
-        )
-        return max(self.resumed.get(str(scope), 0) for scope in scopes)
 
 
 class State(msgspec.Struct):
@@ -330,9 +346,16 @@ class State(msgspec.Struct):
         return cls(account, Book(), Market(account), Rules())
 
     def halt(self, instrument: InstrumentId) -> Halt | None:
-        """Why no new risk is taken on an instrument, unless a later resume explained it."""
-        halt = self.book.halts.get(instrument)
-        return halt if halt is not None and halt.ts > self.rules.resumed_at(self.account, instrument) else None
+        """Why no new risk is taken on an instrument, until a later resume explains it."""
+        return self.book.halts.get(instrument)
+
+    def flatten(self, control_id: str) -> Flatten | None:
+        """A flatten that is being carried out; None once it is closed or abandoned."""
+        return None if control_id in self.book.flattens_done else self.rules.flattens.get(control_id)
+
+    def is_flattening(self, held: Held) -> bool:
+        """The gateway's own order that closes a position for such a flatten: a kill does not take it back."""
+        return self.flatten(held.carries_out) is not None
 
 
 def concerns(scope: Scope, account: Account, strategy: StrategyId, instrument: InstrumentId) -> bool:

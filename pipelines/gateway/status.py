@@ -13,7 +13,9 @@ from topics.record import Account
 
 @dataclass
 class GatewayStatus:
-    """``<run_dir>/status/gateway.<account>.json``, replaced as a whole. ``reconciled``: new orders may pass."""
+    """``<run_dir>/status/gateway.<account>.json``, replaced as a whole. ``reconciled``: new orders may pass.
+    ``halts``: why an instrument takes no new risk; ``kills``: by whom and why, per scope (a halted strategy is one).
+    """
 
     run_dir: Path
     account: Account
@@ -40,7 +42,8 @@ class GatewayStatus:
             "denied": state.book.denied,
             "unknown": state.book.count(OrderStatus.UNKNOWN),
             "reconciled": state.ready,
-            "halted": {i: h.why for i in state.book.halts if (h := state.halt(i)) is not None},
+            "halts": {instrument: halt.why for instrument, halt in sorted(state.book.halts.items())},
+            "kills": {scope: f"{kill.who}: {kill.why}" for scope, kill in sorted(state.rules.kills.items())},
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")

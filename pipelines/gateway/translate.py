@@ -5,6 +5,8 @@ ways.
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from adapters.execution import (
     Accepted,
     Balance,
@@ -17,6 +19,7 @@ from adapters.execution import (
     Unknown,
     VenueStatus,
 )
+from pipelines import order_parts
 from pipelines.gateway.state import Book, Held
 from topics.orders import (
     CancelRejected,
@@ -164,11 +167,18 @@ def of_execution(held: Held, execution: Execution, listed: Listed, now_ns: int) 
 
 
 def _is_known(held: Held, fact: OrderFilled) -> bool:
-    known = held.facts.executions.get((fact.venue_order_id, fact.trade_id))
-    if known is None:
-        return False
-    same = (known.side, known.last_qty, known.last_px, known.fee, known.fee_currency)
-    return same == (fact.side, fact.last_qty, fact.last_px, fact.fee, fact.fee_currency)
+    """Counted, or quarantined, with this content."""
+    key, content = order_parts.execution_id(fact), order_parts.Execution.of(fact)
+    counted = held.facts.executions.get(key)
+    kept = held.facts.quarantined.get(key, [])
+    return any(_are_same(known, content) for known in ([] if counted is None else [counted]) + kept)
+
+
+def _are_same(one: order_parts.Execution, other: order_parts.Execution) -> bool:
+    """The currency of a fee of nothing says nothing: a venue's two channels name different ones."""
+    if one.fee == 0 and other.fee == 0:
+        one = msgspec.structs.replace(one, fee=other.fee, fee_currency=other.fee_currency)
+    return one.agrees_with(other) or repr(one) == repr(other)  # by digits too: a NaN equals nothing
 
 
 def not_found(held: Held, now_ns: int) -> OrderReconciled:

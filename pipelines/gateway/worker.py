@@ -24,12 +24,13 @@ from pipelines.gateway.controller import Controller
 from pipelines.gateway.engine import Engine
 from pipelines.gateway.flatten import Flattening
 from pipelines.gateway.intake import Intake
-from pipelines.gateway.lease import Lease, await_free
+from pipelines.gateway.lease import Lease, LeaseLost, await_free
 from pipelines.gateway.load import load
 from pipelines.gateway.recover import Recovery
 from pipelines.gateway.service import Server
 from pipelines.gateway.state import State
 from pipelines.gateway.status import GatewayStatus
+from pipelines.gateway.stopping import cancel_everything
 from pipelines.gateway.tape import Tape
 from pipelines.gateway.venue import Frames, connect, execution_adapter
 from topics.catalog import VENUE_PRIVATE
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 NS = 1_000_000_000
 STOP_S = 5.0
+RELEASE_S = 2.0
 RECONNECT_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -66,6 +68,7 @@ async def run_gateway(config: Config, kafka_conf: kafka.KafkaConf, account: Acco
             edge_name(account),
             config_digest=config.digest(),
             subscriptions=config.subscriptions(),
+            blocking=False,
         )
         with edge:
             await Gateway(config, kafka_conf, account, adapter, edge, frames).run(stop)
@@ -93,7 +96,8 @@ class Gateway:
         self.engine = Engine(self.state, self.tape, adapter, self.lease, fail=self._fail)
         wanted = frozenset(config.instruments_of(venue_of(account)))
         self.recovery = Recovery(self.engine, time.time_ns(), wanted)
-        self.engine.unresolved = self.recovery.resolve
+        self.recovery.reconciled = self.lease.reconciled  # one word: learnt by the one, handed on by the other
+        self.engine.unresolved, self.engine.ask = self.recovery.resolve, self.recovery.ask
         self.controller = Controller(self.engine)
         self.server = Server(self.engine)
         self.status = GatewayStatus(config.run_dir, account)
@@ -101,8 +105,9 @@ class Gateway:
         self.intake = Intake(
             conf, config.prefix, edge.name, self.engine, self.status, controls_came=self.controller.wake.set
         )
-        self._over = asyncio.Event()  # not before the last cancel is confirmed: it needs the lease
+        self._over = asyncio.Event()
         self._stream_number = 0
+        self._was_up = False
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -132,6 +137,9 @@ class Gateway:
             if self._failure.done():
                 self._failure.result()
             await self._stop_cleanly()
+        except Exception as error:
+            await self._stop_badly(error)
+            raise
         finally:
             await self._close()
 
@@ -187,22 +195,24 @@ class Gateway:
     # --- the venue -------------------------------------------------------------------------------------------------
 
     async def _follow_stream(self, stop: asyncio.Event) -> None:
-        """The account's own events; after every interruption, everything is asked for before new orders pass."""
+        """The account's own events; after every interruption, everything is asked for before new orders pass. Keys or
+        clock refused once they were taken may pass: orders may be resting, and this process is who watches them.
+        """
         failures = 0
         while not stop.is_set():
             try:
                 async for event in self.adapter.events():
                     if isinstance(event, StreamUp):
-                        failures = 0
+                        failures, self._was_up = 0, True
                         self._stream_number += 1
                         self._start(self._become_ready(self._stream_number, stop))
                     elif isinstance(event, Unreadable):
                         self._bury_frame(event)
                     else:
                         self.engine.hear(event)
-            except VenueRefused as error:
-                raise Hopeless(f"{self.account}: {error}") from None
             except VenueError as error:
+                if isinstance(error, VenueRefused) and not self._was_up:
+                    raise Hopeless(f"{self.account}: {error}") from None
                 log.warning("%s; new orders are denied until it is back and reconciled", error)
             finally:
                 self._stream_number += 1
@@ -234,6 +244,7 @@ class Gateway:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
             else:
+                await self.recovery.balances_came_back()
                 if number == self._stream_number:
                     self.state.ready = True
                     log.info("reconciled with the venue: %d orders working", len(self.state.book.working))
@@ -252,8 +263,7 @@ class Gateway:
         while True:
             offset, control = await self.intake.next_flatten()
             log.info("flatten %s by %s: %s", control.scope, control.who, control.why)
-            await Flattening(self.engine, control).carry_out()
-            self.intake.flattened(offset)
+            self._start(Flattening(self.engine, control, offset).carry_out())  # one that waits holds up no other
 
     # --- housekeeping ----------------------------------------------------------------------------------------------
 
@@ -274,30 +284,26 @@ class Gateway:
         """No new risk, then (a setting leaves them) no open order of ours, then the lease goes to whoever comes next."""
         self.engine.stopping = True
         deadline = time.monotonic() + STOP_S
-        if self.config.run.cancel_on_stop:
-            await self._cancel_everything(deadline)
+        await self._cancel_ours("the gateway stops", deadline)
         await self.engine.drain(max(0.1, deadline - time.monotonic()))
         self.intake.commit()
         self._over.set()
-        await self.lease.release()
+        try:
+            await asyncio.wait_for(self.lease.release(), RELEASE_S)
+        except TimeoutError:
+            log.warning("the release of the lease is not acknowledged: the next gateway waits until it has run out")
 
-    async def _cancel_everything(self, deadline: float) -> None:
-        command_id = f"stop:{self.edge.epoch}"
-        asked: dict[str, float] = {}
-        while (
-            ours := [h for h in self.state.book.open_orders() if h.command is not None]
-        ) and time.monotonic() < deadline:
-            for held in ours:
-                if time.monotonic() - asked.get(held.client_order_id, -1.0) >= 1.0 and not self.engine.is_canceling(
-                    held
-                ):
-                    asked[held.client_order_id] = time.monotonic()
-                    self.engine.insist(held, command_id, "the gateway stops")
-            await asyncio.sleep(0.05)
-        if ours:
-            log.error(
-                "%d orders may still be working at the venue: %s", len(ours), ", ".join(h.client_order_id for h in ours)
-            )
+    async def _stop_badly(self, error: Exception) -> None:
+        """This process cannot go on: what rests is cancelled all the same, as well as that goes, unless another
+        gateway has the account.
+        """
+        self.engine.stopping = True
+        if not isinstance(error, LeaseLost):
+            await self._cancel_ours(f"the gateway ends: {type(error).__name__}", time.monotonic() + STOP_S)
+
+    async def _cancel_ours(self, why: str, deadline: float) -> None:
+        if self.config.run.cancel_on_stop:
+            await cancel_everything(self.engine, f"stop:{self.edge.epoch}", why, deadline)
 
     async def _close(self) -> None:
         self._over.set()

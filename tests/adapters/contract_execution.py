@@ -147,6 +147,9 @@ class ExecutionContract:
             )
             assert (other.fee, other.fee_currency, other.liquidity) == (e.fee, e.fee_currency, e.liquidity)
         assert order.venue_client_id in {o.venue_client_id for o in await trading.adapter.recent_orders(BTC, since)}
+        own = await trading.adapter.order_executions(BTC, told[0].venue_order_id)
+        assert {e.trade_id for e in own} == {e.trade_id for e in told}
+        assert {e.venue_order_id for e in own} == {told[0].venue_order_id}
 
     async def test_a_market_order_executes(self, trading: Trading) -> None:
         order = trading.order(None, side=Side.SELL)

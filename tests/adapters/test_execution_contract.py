@@ -5,17 +5,22 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from adapters.binance import execution, private
 from adapters.binance.execution import BinanceExecution
+from adapters.binance.private import order_report
+from adapters.execution import OrderReport
 from adapters.paper import PaperExecution
 from adapters.simulated.core import Core
 from adapters.simulated.instruments import TABLE
 from adapters.simulated.model import NewOrder, OrderType, Side
 from adapters.simulated.units import decimal, units
-from tests.adapters.contract_execution import ExecutionContract, Trading
+from tests.adapters.contract_execution import BTC, ExecutionContract, Trading
 from tests.adapters.simulated.running import API_KEY, API_SECRET, Client, Exchange, started
+from topics.record import TimeInForce
 
 
 @contextlib.asynccontextmanager
@@ -57,6 +62,41 @@ class TestBinanceOnTheSimulatedExchange(ExecutionContract):
 
         async with listening(Trading(adapter, touch, time.time_ns)) as made:
             yield made
+
+    async def test_lists_longer_than_a_page_are_read_to_their_end(
+        self, trading: Trading, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        since = trading.now_ns() - 1_000_000_000
+        _, ask = await trading.touch()
+        orders = [trading.order(ask + 100, time_in_force=TimeInForce.IOC) for _ in range(5)]
+        for order in orders:
+            await trading.adapter.submit(order)
+        whole = (await trading.adapter.recent_orders(BTC, since), await trading.adapter.executions(BTC, since))
+        monkeypatch.setattr(execution, "PAGE", 2)
+        in_pages = (await trading.adapter.recent_orders(BTC, since), await trading.adapter.executions(BTC, since))
+        ids = ([o.venue_order_id for o in in_pages[0]], [e.trade_id for e in in_pages[1]])
+        assert ids == ([o.venue_order_id for o in whole[0]], [e.trade_id for e in whole[1]])
+        assert {o.venue_client_id for o in orders} <= {o.venue_client_id for o in in_pages[0]}
+
+    async def test_an_order_on_a_symbol_listed_since_is_read_and_an_unreadable_one_hides_no_other(
+        self, trading: Trading, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        adapter = trading.adapter
+        assert isinstance(adapter, BinanceExecution)
+        (order, _), (other, accepted) = await trading.rest(), await trading.rest()
+        adapter._symbols.relist({})
+        found = {o.venue_client_id for o in await adapter.open_orders()}
+        assert {order.venue_client_id, other.venue_client_id} <= found
+
+        def reads(o: Any, symbols: Any) -> OrderReport:
+            if str(o["orderId"]) == accepted.venue_order_id:
+                raise KeyError("a status of the future")
+            return order_report(o, symbols)
+
+        monkeypatch.setattr(private, "order_report", reads)
+        found = {o.venue_client_id for o in await adapter.open_orders()}
+        assert order.venue_client_id in found
+        assert other.venue_client_id not in found
 
 
 class TestTheCoreInThisProcess(ExecutionContract):

@@ -1,4 +1,4 @@
-"""The orders stage: orders of one account and instrument, each fill once, closed orders forgotten."""
+"""The orders stage: orders of one account and instrument, each fill once."""
 
 import os
 import subprocess
@@ -6,14 +6,13 @@ import sys
 from pathlib import Path
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.order import AnomalyKind
-from pipelines.orders import KEEP_CLOSED_DAYS, STAGE
-from tests.facts import ACCOUNT, DAY, INSTRUMENT, T0, D, OrderMaker
-from tests.folding import Folding, fold, run
+from pipelines.orders import STAGE
+from tests.facts import ACCOUNT, INSTRUMENT, T0, D, OrderMaker
+from tests.folding import fold, run
 from tests.strategies_of_facts import doubled, facts_of_orders, set_and_tape
 from topics.orders import Fact, Fill, OrderAnomaly, OrderStatus, OrderUpdated, ReconciliationDifference
 from topics.record import Record
@@ -21,7 +20,6 @@ from topics.record import Record
 REPOSITORY = Path(__file__).parents[2]
 
 o = OrderMaker()
-KEY = f"{ACCOUNT}|{INSTRUMENT}"
 
 
 def kinds(records: list[Record]) -> list[str]:
@@ -76,57 +74,6 @@ def test_a_reconciliation_difference_is_passed_over() -> None:
         account=ACCOUNT, instrument=INSTRUMENT, what="position", tape="1", venue="2", ts_init=T0
     )
     assert run(STAGE, [difference]) == []
-
-
-def on_day(day: int, client_order_id: str = "o", venue_order_id: str = "v") -> OrderMaker:
-    return OrderMaker(client_order_id, venue_order_id, ts_init=T0 + day * DAY, ts_event=T0 + day * DAY)
-
-
-def closed_on(day: int, client_order_id: str = "o") -> list[Fact]:
-    m = on_day(day, client_order_id, f"v-{client_order_id}")
-    return [m.requested("2"), m.filled("t1", "2")]
-
-
-def test_closed_orders_are_forgotten_and_live_ones_are_not() -> None:
-    folding = Folding(STAGE)
-    live = on_day(0, "live", "v-live")
-    for fact in [live.requested(), live.accepted(), *closed_on(0)]:
-        folding.feed(fact)
-    folding.feed(on_day(KEEP_CLOSED_DAYS, "next").sent())
-    assert set(folding.states[KEY].orders) == {"live", "o", "next"}
-    folding.feed(on_day(KEEP_CLOSED_DAYS + 1, "next").accepted())
-    assert set(folding.states[KEY].orders) == {"live", "next"}
-    assert set(folding.states[KEY].owners) == set()
-
-
-def test_state_does_not_grow_over_a_year_of_closed_orders() -> None:
-    folding = Folding(STAGE)
-    for day in range(365):
-        for fact in closed_on(day, f"o{day}"):
-            folding.feed(fact)
-    assert len(folding.states[KEY].orders) <= KEEP_CLOSED_DAYS + 1
-
-
-@pytest.mark.parametrize("day", [0, 1, KEEP_CLOSED_DAYS, KEEP_CLOSED_DAYS + 1, 400])
-def test_a_late_duplicate_is_never_counted_again_however_late(day: int) -> None:
-    folding = Folding(STAGE)
-    for fact in closed_on(0):
-        folding.feed(fact)
-    folding.feed(on_day(day, "next", "v-next").sent())
-    fact = closed_on(0)[1]
-    late = msgspec.structs.replace(fact, ts_init=T0 + day * DAY)
-    outputs = folding.feed(late)
-    assert not [r for r in outputs if isinstance(r, Fill)]
-    forgotten = "o" not in folding.states[KEY].orders
-    assert [a.what for a in outputs if isinstance(a, OrderAnomaly)] == [AnomalyKind.EXECUTION_TOO_OLD] * forgotten
-
-
-def test_a_new_execution_counts_even_when_its_order_is_forgotten() -> None:
-    folding = Folding(STAGE)
-    for fact in closed_on(0):
-        folding.feed(fact)
-    (fill,) = folding.feed(on_day(KEEP_CLOSED_DAYS + 1).filled("t2"))
-    assert isinstance(fill, Fill)
 
 
 def settled(outputs: list[Record]) -> tuple[dict[str, tuple[object, ...]], list[tuple[object, ...]]]:

@@ -375,6 +375,34 @@ CREATE INDEX ON "controls" ("scope", "ts_init_ns");
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON "controls" FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only_all BEFORE TRUNCATE ON "controls" FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+CREATE TABLE "controls_done" (
+    "topic" text NOT NULL,
+    "topic_id" text NOT NULL,
+    "partition" integer NOT NULL,
+    "offset" bigint NOT NULL,
+    "index" integer NOT NULL,
+    "producer" text NOT NULL,
+    "source" text NOT NULL,
+    "major" bigint NOT NULL,
+    "minor" bigint NOT NULL,
+    "version" text NOT NULL,
+    "type" text NOT NULL,
+    "account" text,
+    "control_id" text,
+    "control" text,
+    "scope" text,
+    "record_offset" bigint,
+    "outcome" text,
+    "detail" text,
+    "ts_init" timestamptz,
+    "ts_init_ns" bigint,
+    PRIMARY KEY ("topic", "topic_id", "partition", "offset", "index"),
+    UNIQUE ("topic", "topic_id", "producer", "source", "major", "minor", "index")
+);
+CREATE INDEX ON "controls_done" ("control_id");
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON "controls_done" FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only_all BEFORE TRUNCATE ON "controls_done" FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 CREATE TABLE "in_force" (
     "topic" text NOT NULL,
     "topic_id" text NOT NULL,

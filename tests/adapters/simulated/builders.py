@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from adapters.simulated.core import Core
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.model import (
+    Amendment,
     Event,
     ExecutionType,
     NewOrder,
@@ -52,9 +53,12 @@ def order(
     client_order_id: str | None = None,
     quote_qty: int = 0,
     mode: SelfTradePrevention | None = None,
+    kind: OrderType | None = None,
+    stop: int = 0,
 ) -> NewOrder:
-    """A limit order, or a market order when there is no price."""
-    kind = OrderType.MARKET if price is None else OrderType.LIMIT_MAKER if post_only else OrderType.LIMIT
+    """A limit order, or a market order when there is no price, unless a kind is named."""
+    if kind is None:
+        kind = OrderType.MARKET if price is None else OrderType.LIMIT_MAKER if post_only else OrderType.LIMIT
     return NewOrder(
         account=account,
         symbol=SYMBOL,
@@ -64,8 +68,20 @@ def order(
         time_in_force=time_in_force,
         qty=qty * SCALE,
         price=(price or 0) * SCALE,
+        stop_price=stop * SCALE,
         quote_qty=quote_qty * SCALE,
         self_trade_prevention=mode,
+    )
+
+
+def smaller(account: str, client_order_id: str, qty: int, new_id: str | None = None) -> Amendment:
+    """That order with this quantity, under its own client id unless another is given."""
+    return Amendment(
+        account=account,
+        symbol=SYMBOL,
+        orig_client_order_id=client_order_id,
+        client_order_id=new_id or client_order_id,
+        qty=qty * SCALE,
     )
 
 

@@ -26,6 +26,7 @@ from adapters.simulated.ledger import Ledger, read_ledger
 
 REPOSITORY = Path(__file__).parents[3]
 API_KEY, API_SECRET = "key-of-the-tests", "secret-of-the-tests"
+QUIET = ("--weight-limit", "0", "--order-limit", "0")
 START_DEADLINE_S, STOP_DEADLINE_S = 20.0, 10.0
 
 
@@ -57,14 +58,21 @@ def environment() -> dict[str, str]:
 @contextmanager
 def started(folder: Path, *arguments: str) -> Iterator[Exchange]:
     """An exchange that is ready; stopped by SIGTERM afterwards, and it has to stop cleanly."""
+    with killed(folder, *arguments) as exchange:
+        yield exchange
+        exchange.process.terminate()
+        assert exchange.process.wait(STOP_DEADLINE_S) == 0
+
+
+@contextmanager
+def killed(folder: Path, *arguments: str) -> Iterator[Exchange]:
+    """An exchange that is ready; killed afterwards, without a word of complaint before."""
     process = subprocess.Popen(
         command(folder, *arguments), cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         ready = orjson.loads(first_line(process))
         yield Exchange(process, folder, ready["host"], ready["port"], ready["symbols"])
-        process.terminate()
-        assert process.wait(STOP_DEADLINE_S) == 0
     finally:
         if process.poll() is None:
             process.kill()

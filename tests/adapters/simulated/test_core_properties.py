@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from adapters.simulated.core import Core
 from adapters.simulated.model import (
+    Amendment,
     Event,
     ExecutionType,
     NewOrder,
     OrderReport,
     OrderType,
+    Printed,
     Refused,
     SelfTradePrevention,
     Side,
@@ -22,6 +24,7 @@ from adapters.simulated.model import (
     TimeInForce,
 )
 from adapters.simulated.settlement import Fees
+from adapters.simulated.stops import is_reached
 from adapters.simulated.units import SCALE
 from tests.adapters.simulated.builders import INSTRUMENT, SYMBOL
 
@@ -30,11 +33,15 @@ POOR = {"BTC": 30 * SCALE, "USDT": 3000 * SCALE}
 FEES = Fees(maker=SCALE // 1000 + 7, taker=SCALE // 500 + 3)
 
 
+Step = NewOrder | Amendment | tuple[str, int]
+
+
 @st.composite
 def new_orders(draw: st.DrawFn) -> NewOrder:
     kind = draw(st.sampled_from(OrderType))
     by_quote = kind is OrderType.MARKET and draw(st.booleans())
-    in_force = draw(st.sampled_from(TimeInForce)) if kind is OrderType.LIMIT else TimeInForce.GTC
+    timed = kind.priced and kind is not OrderType.LIMIT_MAKER
+    in_force = draw(st.sampled_from(TimeInForce)) if timed else TimeInForce.GTC
     return NewOrder(
         account=draw(st.sampled_from(ACCOUNTS)),
         symbol=SYMBOL,
@@ -43,14 +50,23 @@ def new_orders(draw: st.DrawFn) -> NewOrder:
         client_order_id=f"c{draw(st.integers(0, 40))}",
         time_in_force=in_force,
         qty=0 if by_quote else draw(st.integers(1, 8)) * SCALE,
-        price=0 if kind is OrderType.MARKET else draw(st.integers(95, 105)) * SCALE,
+        price=draw(st.integers(95, 105)) * SCALE if kind.priced else 0,
+        stop_price=draw(st.integers(96, 104)) * SCALE if kind.waits else 0,
         quote_qty=draw(st.integers(100, 900)) * SCALE if by_quote else 0,
         self_trade_prevention=draw(st.sampled_from([None, *SelfTradePrevention])),
     )
 
 
 cancels = st.tuples(st.sampled_from(ACCOUNTS), st.integers(0, 40))
-histories = st.lists(st.one_of(new_orders(), new_orders(), cancels), max_size=50)
+amendments = st.builds(
+    Amendment,
+    account=st.sampled_from(ACCOUNTS),
+    symbol=st.just(SYMBOL),
+    orig_client_order_id=st.integers(0, 40).map("c{}".format),
+    client_order_id=st.integers(0, 40).map("c{}".format),
+    qty=st.integers(1, 7).map(SCALE.__mul__),
+)
+histories = st.lists(st.one_of(new_orders(), new_orders(), amendments, cancels), max_size=50)
 
 
 def venue() -> Core:
@@ -60,9 +76,11 @@ def venue() -> Core:
     return made
 
 
-def carry_out(core: Core, now: int, step: NewOrder | tuple[str, int]) -> list[Event]:
+def carry_out(core: Core, now: int, step: Step) -> list[Event]:
     if isinstance(step, NewOrder):
         return core.submit(now, step)
+    if isinstance(step, Amendment):
+        return core.amend(now, step)
     account, number = step
     return core.cancel(now, account, SYMBOL, client_order_id=f"c{number}")
 
@@ -76,7 +94,7 @@ def totals(core: Core) -> Counter[str]:
 
 
 @given(histories)
-def test_money_only_moves_and_no_balance_goes_negative(history: list[NewOrder | tuple[str, int]]) -> None:
+def test_money_only_moves_and_no_balance_goes_negative(history: list[Step]) -> None:
     core = venue()
     before = totals(core)
     for now, step in enumerate(history):
@@ -87,7 +105,7 @@ def test_money_only_moves_and_no_balance_goes_negative(history: list[NewOrder | 
 
 
 @given(histories)
-def test_what_is_locked_is_what_open_orders_need(history: list[NewOrder | tuple[str, int]]) -> None:
+def test_what_is_locked_is_what_open_orders_need(history: list[Step]) -> None:
     core = venue()
     for now, step in enumerate(history):
         carry_out(core, now, step)
@@ -99,7 +117,7 @@ def test_what_is_locked_is_what_open_orders_need(history: list[NewOrder | tuple[
 
 
 @given(histories)
-def test_the_book_is_never_crossed(history: list[NewOrder | tuple[str, int]]) -> None:
+def test_the_book_is_never_crossed(history: list[Step]) -> None:
     core = venue()
     for now, step in enumerate(history):
         carry_out(core, now, step)
@@ -108,14 +126,15 @@ def test_the_book_is_never_crossed(history: list[NewOrder | tuple[str, int]]) ->
 
 
 @given(histories)
-def test_depth_is_the_sum_of_the_open_orders(history: list[NewOrder | tuple[str, int]]) -> None:
+def test_depth_is_the_sum_of_the_open_orders(history: list[Step]) -> None:
     core = venue()
     for now, step in enumerate(history):
         carry_out(core, now, step)
     expected: dict[Side, Counter[int]] = {side: Counter() for side in Side}
     for account in ACCOUNTS:
         for order in core.open_orders(account):
-            expected[order.side][order.price] += order.leaves
+            if order.working:
+                expected[order.side][order.price] += order.leaves
     bids, asks = core.market(SYMBOL).depth(100)
     assert bids == sorted(expected[Side.BUY].items(), reverse=True)
     assert asks == sorted(expected[Side.SELL].items())
@@ -123,7 +142,7 @@ def test_depth_is_the_sum_of_the_open_orders(history: list[NewOrder | tuple[str,
 
 @given(histories)
 def test_fill_or_kill_is_all_or_nothing_and_a_refusal_changes_nothing(
-    history: list[NewOrder | tuple[str, int]],
+    history: list[Step],
 ) -> None:
     core = venue()
     for now, step in enumerate(history):
@@ -139,7 +158,29 @@ def test_fill_or_kill_is_all_or_nothing_and_a_refusal_changes_nothing(
 
 
 @given(histories)
-def test_reports_add_up_to_the_order(history: list[NewOrder | tuple[str, int]]) -> None:
+def test_a_stop_order_works_from_the_first_trade_that_reaches_it(history: list[Step]) -> None:
+    core, waiting = venue(), dict[int, OrderReport]()
+    for now, step in enumerate(history):
+        events = carry_out(core, now, step)
+        prices = [one.price for one in events if isinstance(one, Printed)]
+        for one in reports_of(events):
+            if one.execution is ExecutionType.TRIGGERED:
+                placed = waiting.pop(one.order.order_id).order
+                assert any(is_reached(placed.type, placed.side, placed.stop_price, price) for price in prices)
+            elif one.execution is ExecutionType.NEW and one.order.type.waits:
+                waiting[one.order.order_id] = one
+            elif not one.order.status.open:
+                waiting.pop(one.order.order_id, None)
+        for placed in (one.order for one in waiting.values()):
+            assert not any(is_reached(placed.type, placed.side, placed.stop_price, price) for price in prices)
+
+
+def reports_of(events: list[Event]) -> list[OrderReport]:
+    return [one for one in events if isinstance(one, OrderReport)]
+
+
+@given(histories)
+def test_reports_add_up_to_the_order(history: list[Step]) -> None:
     core = venue()
     executed: Counter[int] = Counter()
     quote: Counter[int] = Counter()
@@ -184,18 +225,33 @@ class Naive:
             self.resting.append((price, self.arrivals, side, qty))
         return trades
 
+    def shrink(self, arrival: int, by: int) -> bool:
+        """In its place, when more than that is left of it."""
+        for place, (price, arrived, side, qty) in enumerate(self.resting):
+            if arrived == arrival and by < qty:
+                self.resting[place] = (price, arrived, side, qty - by)
+                return True
+        return False
 
-wishes = st.lists(
-    st.tuples(st.sampled_from(Side), st.integers(95, 105), st.integers(1, 9), st.sampled_from(TimeInForce)),
-    max_size=60,
-)
+
+Wish = tuple[Side, int, int, TimeInForce]
+placings = st.tuples(st.sampled_from(Side), st.integers(98, 102), st.integers(1, 9), st.sampled_from(TimeInForce))
+shrinkings = st.tuples(st.integers(0, 7), st.integers(1, 3))
+wishes = st.lists(st.one_of(placings, placings, shrinkings), max_size=60)
 
 
 @given(wishes)
-def test_trades_are_those_of_a_naive_exchange(history: list[tuple[Side, int, int, TimeInForce]]) -> None:
+def test_trades_are_those_of_a_naive_exchange_in_which_what_shrinks_keeps_its_place(
+    history: list[Wish | tuple[int, int]],
+) -> None:
     naive, core = Naive(), Core([INSTRUMENT])
     core.open_account(0, "all", {"BTC": 10**6 * SCALE, "USDT": 10**8 * SCALE})
-    for now, (side, price, qty, in_force) in enumerate(history, start=1):
+    for now, wish in enumerate(history, start=1):
+        if len(wish) == 2:
+            arrival, by = max(1, naive.arrivals - wish[0]), wish[1]
+            assert shrink(core, now, arrival, by) == naive.shrink(arrival, by)
+            continue
+        side, price, qty, in_force = wish
         new = NewOrder(
             account="all",
             symbol=SYMBOL,
@@ -211,3 +267,18 @@ def test_trades_are_those_of_a_naive_exchange(history: list[tuple[Side, int, int
         makers = [one for one in events if isinstance(one, OrderReport) and one.trade_id >= 0 and one.is_maker]
         trades = [(one.order.order_id, one.last_px // SCALE, one.last_qty // SCALE) for one in makers]
         assert trades == naive.submit(side, price, qty, in_force)
+
+
+def shrink(core: Core, now: int, arrival: int, by: int) -> bool:
+    """Orders are numbered as they arrive; whether the venue agreed."""
+    order = core.order("all", SYMBOL, order_id=arrival)
+    if order is None or not order.status.open:
+        return False
+    amendment = Amendment(
+        account="all",
+        symbol=SYMBOL,
+        order_id=arrival,
+        client_order_id=f"a{now}",
+        qty=order.orig_qty - by * SCALE,
+    )
+    return not isinstance(core.amend(now, amendment)[0], Refused)

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from adapters.simulated.core import Core
-from adapters.simulated.ledger import LedgerExists, LedgerWriter, read_ledger
-from adapters.simulated.model import NewOrder
+from adapters.simulated.ledger import read_ledger
+from adapters.simulated.ledger_writer import LedgerExists, LedgerWriter
 from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE, decimal
 from tests.adapters.simulated.builders import BUY, INSTRUMENT, SELL, SYMBOL, order
-from tests.adapters.simulated.test_core_properties import ACCOUNTS, POOR, carry_out, histories
+from tests.adapters.simulated.test_core_properties import ACCOUNTS, POOR, Step, carry_out, histories
 
 FEES = Fees(maker=SCALE // 1000, taker=SCALE // 500)
 
 
-def write(path: Path, history: list[NewOrder | tuple[str, int]]) -> Core:
+def write(path: Path, history: list[Step]) -> Core:
     """Carry a history out and write it down."""
     core, writer = Core([INSTRUMENT], fees=FEES), LedgerWriter(path)
     writer.open_with(core.instruments.values())
@@ -35,7 +35,7 @@ def write(path: Path, history: list[NewOrder | tuple[str, int]]) -> Core:
 
 @given(histories)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
-def test_the_ledger_sums_to_the_accounts_balances(tmp_path: Path, history: list[NewOrder | tuple[str, int]]) -> None:
+def test_the_ledger_sums_to_the_accounts_balances(tmp_path: Path, history: list[Step]) -> None:
     path = tmp_path / f"{os.urandom(6).hex()}.jsonl"
     core, ledger = write(path, history), read_ledger(path)
     assert ledger.differences() == []
@@ -50,7 +50,7 @@ def test_the_ledger_sums_to_the_accounts_balances(tmp_path: Path, history: list[
 
 
 def test_positions_and_fees_are_per_account(tmp_path: Path) -> None:
-    history: list[NewOrder | tuple[str, int]] = [order("ann", SELL, 2, 100), order("bob", BUY, 2, 100)]
+    history: list[Step] = [order("ann", SELL, 2, 100), order("bob", BUY, 2, 100)]
     write(tmp_path / "ledger.jsonl", history)
     ledger = read_ledger(tmp_path / "ledger.jsonl")
     assert ledger.positions == {("bob", SYMBOL): Decimal(2), ("ann", SYMBOL): Decimal(-2)}

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.adapters.simulated.running import Client, Exchange, now_ms, receive, started, until
+from tests.adapters.simulated.running import QUIET, Client, Exchange, killed, now_ms, receive, started, until
 
 LINES, SPEED = 6000, 20
 NAMES = "btcusdt@depth@100ms/btcusdt@trade/btcusdt@bookTicker"
@@ -61,6 +61,33 @@ async def test_frames_are_the_recorded_ones_but_for_their_times(client: Client, 
     assert depth_times[-1] <= now_ms()
     played = depth_times[-1] - depth_times[0]
     assert abs(played - (recorded_times[-1] - recorded_times[0]) / SPEED) <= 2
+
+
+async def test_a_killed_capture_goes_on_where_it_would_be(folder: Path, tmp_path: Path, lines: list[bytes]) -> None:
+    part = tmp_path / "part.gz"
+    part.write_bytes(gzip.compress(b"".join(lines), 1))
+    arguments = ("--capture", str(part), "--speed", "4", "--balance", "BTC=2", *QUIET)
+    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01"}
+    with killed(folder, *arguments) as exchange:
+        async with Client(exchange) as client:
+            opening = (await client.call("GET", "/api/v3/depth", symbol="BTCUSDT"))[1]["lastUpdateId"]
+            assert (await client.signed("POST", "/api/v3/order", **order, price="40000"))[0] == 200
+            before = (await client.signed("GET", "/api/v3/openOrders"))[1]
+            await until(lambda: has_played(client, 300))
+            exchange.process.kill()
+            exchange.process.wait()
+    with started(folder, "--resume", *arguments) as again:
+        async with Client(again) as client:
+            played = (await client.status())["flow"]["played"]
+            assert played > 300
+            assert (await client.signed("GET", "/api/v3/openOrders"))[1] == before
+            assert (await client.call("GET", "/api/v3/depth", symbol="BTCUSDT"))[1]["lastUpdateId"] > opening
+            await until(lambda: has_played(client, played + 300))
+        assert again.ledger().differences() == []
+
+
+async def has_played(client: Client, frames: int) -> bool:
+    return bool((await client.status())["flow"]["played"] > frames)
 
 
 async def test_our_orders_fill_beside_the_recording_and_it_keeps_serving_after_the_end(

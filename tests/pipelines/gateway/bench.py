@@ -10,6 +10,7 @@ from adapters.simulated.instruments import TABLE
 from adapters.simulated.model import NewOrder, OrderType
 from adapters.simulated.model import Side as VenueSide
 from adapters.simulated.units import units
+from infra.edge import EdgeFailed
 from pipelines.gateway.engine import Engine
 from pipelines.gateway.recover import Recovery
 from pipelines.gateway.tape import Tape
@@ -18,23 +19,29 @@ from topics.record import Side
 
 
 class MemoryEdge:
-    """What the tape needs of an edge: everything is durable at once."""
+    """What the tape needs of an edge: everything is durable at once, unless it is ``silent`` (no broker answers) or
+    ``broken`` (it takes nothing any more).
+    """
 
-    epoch = 1
+    name, epoch = "gateway.sim.main", 1
 
     def __init__(self) -> None:
+        self.silent = self.broken = False
         self.n = 0
         self.written: list[tuple[str, bytes]] = []
 
     def publish_raw(self, topic: Any, key: str, value: bytes, *, future: "asyncio.Future[int] | None" = None) -> None:
+        if self.broken:
+            raise EdgeFailed("the broker takes nothing")
         self.n += 1
         self.written.append((topic.name, value))
-        if future is not None:
+        if future is not None and not self.silent:
             future.set_result(self.n)
 
 
 class Held:
     held = True
+    fenced = False
 
 
 class Bench:
@@ -54,16 +61,17 @@ class Bench:
         self.facts: list[Any] = []
         self._listener = self.tape.listen()
         self.failures: list[BaseException] = []
+        self.lease = Held()
         self.engine = Engine(
             self.state,
             self.tape,
             self.adapter,
-            Held(),  # type: ignore[arg-type]
+            self.lease,  # type: ignore[arg-type]
             clock=self.clock,
             fail=self.failures.append,
         )
         self.recovery = Recovery(self.engine, NOW - 1, frozenset({BTC}))
-        self.engine.unresolved = self.recovery.resolve
+        self.engine.unresolved, self.engine.ask = self.recovery.resolve, self.recovery.ask
 
     def clock(self) -> int:
         self.now += 1_000_000  # the venue tells milliseconds

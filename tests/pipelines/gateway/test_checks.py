@@ -25,10 +25,12 @@ from tests.pipelines.gateway.worlds import (
     market_records,
     order,
     place,
+    resumed,
     world,
 )
 from topics.controls import FIRM, Flatten, LimitName, Resume, Scope, ScopeKind, TradingState
 from topics.orders import (
+    ControlDone,
     OrderAccepted,
     OrderCanceled,
     OrderDenied,
@@ -68,6 +70,11 @@ def test_a_good_order_passes_and_says_what_it_was_judged_by() -> None:
         ({"price": None}, "price"),
         ({"price": D(0)}, "price"),
         ({"price": D("Infinity")}, "price"),
+        ({"price": D("1e250")}, "price"),
+        ({"price": D("1e-300")}, "price"),
+        ({"order_qty": D("1E+999999")}, "order_qty"),
+        ({"order_qty": D("0." + "1" * 39)}, "order_qty"),
+        ({"cause": "flatten:f"}, "cause"),
         ({"order_type": OrderType.MARKET}, "price"),
         ({"order_type": OrderType.MARKET, "price": None, "post_only": True}, "post_only"),
         ({"post_only": True, "time_in_force": TimeInForce.IOC}, "post_only"),
@@ -80,6 +87,8 @@ def test_a_good_order_passes_and_says_what_it_was_judged_by() -> None:
         ({"order_qty": D("0.2")}, "max_order_value"),
         ({"reduce_only": True}, "reduce_only"),
         ({"ts_init": NOW - 3 * SECOND}, "command_age"),
+        ({"ts_init": NOW + SECOND + 1}, "command_age"),
+        ({"ts_init": NOW + SECOND}, ""),
     ],
 )
 def test_what_is_wrong_with_an_order_names_the_check(changes: dict[str, Any], check: str) -> None:
@@ -296,12 +305,29 @@ def test_a_difference_halts_the_instrument_until_a_later_resume_explains_it() ->
     difference = ReconciliationDifference(
         account=ACCOUNT, instrument=BTC, what="cum_qty", tape="1", venue="2", ts_init=NOW
     )
+    hour = 3600 * SECOND
+    add_controls(state, resume(FIRM, NOW + hour, "early"))  # of an operator whose clock is an hour ahead
+    state.book.fold(resumed(FIRM))
     state.book.fold(difference)
     assert check_of(state, order()) == "instrument_halted"
-    add_controls(state, resume(FIRM, NOW - 1, "early"))
+    for scope in (STRATEGY, Scope(ScopeKind.INSTRUMENT, "sim:ETH-USDT"), Scope(ScopeKind.ACCOUNT, "sim.other")):
+        state.book.fold(resumed(scope))
     assert check_of(state, order()) == "instrument_halted"
-    add_controls(state, resume(INSTRUMENT, NOW + 1, "late"))
+    add_controls(state, resume(INSTRUMENT, NOW - hour, "late"))  # and of one whose clock is behind
+    state.book.fold(resumed(INSTRUMENT, 91))
     assert check_of(state, order()) == ""
+    assert state.book.resumed_to == 91
+
+
+def test_what_only_reduces_passes_a_halted_instrument() -> None:
+    state = world()
+    place(state, order("long"))
+    state.book.fold(filled(order("long"), "0.1"))
+    state.book.fold(
+        ReconciliationDifference(account=ACCOUNT, instrument=BTC, what="x", tape="1", venue="2", ts_init=NOW)
+    )
+    assert check_of(state, order("less", side=Side.SELL, price=D("60010"))) == ""
+    assert check_of(state, order("turn", side=Side.SELL, price=D("60010"), order_qty=D("0.11"))) == "instrument_halted"
 
 
 def test_an_overfill_halts_the_instrument() -> None:
@@ -318,10 +344,38 @@ def test_what_closes_a_position_for_a_flatten_passes_a_kill_and_nothing_else_doe
     state.book.fold(filled(order("long"), "0.1"))
     add_controls(state, kill(), Flatten(control_id="f", scope=STRATEGY, who="w", why="y", ts_init=NOW))
     close = {"side": Side.SELL, "price": D("60000"), "time_in_force": TimeInForce.IOC}
-    assert check_of(state, order("a", cause="flatten:f", **close)) == ""
-    assert check_of(state, order("b", cause="flatten:other", **close)) == "trading_state"
-    assert check_of(state, order("d", cause="flatten:f", **{**close, "order_qty": D("0.11")})) == "trading_state"
-    assert check_of(state, order("e", cause="flatten:f")) == "trading_state"
+    assert check_of(state, order("a", **close), carries_out="f") == ""
+    assert check_of(state, order("b", **close), carries_out="other") == "trading_state"
+    assert check_of(state, order("d", **{**close, "order_qty": D("0.11")}), carries_out="f") == "trading_state"
+    assert check_of(state, order("e"), carries_out="f") == "trading_state"
+    assert check_of(state, order("g", cause="flatten:f", **close)) == "cause"
+    common = {"account": ACCOUNT, "control_id": "f", "scope": STRATEGY, "offset": 9, "ts_init": NOW}
+    state.book.fold(ControlDone(**common, control="Flatten", outcome="closed"))
+    assert check_of(state, order("h", **close), carries_out="f") == "trading_state"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        mark(best_bid=D(0), best_ask=D(0)),
+        mark(best_bid=D("1e250"), best_ask=D("1e250")),
+        definition(tick_size=D("1e-250")),
+        definition(lot_size=D(0)),
+    ],
+)
+def test_what_cannot_be_reckoned_is_denied_and_raises_nothing(spoilt: Any) -> None:
+    state = world()
+    add_market(state, spoilt)
+    fact = decide(state, order(), NOW)
+    assert isinstance(fact, OrderDenied)
+    assert fact.judged_by.values["reconciled"] == "true"
+    assert fact.judged_by.offsets["portfolio.inbox"] == 4
+
+
+def test_a_mark_from_the_future_is_no_fresh_one() -> None:
+    state = world()
+    add_market(state, mark(ts_init=NOW + 2 * SECOND))
+    assert check_of(state, order()) == "max_data_age"
 
 
 def resume(scope: Scope, ts: int = NOW + 1, control_id: str = "r") -> Resume:

@@ -17,6 +17,7 @@ from topics.controls import FIRM, Flatten, Kill, LimitName, Resume, Scope, SetLi
 from topics.orders import (
     CancelOrder,
     CancelRequested,
+    ControlDone,
     ExternalOrderSeen,
     OrderFilled,
     OrderReconciled,
@@ -215,6 +216,8 @@ async def test_flatten_closes_the_position_of_the_strategy_once(platform: Platfo
             await platform.until_facts(again.client_order_id, "OrderFilled")
             await refused_probe(platform)
             assert position(platform) == Decimal("0.01")
+        done = [f for f in platform.facts() if isinstance(f, ControlDone)]
+        assert [(f.control_id, f.outcome) for f in done] == [(flatten.control_id, "closed")]
 
 
 async def test_a_clean_stop_cancels_what_rests_and_hands_the_lease_over_and_every_private_frame_is_kept(

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from infra import kafka
-from infra.edge import Edge
+from infra.edge import Edge, EdgeFailed
 from pipelines.gateway.lease import Lease, LeaseLost, await_free, free_at
 from pipelines.gateway.state import State
 from pipelines.gateway.tape import Tape
@@ -41,6 +41,33 @@ async def test_a_released_lease_is_free_at_once(kafka_conf: dict[str, str], pref
         await lease.release()
         assert not lease.held
         await asyncio.wait_for(await_free(kafka_conf, prefix, ACCOUNT, WINDOW_NS, stop), 10)
+
+
+async def test_what_was_reconciled_is_handed_on(kafka_conf: dict[str, str], prefix: str) -> None:
+    stop = asyncio.Event()
+    with edge(kafka_conf, prefix) as one, edge(kafka_conf, prefix) as two:
+        first, second = held_by(one, kafka_conf, prefix, 60), held_by(two, kafka_conf, prefix, 60)
+        await first.claim(stop)
+        first.reconciled["sim:BTC-USDT"] = 17
+        await first.release()
+        await second.claim(stop)
+        assert second.reconciled == {"sim:BTC-USDT": 17}
+
+
+async def test_an_edge_that_must_not_wait_fails_when_more_waits_than_the_producer_holds(
+    kafka_conf: dict[str, str], prefix: str
+) -> None:
+    conf = {**kafka_conf, "queue.buffering.max.messages": "3"}
+    with Edge(conf, prefix, "one", config_digest="test", subscriptions={}, blocking=False) as full:
+
+        def flood() -> None:
+            for _ in range(100_000):
+                full.publish_raw(GATEWAY_LEASES, None, b"[]")
+
+        with pytest.raises(EdgeFailed, match="records wait for the broker"):
+            flood()
+        with pytest.raises(EdgeFailed):  # for good: what came behind would hide the one that is missing
+            full.publish_raw(GATEWAY_LEASES, None, b"[]")
 
 
 async def test_a_dead_holders_lease_is_waited_out_with_the_receive_window(

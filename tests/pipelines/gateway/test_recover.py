@@ -58,6 +58,9 @@ class Liar(PaperExecution):
     async def executions(self, instrument: str, since_ns: int) -> Sequence[Execution]:
         return []
 
+    async def order_executions(self, instrument: str, venue_order_id: str) -> Sequence[Execution]:
+        return []
+
 
 async def several_questions(kind: type[OrdersLost]) -> None:
     for _ in range(1000):

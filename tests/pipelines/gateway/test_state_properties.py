@@ -39,6 +39,7 @@ from topics.orders import (
 )
 from topics.record import OrderType, Side, TimeInForce
 
+ABSURD = [D("1e250"), D("-1E+999999"), D("1e-300"), D("1." + "7" * 300), D("NaN"), D("-Infinity")]
 STRATEGIES = st.sampled_from(["quoter", "taker"])
 COMMANDS = st.builds(
     order,
@@ -46,8 +47,8 @@ COMMANDS = st.builds(
     strategy=STRATEGIES,
     side=st.sampled_from(Side),
     order_type=st.sampled_from([OrderType.LIMIT, OrderType.MARKET]),
-    order_qty=st.sampled_from([D("0"), D("0.00001"), D("0.05"), D("0.1"), D("0.100001"), D("0.2")]),
-    price=st.sampled_from([None, D("1"), D("59990"), D("60000"), D("60005"), D("60010"), D("60020.001")]),
+    order_qty=st.sampled_from([D("0"), D("0.00001"), D("0.05"), D("0.1"), D("0.100001"), D("0.2"), *ABSURD]),
+    price=st.sampled_from([None, D("1"), D("59990"), D("60000"), D("60005"), D("60010"), D("60020.001"), *ABSURD]),
     time_in_force=st.sampled_from(TimeInForce),
     reduce_only=st.booleans(),
 )

@@ -7,7 +7,7 @@ from pipelines.gateway.decide import decide
 from pipelines.gateway.state import State
 from topics.controls import FIRM, Kill, LimitName, Scope, SetLimit
 from topics.market import Instrument, Mark
-from topics.orders import OrderDenied, OrderFilled, OrderRequested, SubmitOrder
+from topics.orders import ControlDone, OrderDenied, OrderFilled, OrderRequested, SubmitOrder
 from topics.portfolio import BalanceChanged
 from topics.record import Liquidity, OrderType, Side
 
@@ -104,6 +104,12 @@ def order(cid: str = "o1", **changes: Any) -> SubmitOrder:
     return SubmitOrder(**{**plain, **changes})
 
 
+def resumed(scope: Scope, offset: int = 90, control_id: str = "r") -> ControlDone:
+    """What the gateway writes when it hears of a resume."""
+    common = {"account": ACCOUNT, "control_id": control_id, "scope": scope, "offset": offset, "ts_init": NOW}
+    return ControlDone(**common, control="Resume", outcome="heard")
+
+
 def place(state: State, command: SubmitOrder, now_ns: int = NOW) -> OrderRequested | OrderDenied | None:
     """Decide and fold the decision, as the gateway does."""
     fact = decide(state, command, now_ns)
@@ -112,9 +118,9 @@ def place(state: State, command: SubmitOrder, now_ns: int = NOW) -> OrderRequest
     return fact
 
 
-def check_of(state: State, command: SubmitOrder, now_ns: int = NOW) -> str:
+def check_of(state: State, command: SubmitOrder, now_ns: int = NOW, carries_out: str = "") -> str:
     """The check that denies; empty when none does."""
-    fact = decide(state, command, now_ns)
+    fact = decide(state, command, now_ns, carries_out)
     return fact.check if isinstance(fact, OrderDenied) else ""
 
 
