@@ -173,6 +173,11 @@ def limits(
         named = "  ".join(f"{n}={text(v)}" for n, v in sorted(f.limits.items()))
         table.add_row(str(f.scope), f.state, named, f.who, f.why)
     out.print(table if found else "no limits in force yet")
+    for instrument, why in operate.halts(loaded).items():
+        out.print(
+            f"halted for new risk: {instrument}: {why} (look, then 'tapedeck resume instrument:{instrument} --why …')",
+            style="red",
+        )
 
 
 def params(

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from infra import kafka
 from infra.config import Config
+from pipelines import operate
 from pipelines.cli_operate import text
 from topics import catalog, wire
 from topics.market import Mark
@@ -146,7 +147,8 @@ class LiveView:
         size = self._console.size
         market = Panel(self._markets(), title="market", border_style="dim")
         strategies = Panel(self._pnl(size.width < WIDE), title="strategies", border_style="dim")
-        notes = [Text("\n".join(self._notes), style="yellow")] if self._notes else []
+        halted = [f"halted for new risk: {name}: {why}" for name, why in operate.halts(self._watched.config).items()]
+        notes = [Text("\n".join([*halted, *self._notes]), style="yellow")] if self._notes or halted else []
         if size.width < WIDE:
             rows = max(2, size.height - 22)
             return Group(self._headline(), market, strategies, self._open_orders(rows), self._unwell(), *notes)

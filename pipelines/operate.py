@@ -110,6 +110,20 @@ def positions(config: Config, conf: KafkaConf) -> list[PositionChanged]:
     return kafka.latest(conf, config.prefix, catalog.POSITIONS_LATEST)
 
 
+def halts(config: Config) -> dict[str, str]:
+    """What every gateway has stopped, and why, by its own status file; {} where none runs."""
+    import json
+
+    found: dict[str, str] = {}
+    for path in sorted((config.run_dir / "status").glob("gateway.*.json")):
+        try:
+            status = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        found |= status.get("halts", {})
+    return found
+
+
 def portfolio(config: Config, conf: KafkaConf) -> list[PortfolioLine]:
     return kafka.latest(conf, config.prefix, catalog.PORTFOLIO_STATE_LATEST)
 

@@ -166,3 +166,17 @@ def test_the_exchange_of_a_demo_that_is_killed_ends_with_it(tmp_path: Path, endp
         demo.kill()
         demo.wait()
     eventually(lambda: gone(processes), 30, "the end of every process")
+
+
+def test_a_kill_given_while_nothing_runs_cancels_what_rests_as_soon_as_a_gateway_is_up(stage_set: Scene) -> None:
+    stage_set.path.write_text(stage_set.path.read_text().replace("[run]\n", "[run]\ncancel_on_stop = false\n", 1))
+    with stage_set.up() as process:
+        stage_set.await_ready(WORKERS, process)
+        stage_set.exchange.begin()
+        eventually(lambda: any(o["strategy"] == "quoter" for o in stage_set.json("orders")), 60, "a resting quote")
+    assert stage_set.json("orders") != [], "the setting leaves them"
+    killed = stage_set.tapedeck("kill", "firm", "--why", "a test", "--config", str(stage_set.path))
+    assert killed.returncode == 0, killed.stderr
+    with stage_set.up() as process:
+        eventually(lambda: process.poll() is not None or stage_set.json("orders") == [], 60, "every cancel")
+    verified(stage_set)
