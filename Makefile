@@ -39,7 +39,7 @@ types: setup ## mypy --strict
 	@$(BIN)/mypy $(PACKAGES)
 
 pytest: setup ## the tests alone (ARGS=<pytest arguments>), two at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 format: setup ## format the code and repair what ruff can repair
 	@$(BIN)/ruff check --fix --exit-zero --quiet .

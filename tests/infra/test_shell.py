@@ -55,6 +55,8 @@ def test_two_chained_stages_killed_again_and_again_lose_and_double_nothing(run: 
         children[stage] = run.start(stage)
     run.committed("count")
     run.committed("tally")
+    for child in children.values():
+        child.ready()  # its predecessor may have committed it all
     assert [child.stop() for child in children.values()] == [0, 0]
     assert run.check("count", STRATEGY_INBOX) == fed
     assert run.check("tally", STRATEGY_RECORDS) == fed

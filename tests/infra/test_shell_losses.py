@@ -106,7 +106,7 @@ def test_a_worker_that_lost_its_partitions_folds_again_what_it_had_not_committed
     group = group_of(run.prefix, "count")
     eventually(lambda: not admin.describe_consumer_groups([group])[group].result().members, "it is given up")
     child.wake()  # it rejoins under the same name, and nobody was there in between
-    eventually(lambda: (s := child.status()) is not None and s.events_in == 41 + 48, "all is folded again")
+    eventually(lambda: (s := child.status()) is not None and s.events_in >= 41 + 48, "all is folded again")
     assert child.stop() == 0
 
     run.forget_state()

@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from infra import services
 from infra.config import Config, load
 from pipelines import demo_config
 from pipelines.demo import KEY, SECRET, Exchange
 
+WORKERS = 17  # of the demo's configuration
 TAPEDECK = (sys.executable, "-m", "pipelines.cli")
 
 
@@ -131,3 +135,24 @@ def environment(home: Path, endpoints: services.Endpoints) -> dict[str, str]:
         KEY: secrets.token_hex(16),
         SECRET: secrets.token_hex(32),
     }
+
+
+def children(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    return [p for p in psutil.Process(process.pid).children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+
+
+def fills(scene: Scene) -> Counter[str]:
+    return Counter({p["strategy"]: p.get("fills", 0) for p in scene.json("positions")})
+
+
+def verified(scene: Scene) -> dict[str, Any]:
+    done = scene.tapedeck("verify", "--json", "--config", str(scene.path), timeout_s=90)
+    result = dict(json.loads(done.stdout))
+    assert result["problems"] == []
+    assert [line for line in result["figures"] if not line["agrees"]] == []
+    assert done.returncode == 0
+    return result
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]

@@ -86,7 +86,7 @@ async def test_a_dead_holders_lease_is_waited_out_with_the_receive_window(
 async def test_a_living_holder_keeps_others_out(kafka_conf: dict[str, str], prefix: str) -> None:
     stop = asyncio.Event()
     with edge(kafka_conf, prefix) as one:
-        lease = held_by(one, kafka_conf, prefix)
+        lease = held_by(one, kafka_conf, prefix, lease_s=10)
         await lease.claim(stop)
         keeping = asyncio.create_task(lease.keep(stop))
         with pytest.raises(LeaseLost, match="another gateway trades"):
