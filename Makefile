@@ -38,8 +38,9 @@ lint: setup ## style, format and layers
 types: setup ## mypy --strict
 	@$(BIN)/mypy $(PACKAGES)
 
-pytest: setup ## the tests alone (ARGS=<pytest arguments>), two at a time
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
+pytest: setup ## the tests alone, whole systems last and one at a time (ARGS=<pytest arguments>)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/end_to_end $(ARGS)
+	@$(BIN)/python -m pytest tests/end_to_end --durations 5 $(ARGS)
 
 format: setup ## format the code and repair what ruff can repair
 	@$(BIN)/ruff check --fix --exit-zero --quiet .

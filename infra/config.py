@@ -84,7 +84,7 @@ class GatewayConfig(_Section, frozen=True):
     host: str = "127.0.0.1"
     port: int = 0
     reconcile_every_s: float = 10.0
-    lease_s: float = 3.0
+    lease_s: float = 5.0
 
 
 class ArchiveConfig(_Section, frozen=True):

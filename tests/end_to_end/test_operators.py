@@ -57,7 +57,9 @@ def test_flatten_closes_the_positions_of_a_strategy(stage_set: Scene) -> None:
 
 
 def test_a_kill_given_while_nothing_runs_cancels_what_rests_as_soon_as_a_gateway_is_up(stage_set: Scene) -> None:
-    stage_set.path.write_text(stage_set.path.read_text().replace("[run]\n", "[run]\ncancel_on_stop = false\n", 1))
+    text = stage_set.path.read_text().replace("[run]\n", "[run]\ncancel_on_stop = false\n", 1)
+    far = 'half_spread_bps = "100"\nrequote_bps = "90"'  # quotes that nobody meets, and that stay where they are
+    stage_set.path.write_text(text.replace('half_spread_bps = "0.05"', far))
     with stage_set.up() as process:
         stage_set.await_ready(WORKERS, process)
         stage_set.exchange.begin()
