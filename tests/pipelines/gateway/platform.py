@@ -67,7 +67,7 @@ def settings(exchange_address: str, prefix: str, home: Path, **changes: Any) -> 
         },
         "accounts": {ACCOUNT: {"api_key_env": "GATEWAY_TEST_KEY", "api_secret_env": "GATEWAY_TEST_SECRET"}},
         "limits": [{"scope": "firm", **LIMITS}],
-        "gateway": {"lease_s": 1.5, "reconcile_every_s": 1.0},
+        "gateway": {"lease_s": 4.0, "reconcile_every_s": 1.0},
     }
     for section, values in changes.items():
         made[section] = {**made.get(section, {}), **values} if isinstance(values, dict) else values
