@@ -101,7 +101,10 @@ async def test_an_order_lives_and_is_cancelled_over_grpc_and_its_events_are_stre
     assert [(o.client_order_id, o.status, o.order_qty) for o in listed] == [(wish["client_order_id"], "new", "0.01")]
 
     asked = await client.call("CancelOrder", command_id="c-1", client_order_id=wish["client_order_id"], reason="done")
-    assert (asked.order.pending_cancel, asked.repeated) == (True, False)
+    assert asked.order.pending_cancel or asked.order.status == "canceled", (
+        "the venue may confirm before we are answered"
+    )
+    assert not asked.repeated
     await until(lambda: "OrderCanceled" in [e.type for e in events], "canceled")
     found = await client.call("GetOrder", client_order_id=wish["client_order_id"])
     assert (found.status, found.leaves_qty) == ("canceled", "0")
