@@ -23,10 +23,10 @@ from infra import services
 from infra.config import load
 from infra.errors import Problem
 from pipelines import demo_config
+from pipelines.demo_config import KEY, SECRET
 from pipelines.live_view import LiveView
 from pipelines.system import System
 
-KEY, SECRET = "TAPEDECK_SIM_API_KEY", "TAPEDECK_SIM_API_SECRET"
 TABLE_WIDTH = 150  # digits are never broken: a narrower terminal wraps the lines itself
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 

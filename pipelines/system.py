@@ -62,7 +62,8 @@ class System:
     def prepare(self) -> None:
         """Services, topics and schema; the current run is remembered for the operators' commands."""
         self.config.run_dir.mkdir(parents=True, exist_ok=True)
-        self.endpoints = services.up(self.config.home, progress=self._say)
+        if not self.endpoints.postgres:
+            self.endpoints = services.up(self.config.home, progress=self._say)
         kafka.check_broker(self.endpoints.kafka)
         made = kafka.create_topics(
             self.endpoints.kafka, self.config.prefix, replication_factor=self.config.run.replication_factor

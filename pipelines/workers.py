@@ -11,14 +11,11 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from infra.config import Config, ConfigError
 from infra.kafka import KafkaConf, check_broker
 from topics.stage import Stage
-
-SOURCES = ("ingest", "clock")
 
 
 def worker_names(config: Config) -> list[str]:
@@ -177,7 +174,3 @@ def _follow_supervisor() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="follow-supervisor", daemon=True).start()
-
-
-def state_dir(config: Config) -> Path:
-    return config.run_dir / "state"

@@ -19,7 +19,8 @@ import psutil
 from infra import services
 from infra.config import Config, load
 from pipelines import demo_config
-from pipelines.demo import KEY, SECRET, Exchange
+from pipelines.demo import Exchange
+from pipelines.demo_config import KEY, SECRET
 
 WORKERS = 17  # of the demo's configuration
 TAPEDECK = (sys.executable, "-m", "pipelines.cli")

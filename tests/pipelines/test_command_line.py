@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra import services
-from pipelines.demo import KEY
+from pipelines.demo_config import KEY
 from tests.pipelines.running import TAPEDECK, Scene, environment, scene
 
 SOON_S = 10
