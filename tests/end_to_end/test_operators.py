@@ -1,6 +1,5 @@
 """What operators do to a running system: kill, resume, flatten."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +30,8 @@ def test_a_kill_switch_stops_trading_cancels_everything_and_survives_a_restart(s
     count = fills(stage_set)
     with stage_set.up() as process:
         stage_set.await_ready(WORKERS, process)
-        time.sleep(4)  # not for a race: long enough that strategies would have traded
+        seen = stage_set.statuses()["intents/quoter"]["events_in"]
+        eventually(lambda: stage_set.statuses()["intents/quoter"]["events_in"] > seen + 40, 30, "four seconds of ticks")
         assert fills(stage_set) == count
         assert {f["state"] for f in stage_set.json("limits") if f["scope"]["kind"] == "firm"} == {"halted"}
         resumed = stage_set.tapedeck("resume", "firm", "--why", "the test goes on", "--config", str(stage_set.path))
