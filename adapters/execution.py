@@ -1,7 +1,7 @@
 """What the gateway asks of a venue: commands that end accepted, refused, unknown or not sent; queries; and the
 account's own event stream.
 
-    adapter.submit / cancel  -> Accepted | Refused | Unknown | NotSent
+    adapter.submit / cancel / amend / test  -> Accepted | Refused | Unknown | NotSent
     adapter.query ...        -> what the venue knows, or QueryFailed (its word is missing: ask again)
     adapter.events()         -> StreamUp, then OrderReport, Execution, Balance, Unreadable; raises StreamLost when the
     connection ends
@@ -52,6 +52,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     times_in_force: frozenset[TimeInForce]
     post_only: bool
     reduce_only: bool
+    amends_quantity: bool = False
+    """Makes an open order smaller in its place, in one step."""
 
 
 # --- commands ------------------------------------------------------------------------------------------------------
@@ -68,6 +70,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     order_type: OrderType
     order_qty: Decimal
     price: Decimal | None
+    trigger_price: Decimal | None = None
     time_in_force: TimeInForce
     post_only: bool
     requested_ns: int
@@ -141,6 +144,9 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     cum_qty: Decimal
     status: VenueStatus
     prevented_qty: Decimal = Decimal(0)
+    trigger_price: Decimal | None = None
+    triggered: bool = False
+    """A stop order whose trigger was reached, where the venue tells."""
     reason: str = ""
     ts_event: int
 
@@ -210,6 +216,14 @@ class ExecutionAdapter(Protocol):
         """Accepted carries the order's own id. Unknown also when the venue says that there is no such open order: ask
         for the order.
         """
+
+    async def amend(self, order: OrderRef, order_qty: Decimal, requested_ns: int) -> Outcome:
+        """Make an open order smaller; it keeps its ids and its place. Only where ``capabilities.amends_quantity``.
+        Unknown also when the venue says that there is no such open order.
+        """
+
+    async def test(self, order: NewOrder) -> Outcome:
+        """Have the venue look at an order that goes nowhere. Accepted has no id."""
 
     async def query(self, order: OrderRef) -> OrderReport | None:
         """None: the venue says it does not know it. QueryFailed where it says nothing."""

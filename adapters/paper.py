@@ -6,11 +6,12 @@ paths agree on every field.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from decimal import Decimal
 
 from adapters.base import VenueError
 from adapters.binance import private
 from adapters.binance.private import Symbols
-from adapters.binance.refusals import DUPLICATE, NEW_ORDER_REJECTED, NO_SUCH_ORDER
+from adapters.binance.refusals import AMEND_GONE, AMEND_REJECTED, DUPLICATE, NEW_ORDER_REJECTED, NO_SUCH_ORDER
 from adapters.execution import (
     Accepted,
     Balance,
@@ -70,7 +71,7 @@ class PaperExecution:
         return Accepted(str(found.order_id), found.created_ns)
 
     def _new(self, order: NewOrder) -> model.NewOrder:
-        kind = model.OrderType.LIMIT_MAKER if order.post_only else model.OrderType(order.order_type.upper())
+        kind = model.OrderType.LIMIT_MAKER if order.post_only else model.OrderType(private.TYPE_SENT[order.order_type])
         return model.NewOrder(
             account=self._account,
             symbol=self._symbol(order.instrument),
@@ -80,6 +81,7 @@ class PaperExecution:
             time_in_force=model.TimeInForce(order.time_in_force.upper()),
             qty=units(order.order_qty),
             price=0 if order.price is None else units(order.price),
+            stop_price=0 if order.trigger_price is None else units(order.trigger_price),
         )
 
     async def cancel(self, order: OrderRef, requested_ns: int) -> Outcome:
@@ -93,6 +95,29 @@ class PaperExecution:
             return _refusal(events[0])
         self.tell(events)
         return Accepted(str(found.order_id), self._clock())
+
+    async def amend(self, order: OrderRef, order_qty: Decimal, requested_ns: int) -> Outcome:
+        found = self._find(order)
+        if found is None:
+            return Unknown("no such order")
+        amendment = model.Amendment(
+            account=self._account,
+            symbol=found.symbol,
+            client_order_id=found.client_order_id,
+            qty=units(order_qty),
+            order_id=found.order_id,
+        )
+        events = self._core.amend(self._clock(), amendment)
+        if isinstance(events[0], model.Refused):
+            return _refusal(events[0])
+        self.tell(events)
+        return Accepted(str(found.order_id), self._clock())
+
+    async def test(self, order: NewOrder) -> Outcome:
+        if order.instrument not in self.listed:
+            return NotSent(f"{order.instrument} is not listed")
+        refused = self._core.filtered(self._new(order))
+        return Accepted("") if refused is None else _refusal(refused)
 
     def tell(self, events: Sequence[model.Event]) -> None:
         """What happened to the account becomes its events, in order."""
@@ -157,6 +182,8 @@ class PaperExecution:
 
 def _refusal(refused: model.Refused) -> Outcome:
     """As of the real venue: a duplicate or an order that is not there is no proof of anything."""
+    if refused.code == AMEND_REJECTED and refused.message == AMEND_GONE:
+        return Unknown(f"{refused.code} {refused.message}")
     if refused.code in NO_SUCH_ORDER or (refused.code == NEW_ORDER_REJECTED and refused.message == DUPLICATE):
         return Unknown(f"{refused.code} {refused.message}")
     return Refused(str(refused.code), refused.message)

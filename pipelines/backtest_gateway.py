@@ -6,14 +6,15 @@ A decision is written ahead; once that is acknowledged the order leaves, and ``O
 the answer to its order's submit. Nothing is ever unknown here, so nothing is reconciled.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 from adapters.execution import Listed, Outcome, Refused, VenueEvent
 from pipelines.backtest_venue import BacktestVenue
 from pipelines.compose import Edge, Latency, Loop, Tape, Written
-from pipelines.gateway import decide, translate
+from pipelines.gateway import decide, revise, translate
 from pipelines.gateway.engine import Engine
 from pipelines.gateway.state import Held, State
 from topics import wire
@@ -24,6 +25,9 @@ from topics.orders import (
     CancelOrder,
     CancelRejected,
     CancelRequested,
+    Fact,
+    ModifyOrder,
+    ModifyRequested,
     OrderRequested,
     OrderSent,
     OrderStatus,
@@ -79,14 +83,14 @@ class BacktestGateway:
         self._venue = venue
         self._latency = latency
         self._tape = Tapes(edge, self.state, subscriptions)
-        self._sending: dict[ClientOrderId, list[tuple[Held, str]]] = {}
-        """Orders whose submit has no answer yet, and the cancels that wait for it."""
-        anything: Any = None
+        self._sending: dict[ClientOrderId, list[Callable[[], None]]] = {}
+        """Orders whose submit has no answer yet, and what waits for it."""
+        not_its_own: Any = SimpleNamespace(held=False)  # it hears the venue; what is sent is sent here
         self._engine = Engine(
             self.state,
             cast(Any, self._tape),
             cast(Any, ListedOnly(instruments)),
-            anything,
+            not_its_own,
             clock=lambda: self._loop.now,
         )
         for topic, read in ((ORDERS_INTENTS, self._obey), (PORTFOLIO_INBOX, self._learn), (CONTROLS, self._rule)):
@@ -94,6 +98,7 @@ class BacktestGateway:
 
     def hear(self, event: VenueEvent) -> None:
         self._engine.hear(event)
+        self._finish_replaces()
 
     # --- inputs ----------------------------------------------------------------------------------------------------
 
@@ -110,6 +115,8 @@ class BacktestGateway:
             match command:
                 case SubmitOrder():
                     self._submit(command)
+                case ModifyOrder():
+                    self._modify(command)
                 case CancelOrder():
                     fact = decide.decide_cancel(self.state, command, self._loop.now)
                     self._request([] if fact is None else [fact])
@@ -129,10 +136,15 @@ class BacktestGateway:
         fact = decide.decide(self.state, command, self._loop.now)
         if fact is None:
             return
-        self._tape.write([fact])
-        if isinstance(fact, OrderRequested):
-            self._sending[fact.client_order_id] = []
-            self._after_write(self._send, self.state.book.orders[fact.client_order_id], fact)
+        self._write([fact])
+
+    def _write(self, facts: Sequence[Fact]) -> None:
+        """Write ahead; what is requested there leaves after it."""
+        self._tape.write(facts)
+        for fact in facts:
+            if isinstance(fact, OrderRequested):
+                self._sending[fact.client_order_id] = []
+                self._after_write(self._send, self.state.book.orders[fact.client_order_id], fact)
 
     def _after_write(self, call: Any, *args: Any) -> None:
         self._loop.at(self._loop.now + self._latency.hop(ORDERS_EVENTS), call, *args)
@@ -147,8 +159,47 @@ class BacktestGateway:
         learnt = translate.of_submit(held, outcome, self._loop.now)
         if learnt is not None:
             self._tape.write([learnt])
-        for waiting, command_id in self._sending.pop(held.client_order_id):
-            self._cancel(waiting, command_id)
+        for call in self._sending.pop(held.client_order_id):
+            call()
+
+    # --- modifications ---------------------------------------------------------------------------------------------
+
+    def _modify(self, command: ModifyOrder) -> None:
+        fact = decide.decide_modify(self.state, command, self._loop.now)
+        if fact is None:
+            return
+        held = self.state.book.orders[command.client_order_id]
+        if not isinstance(fact, ModifyRequested):
+            self._tape.write([fact])
+        elif fact.replacement:
+            why, ident = f"to be replaced by {fact.replacement}", revise.cancel_id(command.command_id)
+            self._tape.write([fact, decide.cancel_requested(held, ident, why, self._loop.now)])
+            self._after_write(self._cancel, held, ident)
+        else:
+            self._tape.write([fact])
+            self._after_write(self._amend, held, fact)
+
+    def _amend(self, held: Held, fact: ModifyRequested) -> None:
+        if held.client_order_id in self._sending:
+            self._sending[held.client_order_id].append(partial(self._amend, held, fact))
+        elif held.facts.is_terminal:
+            self._amended(held, Refused("TERMINAL", f"the order is {held.facts.status}"))
+        else:
+            f, answered = held.facts, partial(self._amended, held)
+            arrives = self._loop.now + self._latency.to_venue()
+            order = (f.account, f.instrument, held.venue_client_id)
+            self._loop.at(arrives, self._venue.amend, *order, fact.order_qty, answered)
+
+    def _amended(self, held: Held, outcome: Outcome) -> None:
+        learnt = translate.of_amend(held, outcome, self._loop.now)
+        if learnt is not None:
+            self._tape.write([learnt])
+
+    def _finish_replaces(self) -> None:
+        for cid in list(self.state.book.revising):
+            facts = decide.finish_replace(self.state, self.state.book.orders[cid], self._loop.now)
+            if facts:
+                self._write(facts)
 
     # --- cancels ---------------------------------------------------------------------------------------------------
 
@@ -161,7 +212,7 @@ class BacktestGateway:
 
     def _cancel(self, held: Held, command_id: str) -> None:
         if held.client_order_id in self._sending:
-            self._sending[held.client_order_id].append((held, command_id))
+            self._sending[held.client_order_id].append(partial(self._cancel, held, command_id))
         elif held.facts.is_terminal:
             self._canceled(held, command_id, Refused("TERMINAL", f"the order is {held.facts.status}"))
         else:
@@ -175,3 +226,4 @@ class BacktestGateway:
         learnt = translate.of_cancel(held, command_id, outcome, self._loop.now)
         if learnt is not None:
             self._tape.write([learnt])
+        self._finish_replaces()

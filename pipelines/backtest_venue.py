@@ -29,6 +29,14 @@ STATUS = {
     sim.Status.EXPIRED_IN_MATCH: VenueStatus.EXPIRED,
 }
 
+ORDER_TYPE = {
+    OrderType.MARKET: sim.OrderType.MARKET,
+    OrderType.LIMIT: sim.OrderType.LIMIT,
+    OrderType.STOP: sim.OrderType.STOP_LOSS,
+    OrderType.STOP_LIMIT: sim.OrderType.STOP_LOSS_LIMIT,
+}
+KIND = {kind: ours for ours, kind in ORDER_TYPE.items()} | {sim.OrderType.LIMIT_MAKER: OrderType.LIMIT}
+
 Hear = Callable[[VenueEvent], None]
 Answered = Callable[[Outcome], None]
 
@@ -86,6 +94,32 @@ class BacktestVenue:
         self._tell(events)
         self._send_back(account, answered, outcome)
 
+    def amend(
+        self,
+        account: Account,
+        instrument: InstrumentId,
+        venue_client_id: str,
+        order_qty: Decimal,
+        answered: Answered,
+    ) -> None:
+        """In its place; refused where no such order is open, or it cannot be made that small."""
+        amendment = sim.Amendment(
+            account=account,
+            symbol=self._symbols[instrument],
+            client_order_id=venue_client_id,
+            qty=units(order_qty),
+            orig_client_order_id=venue_client_id,
+        )
+        events = self.core.amend(self._loop.now, amendment)
+        match events:
+            case [sim.Refused(code=code, message=message)]:
+                outcome: Outcome = Refused(str(code), message)
+                events = []
+            case _:
+                outcome = Accepted(_order_id(events, venue_client_id), self._loop.now)
+        self._tell(events)
+        self._send_back(account, answered, outcome)
+
     def _new(self, order: SubmitOrder, venue_client_id: str) -> sim.NewOrder:
         return sim.NewOrder(
             account=order.account,
@@ -96,6 +130,7 @@ class BacktestVenue:
             time_in_force=sim.TimeInForce(order.time_in_force.upper()),
             qty=units(order.order_qty),
             price=0 if order.price is None else units(order.price),
+            stop_price=0 if order.trigger_price is None else units(order.trigger_price),
         )
 
     # --- what the accounts hear ------------------------------------------------------------------------------------
@@ -158,9 +193,7 @@ def _levels(levels: Iterable[Level]) -> list[tuple[int, int]]:
 
 
 def _order_type(order: SubmitOrder) -> sim.OrderType:
-    if order.order_type is OrderType.MARKET:
-        return sim.OrderType.MARKET
-    return sim.OrderType.LIMIT_MAKER if order.post_only else sim.OrderType.LIMIT
+    return sim.OrderType.LIMIT_MAKER if order.post_only else ORDER_TYPE[order.order_type]
 
 
 def _order_id(events: Iterable[sim.Event], venue_client_id: str) -> str:
@@ -177,12 +210,14 @@ def _report(event: sim.OrderReport, instrument: InstrumentId) -> OrderReport:
         venue_order_id=str(order.order_id),
         instrument=instrument,
         side=Side(order.side.lower()),
-        order_type=OrderType.MARKET if order.type is sim.OrderType.MARKET else OrderType.LIMIT,
+        order_type=KIND[order.type],
         order_qty=decimal(order.orig_qty),
         price=decimal(order.price) if order.price else None,
         cum_qty=decimal(order.executed),
         status=STATUS[order.status],
         prevented_qty=decimal(order.prevented),
+        trigger_price=decimal(order.stop_price) if order.stop_price else None,
+        triggered=order.type.waits and order.working,
         reason=SELF_TRADE if order.status is sim.Status.EXPIRED_IN_MATCH else "",
         ts_event=event.ts_ns,
     )

@@ -15,7 +15,7 @@ from pipelines.recorded_run import Recorded
 from topics import wire
 from topics.catalog import FILLS, MARKET_RAW, ORDERS_EVENTS, ORDERS_INTENTS, TOPICS, VENUE_PRIVATE, Topic
 from topics.coordinates import Coordinate
-from topics.orders import OrderFilled
+from topics.orders import OrderDenied, OrderFilled, OrderRequested
 from topics.record import ClientOrderId
 
 DEEPEST = 12
@@ -66,6 +66,8 @@ def explain(run: Recorded, order: ClientOrderId) -> Node:
     root.causes += [Node(type(f).__name__, _place(ORDERS_EVENTS, row), _told(f)) for row, f in others]
     if intent is not None:
         root.causes.append(_record(tape, ORDERS_INTENTS.name, *intent, 0))
+    elif replaces := next((f.command.replaces for _, f in facts if isinstance(f, OrderRequested | OrderDenied)), ""):
+        root.causes.append(explain(run, replaces))
     return root
 
 
@@ -161,6 +163,10 @@ SHOWN = (
     "order_type",
     "order_qty",
     "price",
+    "trigger_price",
+    "revision",
+    "replacement",
+    "replaced_by",
     "last_qty",
     "last_px",
     "liquidity",

@@ -29,7 +29,7 @@ from topics.catalog import STRATEGY_INBOX
 from topics.controls import InForce, TradingState
 from topics.coordinates import At
 from topics.market import Bar, Instrument, Tick
-from topics.orders import CancelAll, CancelOrder, Command, OrderUpdated, SubmitOrder
+from topics.orders import CancelAll, CancelOrder, Command, ModifyOrder, OrderUpdated, SubmitOrder
 from topics.portfolio import PositionChanged
 from topics.record import Record, StrategyId
 from topics.routes import Subscription
@@ -70,7 +70,7 @@ def intents_stage(strategy_id: StrategyId, strategy: Strategy, subscription: Sub
         state_type=Running[strategy.State, strategy.Params],  # type: ignore[name-defined]
         state_key=state_key,
         on_event=on_event,
-        outputs=(SubmitOrder, CancelOrder, CancelAll, StrategyRecord, StrategyHalted),
+        outputs=(SubmitOrder, ModifyOrder, CancelOrder, CancelAll, StrategyRecord, StrategyHalted),
         own_key=strategy_id,
     )
 
@@ -219,7 +219,7 @@ class _Host:
         match decision:
             case SubmitOrder():
                 ids = {"client_order_id": self._next_id(), "account": self.subscription.account, "cause": self._cause()}
-            case CancelOrder() | CancelAll():
+            case ModifyOrder() | CancelOrder() | CancelAll():
                 ids = {"command_id": self._next_id(), "account": self.subscription.account, "cause": self._cause()}
             case _:
                 ids = {}

@@ -10,6 +10,7 @@ Status, the highest first (FIX 5.0 SP2 order state change matrices, with this pl
                     a rejection gives way to the venue showing the order
   DENIED            by our own checks, never requested
   PARTIALLY_FILLED  something stands
+  TRIGGERED         a stop order works
   NEW               the venue has it: accepted, found, executed, or not ours
   REJECTED          proved never to have arrived, with nothing that says otherwise
   UNKNOWN           the answer to the submit is missing; the whole quantity stays reserved
@@ -17,8 +18,11 @@ Status, the highest first (FIX 5.0 SP2 order state change matrices, with this pl
 
 Pending cancel is a flag beside it: a cancel request that neither a ``CancelRejected`` nor the ``OrderCanceled`` has
 answered, terminal or not. A missing answer to a cancel changes nothing: the order is as live as its other facts say. A
-bust of a filled order opens it again, because nothing else says that the venue closed it. Amendments will make
-``terms`` the newest revision; the quantities read it through ``order_qty`` alone.
+bust of a filled order opens it again, because nothing else says that the venue closed it.
+
+Amendments have numbers: ``terms`` are those of the highest revision in force, so it does not matter which was heard of
+first. Pending replace is a flag like the other: a revision that is neither in force nor rejected. One that another order
+carries out (``replacement``) changes no terms here: this order is cancelled, and names the other in ``replaced_by``.
 """
 
 from decimal import Decimal
@@ -26,13 +30,26 @@ from decimal import Decimal
 import msgspec
 
 from pipelines.exact import EXACT, ZERO, add_to, localcontext, ratio
-from pipelines.order_parts import HALTING, AnomalyKind, Execution, ExecutionId, Step, Terms, anomaly, execution_id
+from pipelines.order_parts import (
+    HALTING,
+    AnomalyKind,
+    Execution,
+    ExecutionId,
+    Revision,
+    Step,
+    Terms,
+    anomaly,
+    execution_id,
+)
 from topics.orders import (
     CancelRejected,
     CancelRequested,
     ExternalOrderSeen,
     Fact,
     Fill,
+    ModifyDenied,
+    ModifyRejected,
+    ModifyRequested,
     OrderAccepted,
     OrderAnomaly,
     OrderBusted,
@@ -40,17 +57,19 @@ from topics.orders import (
     OrderDenied,
     OrderExpired,
     OrderFilled,
+    OrderModified,
     OrderReconciled,
     OrderRejected,
     OrderRequested,
     OrderSent,
     OrderStatus,
+    OrderTriggered,
     OrderUnknown,
     OrderUpdated,
 )
-from topics.record import EXTERNAL, Currency, VenueOrderId
+from topics.record import EXTERNAL, ClientOrderId, Currency, VenueOrderId
 
-__all__ = ["HALTING", "AnomalyKind", "Execution", "ExecutionId", "OrderFacts", "Step", "Terms", "anomaly"]
+__all__ = ["HALTING", "AnomalyKind", "Execution", "ExecutionId", "OrderFacts", "Revision", "Step", "Terms", "anomaly"]
 
 
 _ENDS = (OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REJECTED)
@@ -94,6 +113,14 @@ class OrderFacts(msgspec.Struct, array_like=True):
     fees: dict[Currency, Decimal] = {}
     last_ts: int = 0
     """The latest time, venue's or ours, in any fact that taught something."""
+    triggered: bool = False
+    revisions: dict[int, Revision] = {}
+    asked: Terms | None = None
+    """The terms as requested, where a revision has replaced them."""
+    denied_modifies: dict[str, str] = {}
+    """command id -> why."""
+    end_cum_qty: Decimal | None = None
+    """What the venue said was executed when the order ended: there may be executions still to come."""
 
     @classmethod
     def about(cls, fact: Fact) -> "OrderFacts":
@@ -116,6 +143,8 @@ class OrderFacts(msgspec.Struct, array_like=True):
             return OrderStatus.DENIED
         if self.cum_qty > 0:
             return OrderStatus.PARTIALLY_FILLED
+        if self.triggered:
+            return OrderStatus.TRIGGERED
         if self.is_at_venue:
             return OrderStatus.NEW
         if self.not_found:
@@ -125,7 +154,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
     @property
     def is_at_venue(self) -> bool:
         """The venue had it at some time: it acknowledged, showed or executed it."""
-        return bool(self.acknowledged or self.found or self.executions)
+        return bool(self.acknowledged or self.found or self.executions or self.triggered)
 
     @property
     def venue_order_id(self) -> VenueOrderId:
@@ -139,6 +168,37 @@ class OrderFacts(msgspec.Struct, array_like=True):
     @property
     def pending_cancel(self) -> bool:
         return OrderStatus.CANCELED not in self.ends and not all(self.cancels.values())
+
+    @property
+    def pending_revision(self) -> int:
+        """The number of the newest one that is not answered; 0 where none waits."""
+        return max((n for n, one in self.revisions.items() if one.is_pending), default=0)
+
+    @property
+    def revision(self) -> int:
+        """The number of the newest one in force; 0 is the order as requested."""
+        return max((n for n, one in self.revisions.items() if one.accepted), default=0)
+
+    @property
+    def next_revision(self) -> int:
+        return max(self.revisions, default=0) + 1
+
+    @property
+    def replaced_by(self) -> ClientOrderId:
+        return next(
+            (one.replacement for _, one in sorted(self.revisions.items()) if one.accepted and one.replacement), ""
+        )
+
+    def has_decided_modify(self, command_id: str) -> bool:
+        return command_id in self.denied_modifies or any(r.command_id == command_id for r in self.revisions.values())
+
+    @property
+    def reserved_qty(self) -> Decimal:
+        """What may still be executed, also if a revision that waits for its answer is in force already."""
+        if self.order_qty is None or self.is_terminal:
+            return ZERO
+        asked = [one.order_qty for one in self.revisions.values() if one.is_pending]
+        return EXACT.subtract(max([self.order_qty, *asked]), self.cum_qty)
 
     @property
     def leaves_qty(self) -> Decimal:
@@ -169,10 +229,15 @@ class OrderFacts(msgspec.Struct, array_like=True):
             order_type=terms.order_type,
             order_qty=terms.order_qty,
             price=terms.price,
+            trigger_price=terms.trigger_price,
             time_in_force=terms.time_in_force,
             post_only=terms.post_only,
             status=self.status,
             pending_cancel=self.pending_cancel,
+            pending_replace=self.pending_revision > 0,
+            revision=self.revision,
+            replaces=terms.replaces,
+            replaced_by=self.replaced_by,
             venue_order_id=self.venue_order_id,
             cum_qty=self.cum_qty,
             leaves_qty=self.leaves_qty,
@@ -190,6 +255,10 @@ class OrderFacts(msgspec.Struct, array_like=True):
     def _reason(self, cause: Fact | None) -> str:
         if isinstance(cause, CancelRejected) and not self.is_terminal:
             return f"{cause.code} {cause.reason}".strip()
+        if isinstance(cause, ModifyRejected):
+            return f"{cause.code} {cause.reason}".strip()
+        if isinstance(cause, ModifyDenied):
+            return self.denied_modifies[cause.command.command_id]
         if self.status is OrderStatus.UNKNOWN:
             return self.unknown or ""
         return self.ends.get(self.status, "never arrived" if self.status is OrderStatus.REJECTED else "")
@@ -198,7 +267,8 @@ class OrderFacts(msgspec.Struct, array_like=True):
         if self.terms is None:
             return ()
         sums = (self.cum_qty, self.value, tuple(sorted(self.fees.items())))
-        return (self.status, self.pending_cancel, self.venue_order_id, self.terms, *sums)
+        revised = (self.pending_revision, self.revision, self.replaced_by, len(self.denied_modifies))
+        return (self.status, self.pending_cancel, self.venue_order_id, self.terms, *sums, *revised)
 
     # --- learning ---
 
@@ -239,10 +309,12 @@ class OrderFacts(msgspec.Struct, array_like=True):
             case OrderRequested():
                 return self._request(Terms.of(fact.command))
             case OrderDenied():
-                self.terms = self.terms or Terms.of(fact.command)
+                if self.terms is None:
+                    self.terms = Terms.of(fact.command)
+                    self._apply_revision()
                 return self._end(OrderStatus.DENIED, f"{fact.check}: {fact.value} against {fact.limit}")
             case ExternalOrderSeen():
-                terms = Terms(fact.side, fact.order_type, fact.order_qty, fact.price)
+                terms = Terms(fact.side, fact.order_type, fact.order_qty, fact.price, trigger_price=fact.trigger_price)
                 return self._request(terms).merged(self._acknowledge(fact, fact.venue_order_id))
             case OrderAccepted():
                 return self._acknowledge(fact, fact.venue_order_id)
@@ -251,9 +323,16 @@ class OrderFacts(msgspec.Struct, array_like=True):
             case OrderRejected():
                 return self._end(OrderStatus.REJECTED, f"{fact.code} {fact.reason}".strip())
             case OrderCanceled():
-                return self._end(OrderStatus.CANCELED, "")
+                return self._end(OrderStatus.CANCELED, "").merged(self._end_at(fact.cum_qty))
             case OrderExpired():
-                return self._end(OrderStatus.EXPIRED, fact.reason)
+                return self._end(OrderStatus.EXPIRED, fact.reason).merged(self._end_at(fact.cum_qty))
+            case ModifyRequested() | OrderModified() | ModifyRejected():
+                return self._revise(fact.revision, Revision.of(fact))
+            case ModifyDenied():
+                return self._deny_modify(fact)
+            case OrderTriggered():
+                changed, self.triggered = not self.triggered, True
+                return Step(changed)
             case CancelRequested():
                 return self._cancel(fact.command_id, refused=False)
             case CancelRejected():
@@ -271,7 +350,36 @@ class OrderFacts(msgspec.Struct, array_like=True):
         """The request's terms count, over those of a denied command that used the same id."""
         if self.requested:
             return Step()
-        self.terms, self.requested = terms, True
+        self.terms, self.requested, self.asked = terms, True, None
+        self._apply_revision()
+        return Step(changed=True)
+
+    def _revise(self, number: int, revision: Revision) -> Step:
+        known = self.revisions.get(number)
+        merged = revision if known is None else known.merged(revision)
+        if repr(merged) == repr(known):  # by digits: the same whichever came first
+            return Step()
+        self.revisions[number] = merged
+        self._apply_revision()
+        return Step(changed=True)
+
+    def _apply_revision(self) -> None:
+        """The newest one in force counts, unless another order carries it out."""
+        here = [n for n, one in self.revisions.items() if one.accepted and not one.replacement]
+        terms = self.asked or self.terms
+        if here and terms is not None:
+            self.asked, self.terms = terms, terms.revised(self.revisions[max(here)])
+
+    def _deny_modify(self, fact: ModifyDenied) -> Step:
+        if fact.command.command_id in self.denied_modifies:
+            return Step()
+        self.denied_modifies[fact.command.command_id] = f"{fact.check}: {fact.value} against {fact.limit}"
+        return Step(changed=True)
+
+    def _end_at(self, cum_qty: Decimal | None) -> Step:
+        if cum_qty is None or (self.end_cum_qty is not None and cum_qty <= self.end_cum_qty):
+            return Step()
+        self.end_cum_qty = cum_qty
         return Step(changed=True)
 
     def _end(self, status: OrderStatus, reason: str) -> Step:

@@ -4,13 +4,32 @@ forgotten, what one fact did, and anomalies.
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from pipelines.exact import ZERO, is_sane
-from topics.orders import Fact, Fill, OrderAnomaly, OrderFilled, SubmitOrder
-from topics.record import Currency, Liquidity, OrderType, Side, StrategyId, TimeInForce, TradeId, VenueOrderId
+from topics.orders import (
+    Fact,
+    Fill,
+    ModifyRejected,
+    ModifyRequested,
+    OrderAnomaly,
+    OrderFilled,
+    OrderModified,
+    SubmitOrder,
+)
+from topics.record import (
+    ClientOrderId,
+    Currency,
+    Liquidity,
+    OrderType,
+    Side,
+    StrategyId,
+    TimeInForce,
+    TradeId,
+    VenueOrderId,
+)
 
 
 class AnomalyKind(StrEnum):
@@ -43,6 +62,10 @@ ExecutionId = tuple[VenueOrderId, TradeId]
 """Identifies an execution within one account and instrument; a self-trade gives one trade id to two orders."""
 
 
+def _sane(price: Decimal | None) -> Decimal | None:
+    return price if price is not None and is_sane(price) else None
+
+
 class Terms(msgspec.Struct, frozen=True, array_like=True):
     """What was asked for."""
 
@@ -53,13 +76,63 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
     reduce_only: bool = False
+    trigger_price: Decimal | None = None
+    replaces: ClientOrderId = ""
 
     @classmethod
     def of(cls, c: SubmitOrder) -> "Terms":
         """Numbers that nobody can reckon with are kept in the command alone: its order was denied for them."""
         qty = c.order_qty if is_sane(c.order_qty) else ZERO
-        price = c.price if c.price is not None and is_sane(c.price) else None
-        return cls(c.side, c.order_type, qty, price, c.time_in_force, c.post_only, c.reduce_only)
+        flags = (c.time_in_force, c.post_only, c.reduce_only)
+        return cls(c.side, c.order_type, qty, _sane(c.price), *flags, _sane(c.trigger_price), c.replaces)
+
+    def revised(self, revision: "Revision") -> "Terms":
+        return msgspec.structs.replace(
+            self, order_qty=revision.order_qty, price=revision.price, trigger_price=revision.trigger_price
+        )
+
+
+class Revision(msgspec.Struct, frozen=True, array_like=True):
+    """One amendment as far as it is known. ``rejected`` counts only as long as nothing says that it is in force.
+
+    Facts of one number that differ in content do not come from one gateway; of such the greater counts, whichever came
+    first.
+    """
+
+    command_id: str
+    order_qty: Decimal
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    replacement: ClientOrderId = ""
+    accepted: bool = False
+    rejected: bool = False
+
+    @classmethod
+    def of(cls, f: ModifyRequested | OrderModified | ModifyRejected) -> "Revision":
+        match f:
+            case ModifyRequested():
+                terms = (f.order_qty, f.price, f.trigger_price)
+                return cls(f.command.command_id, *terms, f.replacement)
+            case OrderModified():
+                terms = (f.order_qty, f.price, f.trigger_price)
+                return cls(f.command_id, *terms, f.replaced_by, accepted=True)
+            case ModifyRejected():
+                return cls(f.command_id, ZERO, rejected=True)
+
+    def merged(self, other: "Revision") -> "Revision":
+        """Commutative and idempotent."""
+        newest = max(self, other, key=Revision._rank)
+        accepted, rejected = self.accepted or other.accepted, self.rejected or other.rejected
+        return msgspec.structs.replace(newest, accepted=accepted, rejected=rejected)
+
+    def _rank(self) -> tuple[Any, ...]:
+        prices = (-1 if self.price is None else self.price, -1 if self.trigger_price is None else self.trigger_price)
+        content = (self.order_qty, *prices, self.replacement, self.command_id)
+        return (self.order_qty > 0, self.accepted, *content, repr(content))
+
+    @property
+    def is_pending(self) -> bool:
+        return not (self.accepted or self.rejected)
 
 
 class Execution(msgspec.Struct, frozen=True, array_like=True):

@@ -1,22 +1,28 @@
 """The gateway's decisions decided again: its inputs are folded as far as each ``judged_by`` says, and the answer compared.
 
-Covered are ``OrderRequested`` and ``OrderDenied``. What the venue said, and cancels, are edges' facts: they are read,
-not replayed. ``reconciled`` and ``carries_out`` are taken from the judgement: no input tells them.
+Covered are ``OrderRequested``, ``OrderDenied``, ``ModifyRequested`` and ``ModifyDenied``. What the venue said, and
+cancels, are edges' facts: they are read, not replayed. ``reconciled``, ``carries_out`` and what the venue can do are
+taken from the judgement: no input tells them.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import structs
+
+from adapters.execution import Capabilities
 from pipelines.archive_reader import Row
 from pipelines.gateway import decide
-from pipelines.gateway.state import CARRIES_OUT, State
+from pipelines.gateway.state import AMENDS, CARRIES_OUT, EVERYTHING, TAKES, State
 from pipelines.recorded_run import Recorded
 from pipelines.replay import Difference, Place, Range, Replayed, Side
 from topics import wire
 from topics.catalog import CONTROLS, ORDERS_EVENTS, PORTFOLIO_INBOX, Topic
 from topics.coordinates import Coordinate
-from topics.orders import Judgement, OrderDenied, OrderRequested
-from topics.record import Account
+from topics.orders import Judgement, ModifyDenied, ModifyRequested, OrderDenied, OrderRequested
+from topics.record import Account, OrderType
+
+Decision = OrderRequested | OrderDenied | ModifyRequested | ModifyDenied
 
 
 class _Input:
@@ -55,7 +61,7 @@ def replay_decisions(account: Account, run: Recorded, *, within: Range = Range()
         result.inputs += 1
         result.versions.add(row.ver or "")
         for fact in _events(ORDERS_EVENTS, row):
-            if isinstance(fact, OrderRequested | OrderDenied):
+            if isinstance(fact, Decision):
                 _decide_again(state, inputs, fact, row, result, within)
             state.book.fold(fact)
         if result.difference is not None:
@@ -66,7 +72,7 @@ def replay_decisions(account: Account, run: Recorded, *, within: Range = Range()
 def _decide_again(
     state: State,
     inputs: dict[str, _Input],
-    fact: OrderRequested | OrderDenied,
+    fact: Decision,
     row: Row,
     result: Replayed,
     within: Range,
@@ -89,10 +95,21 @@ def _decide_again(
     result.difference = Difference("decided otherwise", row.src or "", recorded, replayed, place)
 
 
-def _decide(state: State, fact: OrderRequested | OrderDenied, judged: Judgement) -> OrderRequested | OrderDenied | None:
-    state.ready = judged.values["reconciled"] == "true"
+def _decide(state: State, fact: Decision, judged: Judgement) -> Decision | None:
+    """A modification that failed before any check was asked was judged by the order alone."""
+    state.ready = judged.values.get("reconciled") == "true"
+    state.venue = _venue(judged)
     state.book.epoch, state.book.n = judged.offsets["orders.events.epoch"], judged.offsets["orders.events.n"]
+    if isinstance(fact, ModifyRequested | ModifyDenied):
+        return decide.decide_modify(state, fact.command, fact.ts_init)
     return decide.decide(state, fact.command, fact.ts_init, judged.values.get(CARRIES_OUT, ""))
+
+
+def _venue(judged: Judgement) -> Capabilities:
+    """What the venue could do, as far as the decision depended on it."""
+    takes = judged.values.get(TAKES)
+    types = EVERYTHING.order_types if takes is None else frozenset(OrderType(one) for one in takes.split(",") if one)
+    return structs.replace(EVERYTHING, order_types=types, amends_quantity=judged.values.get(AMENDS) == "true")
 
 
 def _events(topic: Topic, row: Row) -> list[Any]:

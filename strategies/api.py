@@ -26,12 +26,12 @@ from strategies.book import Book
 from strategies.declared import check_class, check_struct
 from strategies.desk import Desk
 from topics.market import Bar, Quote, Tick, Trade
-from topics.orders import CancelAll, CancelOrder, OrderUpdated, SubmitOrder
+from topics.orders import CancelAll, CancelOrder, ModifyOrder, OrderUpdated, SubmitOrder
 from topics.portfolio import PositionChanged
 from topics.record import InstrumentId
 from topics.strategy import Signal, StrategyRecord
 
-Decision = SubmitOrder | CancelOrder | CancelAll | StrategyRecord
+Decision = SubmitOrder | ModifyOrder | CancelOrder | CancelAll | StrategyRecord
 Signals = Iterable[Signal] | None
 Decisions = Iterable[Decision] | None
 

@@ -8,7 +8,7 @@ from typing import Any
 from strategies.folded import Folded
 from topics.controls import TradingState
 from topics.market import Instrument, Quote
-from topics.orders import CancelAll, CancelOrder, OrderUpdated, SubmitOrder
+from topics.orders import CancelAll, CancelOrder, ModifyOrder, OrderUpdated, SubmitOrder
 from topics.portfolio import PositionChanged
 from topics.record import Account, InstrumentId, OrderType, Side, StrategyId, TimeInForce
 
@@ -180,6 +180,62 @@ class Desk:
             order_qty=qty,
             time_in_force=TimeInForce.IOC,
             reduce_only=reduce_only,
+            reason=reason,
+            ts_init=self.now,
+        )
+
+    def stop(
+        self,
+        instrument: InstrumentId,
+        side: Side,
+        trigger_price: Decimal,
+        qty: Decimal,
+        *,
+        limit: Decimal | None = None,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        reduce_only: bool = False,
+        reason: str = "",
+    ) -> SubmitOrder:
+        """Waits until the market trades at the trigger or beyond (a buy above it, a sell below); then an order at the
+        market, or at ``limit``. The venue keeps it: it works also when this platform is down.
+        """
+        return SubmitOrder(
+            client_order_id="",
+            strategy=self.strategy,
+            account=self.account,
+            instrument=instrument,
+            side=side,
+            order_type=OrderType.STOP if limit is None else OrderType.STOP_LIMIT,
+            order_qty=qty,
+            price=limit,
+            trigger_price=trigger_price,
+            time_in_force=time_in_force,
+            reduce_only=reduce_only,
+            reason=reason,
+            ts_init=self.now,
+        )
+
+    def modify(
+        self,
+        order: OrderUpdated,
+        *,
+        qty: Decimal | None = None,
+        price: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+        reason: str = "",
+    ) -> ModifyOrder:
+        """Other terms; ``qty`` is the whole order's, executed part included. A smaller quantity keeps the order's place in
+        the queue where the venue can do that; anything else makes another order of it, whose id ends in ``~2``.
+        """
+        return ModifyOrder(
+            command_id="",
+            client_order_id=order.client_order_id,
+            strategy=self.strategy,
+            account=self.account,
+            instrument=order.instrument,
+            order_qty=qty,
+            price=price,
+            trigger_price=trigger_price,
             reason=reason,
             ts_init=self.now,
         )

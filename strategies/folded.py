@@ -8,7 +8,20 @@ from msgspec.structs import replace
 
 from topics.controls import InForce, ScopeKind, TradingState
 from topics.market import Instrument, Quote
-from topics.orders import CancelAll, CancelOrder, Command, OrderFilled, OrderStatus, OrderUpdated, SubmitOrder
+from topics.orders import (
+    CancelAll,
+    CancelOrder,
+    Command,
+    ModifyDenied,
+    ModifyOrder,
+    ModifyRejected,
+    ModifyRequested,
+    OrderFilled,
+    OrderModified,
+    OrderStatus,
+    OrderUpdated,
+    SubmitOrder,
+)
 from topics.portfolio import PositionChanged
 from topics.record import ClientOrderId, InstrumentId, Side
 from topics.strategy import Signal
@@ -18,6 +31,8 @@ CANCEL_REPEAT_NS = 1_000_000_000
 
 COMMANDED = SubmitOrder.__name__
 """The ``fact`` of an order on the desk that was commanded, and of which nothing was heard yet."""
+
+MODIFY_ANSWERED = {kind.__name__ for kind in (ModifyRequested, ModifyDenied, OrderModified, ModifyRejected)}
 
 _STRICTER = list(TradingState)
 ZERO = Decimal(0)
@@ -41,7 +56,9 @@ class Ahead(msgspec.Struct):
 
 
 class Folded(msgspec.Struct):
-    """``orders`` holds what may still trade; ``canceling`` the orders whose cancel was commanded, and when."""
+    """``orders`` holds what may still trade; ``canceling`` the orders whose cancel was commanded, and when; ``modifying``
+    those whose modification was, until its decision is heard of.
+    """
 
     now: int = 0
     instruments: dict[InstrumentId, Instrument] = {}
@@ -51,6 +68,7 @@ class Folded(msgspec.Struct):
     quotes: dict[InstrumentId, Quote] = {}
     in_force: dict[str, TradingState] = {}
     ahead: dict[InstrumentId, Ahead] = {}
+    modifying: dict[ClientOrderId, int] = {}
 
     def advance(self, ts_init: int) -> None:
         """Time never runs back, whatever the order in which producers' records were interleaved."""
@@ -72,10 +90,13 @@ class Folded(msgspec.Struct):
     def on_order(self, order: OrderUpdated) -> None:
         known = self.orders.pop(order.client_order_id, None)
         self._count_fill(order, known)
-        if order.status.is_terminal:
-            self.canceling.pop(order.client_order_id, None)
-        else:
+        if order.fact in MODIFY_ANSWERED:
+            self.modifying.pop(order.client_order_id, None)
+        if not order.status.is_terminal or _is_being_replaced(order):
             self.orders[order.client_order_id] = order
+        else:
+            self.canceling.pop(order.client_order_id, None)
+            self.modifying.pop(order.client_order_id, None)
 
     def _count_fill(self, order: OrderUpdated, known: OrderUpdated | None) -> None:
         """An order that already left the desk is told by the fact alone: a late fill."""
@@ -107,6 +128,9 @@ class Folded(msgspec.Struct):
             match command:
                 case SubmitOrder():
                     self.orders[command.client_order_id] = _as_pending(command)
+                case ModifyOrder():
+                    if command.client_order_id in self.orders:
+                        self.modifying[command.client_order_id] = self.now
                 case CancelOrder():
                     self._canceling((command.client_order_id,))
                 case CancelAll():
@@ -116,7 +140,9 @@ class Folded(msgspec.Struct):
         self.canceling.update((i, self.now) for i in idents if i in self.orders)
 
     def seen(self, order: OrderUpdated) -> OrderUpdated:
-        """The order, with ``pending_cancel`` also where a cancel was commanded and not yet answered."""
+        """The order, with ``pending_cancel`` and ``pending_replace`` also where that was commanded just now."""
+        if order.client_order_id in self.modifying and not order.pending_replace:
+            order = replace(order, pending_replace=True)
         since = self.canceling.get(order.client_order_id)
         if since is None or order.pending_cancel or self.now - since >= CANCEL_REPEAT_NS:
             return order
@@ -134,6 +160,11 @@ class Folded(msgspec.Struct):
         return max(found, key=_STRICTER.index, default=TradingState.ACTIVE)
 
 
+def _is_being_replaced(order: OrderUpdated) -> bool:
+    """Cancelled to make way for another order, which is not there yet: it keeps its place on the desk."""
+    return order.pending_replace and order.status is OrderStatus.CANCELED
+
+
 def _as_pending(c: SubmitOrder) -> OrderUpdated:
     return OrderUpdated(
         client_order_id=c.client_order_id,
@@ -144,6 +175,7 @@ def _as_pending(c: SubmitOrder) -> OrderUpdated:
         order_type=c.order_type,
         order_qty=c.order_qty,
         price=c.price,
+        trigger_price=c.trigger_price,
         time_in_force=c.time_in_force,
         post_only=c.post_only,
         status=OrderStatus.PENDING_NEW,

@@ -77,7 +77,7 @@ STRATEGY_RECORDS = Topic(
 )
 ORDERS_INTENTS = Topic(
     "orders.intents",
-    (orders.SubmitOrder, orders.CancelOrder, orders.CancelAll),
+    (orders.SubmitOrder, orders.ModifyOrder, orders.CancelOrder, orders.CancelAll),
     partitions=1,
     retention_ms=365 * DAY_MS,
 )
@@ -91,6 +91,11 @@ ORDERS_EVENTS = Topic(
         orders.OrderRejected,
         orders.CancelRequested,
         orders.CancelRejected,
+        orders.ModifyRequested,
+        orders.ModifyDenied,
+        orders.OrderModified,
+        orders.ModifyRejected,
+        orders.OrderTriggered,
         orders.OrderCanceled,
         orders.OrderExpired,
         orders.OrderFilled,

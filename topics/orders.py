@@ -25,7 +25,10 @@ from topics.record import (
 
 
 class SubmitOrder(Record, frozen=True, kw_only=True):
-    """``client_order_id`` is the idempotency key. ``cause`` names the inbox event it came from; ``reason`` is the strategy's own word."""
+    """``client_order_id`` is the idempotency key. ``cause`` names the inbox event it came from; ``reason`` is the strategy's own word.
+
+    ``trigger_price`` (FIX StopPx) is a stop order's. ``replaces`` is the gateway's own: the order whose rest this one is.
+    """
 
     client_order_id: ClientOrderId
     strategy: StrategyId
@@ -35,9 +38,32 @@ class SubmitOrder(Record, frozen=True, kw_only=True):
     order_type: OrderType
     order_qty: Decimal
     price: Decimal | None = None
+    trigger_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
     reduce_only: bool = False
+    replaces: ClientOrderId = ""
+    reason: str = ""
+    cause: str = ""
+    ts_init: int
+
+
+class ModifyOrder(Record, frozen=True, kw_only=True):
+    """Other terms for a working order; what is None stays. ``order_qty`` is the whole order's, executed part included.
+
+    ``command_id`` is the idempotency key. ``revision``: the number this one is to get, so that it is not applied to terms
+    that another has changed meanwhile; 0 is the next, whichever.
+    """
+
+    command_id: str
+    client_order_id: ClientOrderId
+    strategy: StrategyId
+    account: Account
+    instrument: InstrumentId
+    order_qty: Decimal | None = None
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    revision: int = 0
     reason: str = ""
     cause: str = ""
     ts_init: int
@@ -68,7 +94,7 @@ class CancelAll(Record, frozen=True, kw_only=True):
     ts_init: int
 
 
-Command = SubmitOrder | CancelOrder | CancelAll
+Command = SubmitOrder | ModifyOrder | CancelOrder | CancelAll
 
 
 # --- facts: orders.events, keyed by account and instrument ---------------------------------------------------------
@@ -177,8 +203,58 @@ class OrderBusted(OrderFact, frozen=True, kw_only=True):
     trade_id: TradeId
 
 
+class ModifyRequested(OrderFact, frozen=True, kw_only=True):
+    """Passed its checks; durably written before anything leaves. The terms are whole: what the order is to be.
+
+    ``replacement`` is empty where the venue amends the order in its place. Else the order is cancelled, and the rest goes
+    out under that id.
+    """
+
+    command: ModifyOrder
+    revision: int
+    order_qty: Decimal
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    replacement: ClientOrderId = ""
+    judged_by: Judgement
+
+
+class ModifyDenied(OrderFact, frozen=True, kw_only=True):
+    """Failed ``check``; the order is as it was."""
+
+    command: ModifyOrder
+    check: str
+    value: str
+    limit: str
+    judged_by: Judgement
+
+
+class OrderModified(OrderFact, frozen=True, kw_only=True):
+    """A revision is in force: at the venue, or, where ``replaced_by`` names it, as another order for the rest."""
+
+    command_id: str
+    revision: int
+    order_qty: Decimal
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    replaced_by: ClientOrderId = ""
+
+
+class ModifyRejected(OrderFact, frozen=True, kw_only=True):
+    """A revision came to nothing. What the order is now its other facts say: a cancel may have gone before."""
+
+    command_id: str
+    revision: int
+    code: str
+    reason: str
+
+
+class OrderTriggered(OrderFact, frozen=True, kw_only=True):
+    """A stop order's trigger was reached: it works."""
+
+
 class OrderUnknown(OrderFact, frozen=True, kw_only=True):
-    """An answer is missing: it may rest out there. ``where`` is submit or cancel."""
+    """An answer is missing: it may rest out there. ``where`` is submit, cancel or modify."""
 
     where: str
     reason: str
@@ -202,6 +278,7 @@ class ExternalOrderSeen(OrderFact, frozen=True, kw_only=True):
     order_type: OrderType
     order_qty: Decimal
     price: Decimal | None = None
+    trigger_price: Decimal | None = None
 
 
 class ReconciliationDifference(Record, frozen=True, kw_only=True):
@@ -240,6 +317,11 @@ Fact = (
     | OrderRejected
     | CancelRequested
     | CancelRejected
+    | ModifyRequested
+    | ModifyDenied
+    | OrderModified
+    | ModifyRejected
+    | OrderTriggered
     | OrderCanceled
     | OrderExpired
     | OrderFilled
@@ -258,6 +340,7 @@ class OrderStatus(StrEnum):
 
     PENDING_NEW = "pending_new"
     NEW = "new"
+    TRIGGERED = "triggered"
     PARTIALLY_FILLED = "partially_filled"
     FILLED = "filled"
     CANCELED = "canceled"
@@ -277,7 +360,10 @@ TERMINAL = frozenset(
 
 
 class OrderUpdated(Record, frozen=True, kw_only=True):
-    """An order after one more fact. ``fact`` is that fact's type; on terminal orders ``leaves_qty`` is 0."""
+    """An order after one more fact. ``fact`` is that fact's type; on terminal orders ``leaves_qty`` is 0.
+
+    ``revision`` is the newest that is in force. A canceled order with ``pending_replace`` is about to be replaced by another.
+    """
 
     client_order_id: ClientOrderId
     account: Account
@@ -287,10 +373,15 @@ class OrderUpdated(Record, frozen=True, kw_only=True):
     order_type: OrderType
     order_qty: Decimal
     price: Decimal | None = None
+    trigger_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
     status: OrderStatus
     pending_cancel: bool = False
+    pending_replace: bool = False
+    revision: int = 0
+    replaces: ClientOrderId = ""
+    replaced_by: ClientOrderId = ""
     venue_order_id: VenueOrderId = ""
     cum_qty: Decimal = Decimal(0)
     leaves_qty: Decimal = Decimal(0)

@@ -45,6 +45,16 @@ class OrderType(StrEnum):
     STOP = "stop"
     STOP_LIMIT = "stop_limit"
 
+    @property
+    def is_stop(self) -> bool:
+        """Waits for its trigger."""
+        return self in (OrderType.STOP, OrderType.STOP_LIMIT)
+
+    @property
+    def is_priced(self) -> bool:
+        """Has a limit price."""
+        return self in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+
 
 class TimeInForce(StrEnum):
     GTC = "gtc"

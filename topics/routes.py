@@ -119,6 +119,7 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     strategy.StrategyResumed: ((t.STRATEGY_RECORDS, _strategy), (t.STRATEGY_INBOX, _own_strategy)),
     strategy.ParamsChanged: ((t.STRATEGY_INBOX, _own_strategy),),
     orders.SubmitOrder: ((t.ORDERS_INTENTS, _strategy),),
+    orders.ModifyOrder: ((t.ORDERS_INTENTS, _strategy),),
     orders.CancelOrder: ((t.ORDERS_INTENTS, _strategy),),
     orders.CancelAll: ((t.ORDERS_INTENTS, _strategy),),
     **dict.fromkeys(t.ORDERS_EVENTS.types, ((t.ORDERS_EVENTS, _account_instrument),)),

@@ -5,13 +5,14 @@ stream.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from adapters.base import VenueUnreachable
 from adapters.binance import private
 from adapters.binance.private import Symbols
-from adapters.binance.refusals import NO_SUCH_ORDER
+from adapters.binance.refusals import NO_SUCH_ORDER, tested
 from adapters.binance.rest import RawBinance, client, command, question, raise_refusal
 from adapters.binance.user_stream import stream
 from adapters.execution import (
@@ -107,6 +108,8 @@ class BinanceExecution:
     async def submit(self, order: NewOrder) -> Outcome:
         if order.instrument not in self.listed:
             return NotSent(f"{order.instrument} is not listed")
+        if order.order_type.is_stop:
+            return await command(lambda: self._ccxt.private_post_order(self._raw(order)))
         params: dict[str, Any] = {"newClientOrderId": order.venue_client_id, "timestamp": _ms(order.requested_ns)}
         if order.post_only:
             params["postOnly"] = True
@@ -117,6 +120,44 @@ class BinanceExecution:
         return await command(
             lambda: self._ccxt.create_order(symbol, order.order_type.value, order.side.value, amount, price, params)
         )
+
+    def _raw(self, order: NewOrder) -> dict[str, Any]:
+        """The order in the venue's own words: what ccxt's unified types do not say (a stop without a limit; a test)."""
+        priced = order.order_type.is_priced and not order.post_only
+        words = {
+            "symbol": self._symbols.listed[order.instrument].venue_symbol,
+            "side": order.side.upper(),
+            "type": "LIMIT_MAKER" if order.post_only else private.TYPE_SENT[order.order_type],
+            "quantity": f"{order.order_qty:f}",
+            "price": None if order.price is None else f"{order.price:f}",
+            "stopPrice": None if order.trigger_price is None else f"{order.trigger_price:f}",
+            "timeInForce": order.time_in_force.upper() if priced else None,
+            "newClientOrderId": order.venue_client_id,
+            "newOrderRespType": "ACK",
+            "timestamp": _ms(order.requested_ns),
+        }
+        return {name: value for name, value in words.items() if value is not None}
+
+    async def test(self, order: NewOrder) -> Outcome:
+        """https://developers.binance.com/docs/binance-spot-api-docs/rest-api/trading-endpoints#test-new-order-trade"""
+        if order.instrument not in self.listed:
+            return NotSent(f"{order.instrument} is not listed")
+        return await command(lambda: self._ccxt.private_post_order_test(self._raw(order)), tested)
+
+    async def amend(self, order: OrderRef, order_qty: Decimal, requested_ns: int) -> Outcome:
+        """``PUT order/amend/keepPriority``, for which ccxt has no method. Its client id is sent again: the venue would
+        make up another one.
+        """
+        if order.instrument not in self.listed:
+            return NotSent(f"{order.instrument} is not listed")
+        words = {
+            "symbol": self._symbols.listed[order.instrument].venue_symbol,
+            "origClientOrderId": order.venue_client_id,
+            "newClientOrderId": order.venue_client_id,
+            "newQty": f"{order_qty:f}",
+            "timestamp": _ms(requested_ns),
+        }
+        return await command(lambda: self._ccxt.request("order/amend/keepPriority", "private", "PUT", words))
 
     async def cancel(self, order: OrderRef, requested_ns: int) -> Outcome:
         if order.instrument not in self.listed:

@@ -41,12 +41,20 @@ ORDER_TYPE = {
     "STOP_LOSS_LIMIT": OrderType.STOP_LIMIT,
     "TAKE_PROFIT_LIMIT": OrderType.STOP_LIMIT,
 }
+TYPE_SENT = {
+    OrderType.MARKET: "MARKET",
+    OrderType.LIMIT: "LIMIT",
+    OrderType.STOP: "STOP_LOSS",
+    OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT",
+}
+"""Post-only is LIMIT_MAKER."""
 SELF_TRADE = "self-trade prevention"
 SPOT = Capabilities(
-    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+    order_types=frozenset(TYPE_SENT),
     times_in_force=frozenset(TimeInForce),
     post_only=True,
     reduce_only=False,
+    amends_quantity=True,
 )
 
 
@@ -77,6 +85,8 @@ def order_report(o: Mapping[str, Any], symbols: Symbols) -> OrderReport:
     {"symbol": "LTCBTC", "orderId": 1, "clientOrderId": "myOrder1", "price": "0.1", "origQty": "1.0", "executedQty": "0.0",
      "status": "NEW", "timeInForce": "GTC", "type": "LIMIT", "side": "BUY", "time": 1499827319559, "updateTime":
      1499827319559}
+
+    and of stop orders "stopPrice" and "isWorking": false until they are triggered.
     """
     return OrderReport(
         venue_client_id=o["clientOrderId"],
@@ -89,6 +99,8 @@ def order_report(o: Mapping[str, Any], symbols: Symbols) -> OrderReport:
         cum_qty=Decimal(o["executedQty"]),
         status=STATUS[o["status"]],
         prevented_qty=Decimal(o.get("preventedQuantity", "0")),
+        trigger_price=_price(o.get("stopPrice", "0")),
+        triggered=ORDER_TYPE[o["type"]].is_stop and o.get("isWorking") is True,
         reason=SELF_TRADE if o["status"] == "EXPIRED_IN_MATCH" else "",
         ts_event=ns(o.get("updateTime") or o["time"]),
     )
@@ -169,7 +181,11 @@ def _state(e: Mapping[str, Any], symbols: Symbols) -> OrderReport:
     """{"e": "executionReport", "E": 1499405658658, "s": "ETHBTC", "c": "mUvoqJxFIILMdfAW5iGSOW", "S": "BUY", "o":
     "LIMIT", "f": "GTC", "q": "1.00000000", "p": "0.10264410", "C": "", "x": "NEW", "X": "NEW", "r": "NONE", "i":
     4293153, "l": "0.00000000", "z": "0.00000000", "L": "0.00000000", "n": "0", "N": null, "T": 1499405658657, "t":
-    -1, "m": false}"""
+    -1, "m": false}
+
+    "P" is the stop price; "w" (on the book) and "W" (working time) come when a stop order has been triggered. An amendment
+    is "x": "REPLACED", with "q" the new quantity.
+    """
     reason = e.get("r", "NONE")
     return OrderReport(
         venue_client_id=_client_id(e),
@@ -182,6 +198,8 @@ def _state(e: Mapping[str, Any], symbols: Symbols) -> OrderReport:
         cum_qty=Decimal(e["z"]),
         status=STATUS[e["X"]],
         prevented_qty=Decimal(e.get("A", "0")),
+        trigger_price=_price(e.get("P", "0")),
+        triggered=ORDER_TYPE[e["o"]].is_stop and (e.get("w") is True or "W" in e),
         reason=SELF_TRADE if e["X"] == "EXPIRED_IN_MATCH" else "" if reason == "NONE" else reason,
         ts_event=ns(e["T"]),
     )

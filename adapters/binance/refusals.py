@@ -53,6 +53,9 @@ REFUSED = frozenset(
 KEYS = frozenset({-1002, -1022, -2014, -2015})
 CLOCK = frozenset({-1021})
 
+AMEND_REJECTED, AMEND_GONE = -2038, "Unknown order sent."
+"""An amendment that changed nothing; of an order that is gone it says nothing about what became of it."""
+
 NEW_ORDER_REJECTED = -2010
 DUPLICATE = "Duplicate order sent."
 REJECTED_BECAUSE = (
@@ -91,15 +94,25 @@ def outcome(answer: Answer) -> Outcome:
     return _acceptance(answer.json())
 
 
+def tested(answer: Answer) -> Outcome:
+    """What the answer to an order that goes nowhere says: an empty object, or the commissions."""
+    if answer.status == 200 and answer.error is None and isinstance(answer.json(), dict):
+        return Accepted("")
+    return outcome(answer)
+
+
 def _acceptance(body: Any) -> Outcome:
     """An id is required: HTML, nothing, ``{}`` and cut JSON are no answer."""
-    if not isinstance(body, dict) or not isinstance(body.get("orderId"), int):
+    order = body.get("amendedOrder", body) if isinstance(body, dict) else None
+    if not isinstance(order, dict) or not isinstance(order.get("orderId"), int):
         return Unknown("an answer without an order id")
-    return Accepted(str(body["orderId"]), int(body.get("transactTime", 0)) * 1_000_000)
+    return Accepted(str(order["orderId"]), int(body.get("transactTime", 0)) * 1_000_000)
 
 
 def _refusal(code: int, message: str) -> Outcome:
     if code in REFUSED:
+        return Refused(str(code), message)
+    if code == AMEND_REJECTED and message != AMEND_GONE:
         return Refused(str(code), message)
     if code == NEW_ORDER_REJECTED and message != DUPLICATE and message.startswith(REJECTED_BECAUSE):
         return Refused(str(code), message)

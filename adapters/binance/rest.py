@@ -110,7 +110,7 @@ def client(
     return made
 
 
-async def command(send: Callable[[], Awaitable[Any]]) -> Outcome:
+async def command(send: Callable[[], Awaitable[Any]], proves: Callable[[Answer], Outcome] = outcome) -> Outcome:
     """Carry out one command and say what its end proves."""
     answer = Answer()
     token = _answer.set(answer)
@@ -126,7 +126,7 @@ async def command(send: Callable[[], Awaitable[Any]]) -> Outcome:
             return NotSent(f"{type(error).__name__}: {_first_line(error)}")
     finally:
         _answer.reset(token)
-    return outcome(answer)
+    return proves(answer)
 
 
 def _unanswered(error: BaseException) -> Outcome:

@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from pipelines.exact import LONGEST, ZERO, is_sane, ratio
-from pipelines.gateway.state import SECOND_NS, Held, State, concerns
+from pipelines.gateway.revise import is_linked, replacement_of
+from pipelines.gateway.state import SECOND_NS, Held, State, concerns, spends
 from topics.controls import LimitName, Scope, ScopeKind, TradingState
 from topics.market import Instrument, Mark
 from topics.orders import SubmitOrder
@@ -35,7 +36,8 @@ class Denial(NamedTuple):
 
 class Asked(NamedTuple):
     """One order as the checks see it: the inputs, the time of the decision, and what was looked up for it.
-    ``carries_out``: the flatten that the gateway made it for.
+    ``carries_out``: the flatten that the gateway made it for. ``instead_of``: a modification is judged as the order for
+    what would be left, in place of this one, which then counts no more.
     """
 
     state: State
@@ -44,6 +46,7 @@ class Asked(NamedTuple):
     definition: Instrument | None
     mark: Mark | None
     carries_out: str = ""
+    instead_of: Held | None = None
 
     @property
     def signed_qty(self) -> Decimal:
@@ -57,15 +60,26 @@ class Asked(NamedTuple):
 
     @property
     def price(self) -> Decimal:
-        """What a unit may cost: the limit, else the touch; a sell is valued at no less than the touch."""
+        """What a unit may cost: the limit, else the touch or the trigger; a sell is valued at no less than the touch."""
         if self.order.price is None:
-            return self.touch
+            return max(self.touch, self.order.trigger_price or ZERO)
         return self.order.price if self.order.side is Side.BUY else max(self.order.price, self.touch)
 
     @property
     def value(self) -> Decimal:
         multiplier = Decimal(1) if self.definition is None else self.definition.multiplier
         return self.order.order_qty * self.price * multiplier
+
+    @property
+    def expected(self) -> Decimal:
+        """About where it would be executed: the limit, else the trigger, else the touch."""
+        given = self.order.price if self.order.price is not None else self.order.trigger_price
+        return self.touch if given is None else given
+
+    def pending(self, strategy: StrategyId | None) -> Decimal:
+        """What the other open orders of its side would add if they all filled."""
+        pending = self.state.book.pending(self.order.instrument, self.order.side, strategy)
+        return pending if self.instead_of is None else pending - self.instead_of.leaves
 
     def limits(self, name: LimitName) -> list[tuple[Scope, Decimal]]:
         o = self.order
@@ -121,7 +135,7 @@ def reduces(a: Asked, strategy_only: bool = True) -> bool:
     position = a.state.book.position(a.order.instrument, strategy)
     if position == 0 or (position > 0) == (a.order.side is Side.BUY):
         return False
-    return a.state.book.pending(a.order.instrument, a.order.side, strategy) + a.order.order_qty <= abs(position)
+    return a.pending(strategy) + a.order.order_qty <= abs(position)
 
 
 def reconciled(a: Asked) -> Denial | None:
@@ -149,18 +163,38 @@ def well_formed(a: Asked) -> Denial | None:
     o = a.order
     if o.cause.startswith(FLATTEN_CAUSE) and not a.carries_out:
         return Denial("cause", o.cause[:SHOWN], f"{FLATTEN_CAUSE} is the gateway's own")
-    if o.order_type not in (OrderType.MARKET, OrderType.LIMIT):
-        return Denial("order_type", o.order_type, "market or limit")
+    if o.order_type not in a.state.venue.order_types:
+        return Denial("order_type", o.order_type, f"this venue takes {', '.join(sorted(a.state.venue.order_types))}")
     if not is_sane(o.order_qty) or o.order_qty <= 0:
         return Denial("order_qty", str(o.order_qty)[:SHOWN], SANE)
-    if o.order_type is OrderType.MARKET:
-        if o.price is not None:
-            return Denial("price", str(o.price)[:SHOWN], "none on a market order")
-        return Denial("post_only", "true", "limit orders only") if o.post_only else None
-    if o.price is None or not is_sane(o.price) or o.price <= 0:
-        return Denial("price", str(o.price)[:SHOWN], SANE)
+    for name, price, wanted in (
+        ("price", o.price, o.order_type.is_priced),
+        ("trigger_price", o.trigger_price, o.order_type.is_stop),
+    ):
+        if price is not None and not wanted:
+            return Denial(name, str(price)[:SHOWN], f"none on a {o.order_type} order")
+        if wanted and (price is None or not is_sane(price) or price <= 0):
+            return Denial(name, str(price)[:SHOWN], SANE)
+    if o.post_only and o.order_type is not OrderType.LIMIT:
+        return Denial("post_only", "true", "limit orders only")
+    if o.order_type is OrderType.STOP and o.time_in_force is not TimeInForce.GTC:
+        return Denial("time_in_force", o.time_in_force, "gtc on a stop order")
     if o.post_only and o.time_in_force is not TimeInForce.GTC:
         return Denial("post_only", o.time_in_force, "gtc")
+    return None
+
+
+def linked(a: Asked) -> Denial | None:
+    """Ids that end in ~n are the gateway's own, for the rest of an order that it cancelled in order to replace it."""
+    o = a.order
+    if a.instead_of is not None:
+        return None
+    if not o.replaces:
+        ident = o.client_order_id
+        return Denial("client_order_id", ident[-SHOWN:], "no ~n at its end") if is_linked(ident) else None
+    held = a.state.book.orders.get(o.replaces)
+    if held is None or replacement_of(held) != o:
+        return Denial("replaces", o.replaces[-SHOWN:], "an order that is to be replaced by this one")
     return None
 
 
@@ -178,9 +212,10 @@ def instrument_tradable(a: Asked) -> Denial | None:
 
 def tick_size(a: Asked) -> Denial | None:
     assert a.definition is not None
-    if a.order.price is None or a.order.price % a.definition.tick_size == 0:
-        return None
-    return Denial("tick_size", text(a.order.price), text(a.definition.tick_size))
+    for price in (a.order.price, a.order.trigger_price):
+        if price is not None and price % a.definition.tick_size != 0:
+            return Denial("tick_size", text(price), text(a.definition.tick_size))
+    return None
 
 
 def lot_size(a: Asked) -> Denial | None:
@@ -197,8 +232,7 @@ def quantity_bounds(a: Asked) -> Denial | None:
 
 def notional_bounds(a: Asked) -> Denial | None:
     assert a.definition is not None
-    price = a.order.price if a.order.price is not None else a.touch
-    return _bounds("notional", a.order.order_qty * price, a.definition.min_notional, a.definition.max_notional)
+    return _bounds("notional", a.order.order_qty * a.expected, a.definition.min_notional, a.definition.max_notional)
 
 
 def _bounds(what: str, value: Decimal, low: Decimal | None, high: Decimal | None) -> Denial | None:
@@ -232,13 +266,19 @@ def _age(a: Asked, check: str, ts: int) -> Denial | None:
 
 
 def price_collar(a: Asked) -> Denial | None:
-    """The distance from the mid, as a fraction of it; a market order is judged by the touch."""
+    """The distance from the mid, as a fraction of it; a market order is judged by the touch. A stop order meets the market
+    where it is triggered: there its limit must be near, and its trigger must not be reached already.
+    """
     assert a.mark is not None
     found = a.strictest(LimitName.PRICE_COLLAR)
     if found is None:
         return _missing(LimitName.PRICE_COLLAR)
-    price = a.order.price if a.order.price is not None else a.touch
-    distance = ratio(abs(price - a.mark.mid), a.mark.mid)
+    market, trigger = a.mark.mid, a.order.trigger_price
+    if trigger is not None:
+        if trigger <= a.touch if a.order.side is Side.BUY else trigger >= a.touch:
+            return Denial("trigger_price", text(trigger), f"beyond the touch, {text(a.touch)}")
+        market = trigger
+    distance = ratio(abs(a.expected - market), market)
     return Denial(LimitName.PRICE_COLLAR, text(distance), _limit_text(*found)) if distance > found[1] else None
 
 
@@ -271,8 +311,7 @@ def worst_value(a: Asked, strategy: StrategyId | None) -> Decimal:
     """Of the position, were this order and every open one of its side to fill."""
     instrument, side = a.order.instrument, a.order.side
     position = a.state.book.position(instrument, strategy)
-    pending = a.state.book.pending(instrument, side, strategy)
-    worst = position + side.sign * (pending + a.order.order_qty)
+    worst = position + side.sign * (a.pending(strategy) + a.order.order_qty)
     multiplier = Decimal(1) if a.definition is None else a.definition.multiplier
     return abs(worst) * a.price * multiplier
 
@@ -299,7 +338,7 @@ def self_match(a: Asked) -> Denial | None:
     denies it.
     """
     for held in a.state.book.open_orders(a.order.instrument):
-        if held.side is a.order.side.opposite and _would_meet(a.order, held):
+        if held is not a.instead_of and held.side is a.order.side.opposite and _would_meet(a.order, held):
             resting = "market" if held.price is None else text(held.price)
             return Denial(
                 "self_match",
@@ -310,9 +349,23 @@ def self_match(a: Asked) -> Denial | None:
 
 
 def _would_meet(order: SubmitOrder, resting: Held) -> bool:
+    if order.order_type.is_stop or resting.waits:
+        return _would_meet_triggered(order, resting)
     if order.price is None or resting.price is None:
         return True
     return order.price >= resting.price if order.side is Side.BUY else order.price <= resting.price
+
+
+def _would_meet_triggered(order: SubmitOrder, resting: Held) -> bool:
+    """A waiting stop meets what rests between its trigger and its limit: what is nearer is gone when it is triggered."""
+    if order.order_type.is_stop and resting.waits:
+        return False
+    stop, price = (order, resting.price) if order.order_type.is_stop else (resting, order.price)
+    if price is None or stop.trigger_price is None:
+        return False
+    if stop.side is Side.BUY:
+        return stop.trigger_price <= price and (stop.price is None or price <= stop.price)
+    return price <= stop.trigger_price and (stop.price is None or price >= stop.price)
 
 
 def reduce_only(a: Asked) -> Denial | None:
@@ -330,13 +383,17 @@ def free_holdings(a: Asked) -> Denial | None:
     currency = a.definition.quote if buys else a.definition.base
     balance = a.state.market.balances.get(currency)
     held = ZERO if balance is None else balance.free + balance.locked
-    free = held - a.state.book.reserved(currency, a.state.market.definitions, a.state.market.marks)
-    need = a.order.order_qty * (a.order.price if a.order.price is not None else a.touch) if buys else a.order.order_qty
+    definitions, marks = a.state.market.definitions, a.state.market.marks
+    free = held - a.state.book.reserved(currency, definitions, marks)
+    if a.instead_of is not None:
+        free += spends(a.instead_of, currency, definitions, marks)
+    need = a.order.order_qty * (a.order.price if a.order.price is not None else a.price) if buys else a.order.order_qty
     return Denial("free_holdings", f"{text(need)} {currency}", f"{text(free)} {currency}") if need > free else None
 
 
 CHECKS: tuple[Check, ...] = (
     well_formed,
+    linked,
     trading_state,
     reconciled,
     instrument_halted,

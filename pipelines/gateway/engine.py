@@ -9,7 +9,7 @@ the lease, unless a newer gateway has the account. Sent twice, a cancel does no 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from adapters.execution import (
     VenueEvent,
 )
 from infra.edge import EdgeFailed
-from pipelines.gateway import decide, translate
+from pipelines.gateway import decide, revise, translate
 from pipelines.gateway.lease import Lease
 from pipelines.gateway.state import Held, State
 from pipelines.gateway.tape import Tape
@@ -39,6 +39,10 @@ from topics.orders import (
     CancelOrder,
     CancelRejected,
     CancelRequested,
+    Fact,
+    ModifyDenied,
+    ModifyOrder,
+    ModifyRequested,
     OrderDenied,
     OrderRequested,
     OrderSent,
@@ -51,6 +55,7 @@ from topics.record import EXTERNAL, ClientOrderId, Currency, Record
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
+TOO_LATE = "the write-ahead was acknowledged too late"
 
 
 class NotLeased(RuntimeError):
@@ -64,7 +69,7 @@ class WrongAccount(ValueError):
 class Decided(NamedTuple):
     """A decision, and the future of its being durable (None: it was made before)."""
 
-    fact: OrderRequested | OrderDenied | None
+    fact: OrderRequested | OrderDenied | ModifyRequested | ModifyDenied | None
     durable: "asyncio.Future[list[int]] | None"
     is_new: bool
 
@@ -92,6 +97,7 @@ class Engine:
     stopping: bool = False
     _sending: dict[ClientOrderId, "asyncio.Task[None]"] = field(default_factory=dict)
     _canceling: dict[ClientOrderId, "asyncio.Task[None]"] = field(default_factory=dict)
+    _modifying: dict[ClientOrderId, "asyncio.Task[None]"] = field(default_factory=dict)
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
     _moved: dict[Currency, str] = field(default_factory=dict)
 
@@ -108,10 +114,49 @@ class Engine:
         fact = decide.decide(self.state, command, self.clock(), carries_out)
         assert fact is not None
         durable = self.tape.write([fact])
-        if isinstance(fact, OrderRequested):
-            held = self.state.book.orders[fact.client_order_id]
-            self._sending[held.client_order_id] = self._spawn(self._send(held, fact, durable))
+        self._send_requested([fact], durable)
         return Decided(fact, durable, True)
+
+    def _send_requested(self, facts: Sequence[Fact], durable: "asyncio.Future[list[int]]") -> None:
+        for fact in facts:
+            if isinstance(fact, OrderRequested):
+                held = self.state.book.orders[fact.client_order_id]
+                self._sending[held.client_order_id] = self._spawn(self._send(held, fact, durable))
+
+    async def validate(self, command: SubmitOrder) -> tuple[OrderRequested | OrderDenied | None, Outcome | None]:
+        """All checks, then the venue's own, of an order that goes nowhere: nothing is written and nothing counts. The
+        outcome is None where no venue was asked.
+        """
+        self._may_act(command.account)
+        fact = decide.decide(self.state, command, self.clock())
+        return fact, await self.adapter.test(new_order(fact)) if isinstance(fact, OrderRequested) else None
+
+    def modify(self, command: ModifyOrder) -> Decided:
+        """Decide and write ahead; carrying it out follows by itself. The cancel that makes way for another order is in
+        the same record as the decision, so that a restart finds both or neither.
+        """
+        self._may_act(command.account)
+        fact = decide.decide_modify(self.state, command, self.clock())
+        if fact is None:
+            return Decided(None, None, False)
+        held = self.state.book.orders[command.client_order_id]
+        facts: list[Fact] = [fact]
+        if isinstance(fact, ModifyRequested) and fact.replacement:
+            ident, why = revise.cancel_id(command.command_id), f"to be replaced by {fact.replacement}"
+            facts.append(decide.cancel_requested(held, ident, why, self.clock()))
+        durable = self.tape.write(facts)
+        if isinstance(fact, ModifyRequested):
+            self._modifying[held.client_order_id] = self._spawn(self._modify(held, fact, durable))
+        return Decided(fact, durable, True)
+
+    def finish_replaces(self) -> None:
+        """Send the rest of orders that are cancelled by now; what is not settled yet waits for the next word on it."""
+        if not self.state.book.revising or not self.lease.held or self.stopping:
+            return
+        for cid in list(self.state.book.revising):
+            facts = decide.finish_replace(self.state, self.state.book.orders[cid], self.clock())
+            if facts:
+                self._send_requested(facts, self.tape.write(facts))
 
     def cancel(self, command: CancelOrder) -> "asyncio.Future[list[int]] | None":
         """None where there is nothing to write: decided before, or no such order."""
@@ -187,24 +232,55 @@ class Engine:
 
     async def _submit_in_time(self, held: Held, fact: OrderRequested) -> Outcome:
         """What waited for its write-ahead longer than the venue would take it, or into our end, is not sent at all."""
-        window = self.adapter.recv_window_ms * 1_000_000
-        if self.clock() - fact.ts_init > window or not self.lease.held or self.stopping:
-            return Refused(translate.NOT_SENT, "the write-ahead was acknowledged too late")
+        if self._is_late(fact.ts_init):
+            return Refused(translate.NOT_SENT, TOO_LATE)
         self.tape.write([OrderSent(**translate.about(held), ts_init=self.clock())])
-        command = fact.command
-        return await self.adapter.submit(
-            NewOrder(
-                venue_client_id=fact.venue_client_id,
-                instrument=command.instrument,
-                side=command.side,
-                order_type=command.order_type,
-                order_qty=command.order_qty,
-                price=command.price,
-                time_in_force=command.time_in_force,
-                post_only=command.post_only,
-                requested_ns=fact.ts_init,
-            )
-        )
+        return await self.adapter.submit(new_order(fact))
+
+    async def _modify(self, held: Held, fact: ModifyRequested, durable: "asyncio.Future[list[int]]") -> None:
+        cid = held.client_order_id
+        try:
+            await durable
+            if (sending := self._sending.get(cid)) is not None:
+                await asyncio.wait([sending])
+            if fact.replacement:
+                await self._make_way(held, fact)
+            else:
+                await self._amend(held, fact)
+        finally:
+            if self._modifying.get(cid) is asyncio.current_task():
+                del self._modifying[cid]
+
+    async def _make_way(self, held: Held, fact: ModifyRequested) -> None:
+        """Cancel it; too late, the order stays as it is."""
+        command_id = revise.cancel_id(fact.command.command_id)
+        if self._is_late(fact.ts_init):
+            refused = Refused(translate.NOT_SENT, TOO_LATE)
+            learnt = translate.of_cancel(held, command_id, refused, self.clock())
+            self.tape.write([] if learnt is None else [learnt])
+            self.finish_replaces()
+        else:
+            self._start_cancel(held, command_id)
+
+    async def _amend(self, held: Held, fact: ModifyRequested) -> None:
+        if self._is_late(fact.ts_init):
+            outcome: Outcome = Refused(translate.NOT_SENT, TOO_LATE)
+        elif held.facts.is_terminal or not held.facts.is_at_venue:
+            outcome = Refused("TERMINAL", f"the order is {held.facts.status}")
+        else:
+            outcome = await self.adapter.amend(ref(held), fact.order_qty, fact.ts_init)
+        learnt = translate.of_amend(held, outcome, self.clock())
+        if learnt is not None:
+            self.tape.write([learnt])
+        if isinstance(outcome, Unknown):
+            self.unresolved(held)
+
+    def _is_late(self, ts_init: int) -> bool:
+        window = self.adapter.recv_window_ms * 1_000_000
+        return self.clock() - ts_init > window or not self.lease.held or self.stopping
+
+    def is_modifying(self, held: Held) -> bool:
+        return held.client_order_id in self._modifying
 
     def _start_cancel(self, held: Held, command_id: str) -> None:
         before = self._canceling.get(held.client_order_id)
@@ -220,6 +296,7 @@ class Engine:
         finally:
             if self._canceling.get(cid) is asyncio.current_task():
                 del self._canceling[cid]
+        self.finish_replaces()
 
     async def _cancel_at_venue(self, held: Held, command_id: str) -> None:
         """Not asked for an order that ended meanwhile. Where the answer proves nothing ("no such order"), the order
@@ -270,8 +347,10 @@ class Engine:
         match event:
             case OrderReport():
                 self.learn_report(event)
+                self.finish_replaces()
             case Execution():
                 self.learn_executions([event])
+                self.finish_replaces()
             case Balance():
                 self.learn_balances([event])
             case BalanceMoved(currency=currency, amount=amount):
@@ -331,6 +410,22 @@ class Engine:
             reason=reason,
             ts_event=balance.ts_event,
         )
+
+
+def new_order(fact: OrderRequested) -> NewOrder:
+    command = fact.command
+    return NewOrder(
+        venue_client_id=fact.venue_client_id,
+        instrument=command.instrument,
+        side=command.side,
+        order_type=command.order_type,
+        order_qty=command.order_qty,
+        price=command.price,
+        trigger_price=command.trigger_price,
+        time_in_force=command.time_in_force,
+        post_only=command.post_only,
+        requested_ns=fact.ts_init,
+    )
 
 
 def ref(held: Held) -> OrderRef:

@@ -25,7 +25,7 @@ from pipelines.gateway.load import Places, decoded_or_error
 from pipelines.gateway.status import GatewayStatus
 from topics.catalog import CONTROLS, GATEWAY_LEASES, ORDERS_INTENTS, PORTFOLIO_INBOX, Topic
 from topics.controls import Flatten, Resume, ScopeKind
-from topics.orders import CancelAll, CancelOrder, ControlDone, SubmitOrder
+from topics.orders import CancelAll, CancelOrder, Command, ControlDone, ModifyOrder, SubmitOrder
 from topics.system import DeadLetter
 
 HELD_AGAIN_S = 0.05
@@ -202,9 +202,7 @@ class Intake:
                     return
             self._unacknowledged.append((message.offset() or 0, durable))
 
-    async def _obey(
-        self, command: SubmitOrder | CancelOrder | CancelAll, durable: list["asyncio.Future[Any]"], stop: asyncio.Event
-    ) -> bool:
+    async def _obey(self, command: Command, durable: list["asyncio.Future[Any]"], stop: asyncio.Event) -> bool:
         """False when told to stop before the command could be obeyed."""
         while not stop.is_set():
             try:
@@ -217,10 +215,12 @@ class Intake:
             return True
         return False
 
-    def _carry_out(self, command: SubmitOrder | CancelOrder | CancelAll) -> "asyncio.Future[Any] | None":
+    def _carry_out(self, command: Command) -> "asyncio.Future[Any] | None":
         match command:
             case SubmitOrder():
                 return self._engine.submit(command).durable
+            case ModifyOrder():
+                return self._engine.modify(command).durable
             case CancelOrder():
                 return self._engine.cancel(command)
             case CancelAll():

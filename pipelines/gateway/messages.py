@@ -2,6 +2,7 @@
 
 from decimal import Decimal, InvalidOperation
 
+from adapters.execution import Accepted, NotSent, Outcome, Refused, Unknown
 from infra.proto.tapedeck.v1 import gateway_pb2 as pb
 from pipelines.controls import ControlsState
 from pipelines.exact import is_sane
@@ -9,11 +10,26 @@ from pipelines.gateway.checks import FLATTEN_CAUSE, text
 from pipelines.gateway.state import Held
 from topics import wire
 from topics.controls import AnyControl, Flatten, Kill, LimitName, Resume, Scope, SetLimit
-from topics.orders import CancelAll, CancelOrder, ControlDone, Fact, OrderDenied, ReconciliationDifference, SubmitOrder
+from topics.orders import (
+    CancelAll,
+    CancelOrder,
+    ControlDone,
+    Fact,
+    ModifyDenied,
+    ModifyOrder,
+    OrderDenied,
+    ReconciliationDifference,
+    SubmitOrder,
+)
 from topics.record import MANUAL, Account, OrderType, Side, TimeInForce
 
 SIDES = {pb.SIDE_BUY: Side.BUY, pb.SIDE_SELL: Side.SELL}
-ORDER_TYPES = {pb.ORDER_TYPE_MARKET: OrderType.MARKET, pb.ORDER_TYPE_LIMIT: OrderType.LIMIT}
+ORDER_TYPES = {
+    pb.ORDER_TYPE_MARKET: OrderType.MARKET,
+    pb.ORDER_TYPE_LIMIT: OrderType.LIMIT,
+    pb.ORDER_TYPE_STOP: OrderType.STOP,
+    pb.ORDER_TYPE_STOP_LIMIT: OrderType.STOP_LIMIT,
+}
 TIMES_IN_FORCE = {
     pb.TIME_IN_FORCE_UNSPECIFIED: TimeInForce.GTC,
     pb.TIME_IN_FORCE_GTC: TimeInForce.GTC,
@@ -40,11 +56,15 @@ def decimal(value: str, name: str) -> Decimal:
     return number
 
 
+def _given(value: str, name: str) -> Decimal | None:
+    return decimal(value, name) if value else None
+
+
 def submit_order(request: pb.SubmitOrderRequest, account: Account, now_ns: int) -> SubmitOrder:
     if request.side not in SIDES:
         raise ValueError("side is required: SIDE_BUY or SIDE_SELL")
     if request.order_type not in ORDER_TYPES:
-        raise ValueError("order_type is required: ORDER_TYPE_MARKET or ORDER_TYPE_LIMIT")
+        raise ValueError("order_type is required: one of ORDER_TYPE_MARKET, _LIMIT, _STOP, _STOP_LIMIT")
     if request.time_in_force not in TIMES_IN_FORCE:
         raise ValueError(f"time_in_force is none that is known: {request.time_in_force}")
     if request.cause.startswith(FLATTEN_CAUSE):
@@ -57,12 +77,30 @@ def submit_order(request: pb.SubmitOrderRequest, account: Account, now_ns: int) 
         side=SIDES[request.side],
         order_type=ORDER_TYPES[request.order_type],
         order_qty=decimal(request.order_qty, "order_qty"),
-        price=decimal(request.price, "price") if request.price else None,
+        price=_given(request.price, "price"),
+        trigger_price=_given(request.trigger_price, "trigger_price"),
         time_in_force=TIMES_IN_FORCE[request.time_in_force],
         post_only=request.post_only,
         reduce_only=request.reduce_only,
         reason=request.reason,
         cause=request.cause,
+        ts_init=now_ns,
+    )
+
+
+def modify_order(request: pb.ModifyOrderRequest, held: Held, now_ns: int) -> ModifyOrder:
+    f = held.facts
+    return ModifyOrder(
+        command_id=required(request.command_id, "command_id"),
+        client_order_id=f.client_order_id,
+        strategy=f.strategy,
+        account=f.account,
+        instrument=f.instrument,
+        order_qty=_given(request.order_qty, "order_qty"),
+        price=_given(request.price, "price"),
+        trigger_price=_given(request.trigger_price, "trigger_price"),
+        revision=request.revision,
+        reason=request.reason,
         ts_init=now_ns,
     )
 
@@ -118,7 +156,7 @@ def _limit(limit: pb.Limit) -> tuple[LimitName, Decimal]:
     return LimitName(limit.name), value
 
 
-def denial(fact: OrderDenied) -> pb.Denial:
+def denial(fact: OrderDenied | ModifyDenied) -> pb.Denial:
     return pb.Denial(check=fact.check, value=fact.value, limit=fact.limit)
 
 
@@ -147,7 +185,25 @@ def order(held: Held) -> pb.Order:
         fees={currency: text(fee) for currency, fee in view.fees.items()},
         reason=view.reason,
         ts_init=view.ts_init,
+        trigger_price="" if view.trigger_price is None else text(view.trigger_price),
+        pending_replace=view.pending_replace,
+        revision=view.revision,
+        replaces=view.replaces,
+        replaced_by=view.replaced_by,
     )
+
+
+def tested(outcome: Outcome) -> str:
+    """The venue's word on an order that goes nowhere."""
+    match outcome:
+        case Accepted():
+            return "accepted"
+        case Refused(code, reason):
+            return f"refused: {code} {reason}"
+        case NotSent(reason):
+            return f"not_sent: {reason}"
+        case Unknown(reason):
+            return f"unknown: {reason}"
 
 
 def event(fact: Fact | ReconciliationDifference | ControlDone, held: Held | None) -> pb.OrderEvent:

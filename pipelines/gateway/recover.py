@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from adapters.base import VenueError
 from adapters.execution import Execution, OrderRef, OrderReport
-from pipelines.gateway import translate
+from pipelines.gateway import decide, translate
 from pipelines.gateway.checks import text
 from pipelines.gateway.engine import Engine, ref
 from pipelines.gateway.state import Held, State
@@ -68,12 +68,13 @@ class Recovery:
             await self._find(held)
         if held.facts.is_at_venue:
             await self._confirm_cancel(held)
+        await self._confirm_modify(held)
 
     async def _find(self, held: Held) -> None:
         """Until it is found or proved never to have arrived: not found twice, after a request could still have been
         taken.
         """
-        window_end = held.requested_ns + self.engine.adapter.recv_window_ms * 1_000_000 + MARGIN_NS
+        window_end = held.requested_ns + self._window_ns
         misses, pause = 0, FIRST_ASK_S
         while not (held.facts.is_at_venue or held.facts.is_terminal):
             asked_ns = self.engine.clock()
@@ -105,6 +106,30 @@ class Recovery:
         if held.facts.is_terminal and held.facts.status is not OrderStatus.CANCELED:
             self._answer_cancels(held)
 
+    async def _confirm_modify(self, held: Held) -> None:
+        """A revision whose answer is missing. In its place: in force when the venue shows its quantity, and not when it
+        still shows the other one, twice, after the request could have been taken. By another order: that follows when the
+        end of this one is known.
+        """
+        misses, pause = 0, FIRST_ASK_S
+        while held.facts.pending_revision and held.modify is not None:
+            self.engine.finish_replaces()
+            if not held.facts.pending_revision or (held.modify.replacement and not held.facts.is_terminal):
+                return
+            asked_ns = self.engine.clock()
+            if await self.ask(held) and asked_ns > held.modify.ts_init + self._window_ns:
+                misses += not held.modify.replacement
+            if misses >= 2 and held.facts.pending_revision and not self.engine.is_modifying(held):
+                why = "the venue shows the order as it was"
+                self.engine.tape.write([decide.modify_rejected(held, "NOT_FOUND", why, self.engine.clock())])
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, SLOWEST_ASK_S)
+
+    @property
+    def _window_ns(self) -> int:
+        """How long after its write-ahead a request may still be taken."""
+        return self.engine.adapter.recv_window_ms * 1_000_000 + MARGIN_NS
+
     async def ask(self, held: Held) -> bool:
         """Learn what the venue knows of it; False when it knows nothing, or did not say."""
         try:
@@ -132,6 +157,7 @@ class Recovery:
                 list(await self.engine.adapter.order_executions(report.instrument, report.venue_order_id))
             )
         self.engine.learn_report(report)
+        self.engine.finish_replaces()
 
     # --- everything ------------------------------------------------------------------------------------------------
 
@@ -170,6 +196,9 @@ class Recovery:
                 if held.facts.unknown is None:
                     self.engine.tape.write([self._unanswered(held)])
                 self.resolve(held)
+        for cid in list(self.state.book.revising):
+            if not self.engine.is_modifying(self.state.book.orders[cid]):
+                self.resolve(self.state.book.orders[cid])
 
     def _unanswered(self, held: Held) -> OrderUnknown:
         reason = "no answer on the tape: the gateway ended before it came"

@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from adapters.execution import Accepted
 from infra.errors import Problem
 from infra.proto.tapedeck.v1 import gateway_pb2 as pb
 from infra.proto.tapedeck.v1 import gateway_pb2_grpc as rpc
@@ -18,7 +19,8 @@ from pipelines.gateway import messages
 from pipelines.gateway.engine import Engine, NotLeased, WrongAccount
 from pipelines.gateway.state import Held
 from pipelines.gateway.tape import Listener
-from topics.orders import ControlDone, OrderDenied, ReconciliationDifference
+from topics import orders
+from topics.orders import ControlDone, ModifyDenied, ModifyRequested, OrderDenied, ReconciliationDifference
 
 SERVICE = pb.DESCRIPTOR.services_by_name["OrderGateway"].full_name
 
@@ -58,6 +60,8 @@ class OrderGateway(rpc.OrderGatewayServicer):
     @answered
     async def SubmitOrder(self, request: pb.SubmitOrderRequest, context: Context) -> pb.SubmitOrderResponse:
         command = messages.submit_order(request, self._engine.state.account, self._engine.clock())
+        if request.validate_only:
+            return await self._validate(command)
         decided = self._engine.submit(command)
         if decided.durable is not None:
             await asyncio.shield(decided.durable)
@@ -67,6 +71,33 @@ class OrderGateway(rpc.OrderGatewayServicer):
             accepted=not denied,
             denial=messages.denial(decided.fact) if isinstance(decided.fact, OrderDenied) else None,
             repeated=not decided.is_new,
+        )
+
+    async def _validate(self, command: orders.SubmitOrder) -> pb.SubmitOrderResponse:
+        fact, outcome = await self._engine.validate(command)
+        return pb.SubmitOrderResponse(
+            client_order_id=command.client_order_id,
+            accepted=isinstance(outcome, Accepted),
+            denial=messages.denial(fact) if isinstance(fact, OrderDenied) else None,
+            repeated=fact is None,
+            tested="" if outcome is None else messages.tested(outcome),
+        )
+
+    @answered
+    async def ModifyOrder(self, request: pb.ModifyOrderRequest, context: Context) -> pb.ModifyOrderResponse:
+        held = self._find(request.client_order_id)
+        decided = self._engine.modify(messages.modify_order(request, held, self._engine.clock()))
+        if decided.durable is not None:
+            await asyncio.shield(decided.durable)
+        fact = decided.fact
+        requested = fact if isinstance(fact, ModifyRequested) else None
+        return pb.ModifyOrderResponse(
+            order=messages.order(held),
+            accepted=requested is not None,
+            denial=messages.denial(fact) if isinstance(fact, ModifyDenied) else None,
+            repeated=not decided.is_new,
+            revision=0 if requested is None else requested.revision,
+            replacement="" if requested is None else requested.replacement,
         )
 
     @answered

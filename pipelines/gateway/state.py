@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
+from adapters.execution import Capabilities
 from pipelines.controls import ControlsState
 from pipelines.exact import EXACT, ZERO, add_to, localcontext
 from pipelines.order import HALTING, OrderFacts
@@ -23,6 +24,7 @@ from topics.orders import (
     ControlDone,
     Fact,
     Fill,
+    ModifyRequested,
     OrderDenied,
     OrderRequested,
     OrderStatus,
@@ -35,9 +37,11 @@ from topics.record import (
     ClientOrderId,
     Currency,
     InstrumentId,
+    OrderType,
     Record,
     Side,
     StrategyId,
+    TimeInForce,
     VenueOrderId,
     venue_of,
 )
@@ -46,6 +50,8 @@ SECOND_NS = 1_000_000_000
 KEEP_CLOSED_NS = 7 * 86_400 * SECOND_NS
 CARRIES_OUT = "carries_out"
 """The value of a judgement that names the ``Flatten`` which the gateway's own closing order carries out."""
+TAKES, AMENDS = "venue_takes", "venue_amends"
+"""Values of a judgement: what the venue was known to be able to do, where the decision depended on it."""
 
 
 class Held(msgspec.Struct):
@@ -62,7 +68,9 @@ class Held(msgspec.Struct):
     carries_out: str = ""
     """The ``Flatten`` that the gateway made this order for."""
     leaves: Decimal = ZERO
-    """``facts.leaves_qty`` as last folded: asked for far more often than it changes."""
+    """``facts.reserved_qty`` as last folded: asked for far more often than it changes."""
+    modify: ModifyRequested | None = None
+    """The newest revision asked for."""
 
     @property
     def client_order_id(self) -> ClientOrderId:
@@ -74,7 +82,21 @@ class Held(msgspec.Struct):
 
     @property
     def price(self) -> Decimal | None:
-        return None if self.facts.terms is None else self.facts.terms.price
+        """The limit; while a revision waits for its answer, the one that reaches further."""
+        price = None if self.facts.terms is None else self.facts.terms.price
+        if price is None or self.modify is None or self.modify.price is None or not self.facts.pending_revision:
+            return price
+        return max(price, self.modify.price) if self.side is Side.BUY else min(price, self.modify.price)
+
+    @property
+    def trigger_price(self) -> Decimal | None:
+        return None if self.facts.terms is None else self.facts.terms.trigger_price
+
+    @property
+    def waits(self) -> bool:
+        """A stop order that is not known to have been triggered."""
+        f = self.facts
+        return f.terms is not None and f.terms.order_type.is_stop and not f.triggered and f.cum_qty == 0
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -104,6 +126,8 @@ class Book(msgspec.Struct):
     pending_qty: dict[tuple[InstrumentId, Side, StrategyId], Decimal] = {}
     """What open orders may still execute."""
     closed: dict[ClientOrderId, int] = {}
+    revising: dict[ClientOrderId, None] = {}
+    """Orders with a revision that is not answered; they may have ended."""
     by_venue_client_id: dict[str, ClientOrderId] = {}
     by_venue_order_id: dict[tuple[InstrumentId, VenueOrderId], ClientOrderId] = {}
     positions: dict[tuple[StrategyId, InstrumentId], Decimal] = {}
@@ -166,6 +190,10 @@ class Book(msgspec.Struct):
         elif isinstance(fact, OrderDenied) and held.denied is None:
             held.denied = fact
             self.denied += 1
+        elif isinstance(fact, ModifyRequested):
+            if held.modify is None or fact.revision > held.modify.revision:
+                held.modify = fact
+                self._count_request(Request(fact.ts_init, fact.strategy, fact.instrument))
         elif isinstance(fact, CancelRequested | CancelRejected):
             self.commands.setdefault(fact.command_id, self.seq)
         if held.facts.venue_order_id:
@@ -198,10 +226,14 @@ class Book(msgspec.Struct):
         else:
             self.closed.pop(cid, None)
             self.working[cid] = on_instrument[cid] = None
+        if held.facts.pending_revision:
+            self.revising[cid] = None
+        else:
+            self.revising.pop(cid, None)
         self._reserve(held)
 
     def _reserve(self, held: Held) -> None:
-        leaves = held.facts.leaves_qty
+        leaves = held.facts.reserved_qty
         if leaves == held.leaves or held.side is None:
             return
         key = (held.facts.instrument, held.side, held.facts.strategy)
@@ -218,6 +250,7 @@ class Book(msgspec.Struct):
             del self.closed[cid]
             self.forgotten_ts = max(self.forgotten_ts, ts)
             held = self.orders.pop(cid)
+            self.revising.pop(cid, None)
             self.by_venue_client_id.pop(held.venue_client_id, None)
             self.by_venue_order_id.pop((held.facts.instrument, held.facts.venue_order_id), None)
 
@@ -258,17 +291,34 @@ class Book(msgspec.Struct):
         """
         spent = {currency: ZERO}
         for held in self.open_orders():
-            definition = definitions.get(held.facts.instrument)
-            if definition is None:
-                continue
-            leaves = held.leaves
-            if held.side is Side.SELL and definition.base == currency:
-                add_to(spent, currency, leaves)
-            elif held.side is Side.BUY and definition.quote == currency:
-                mark = mid.get(held.facts.instrument)
-                price = held.price if held.price is not None else ZERO if mark is None else mark.best_ask
-                add_to(spent, currency, leaves * price)
+            add_to(spent, currency, spends(held, currency, definitions, mid))
         return spent[currency]
+
+
+def spends(
+    held: Held, currency: Currency, definitions: dict[InstrumentId, Instrument], marks: dict[InstrumentId, Mark]
+) -> Decimal:
+    """What one open order may still spend of a currency; a stop without a limit at no less than its trigger."""
+    definition = definitions.get(held.facts.instrument)
+    if definition is None:
+        return ZERO
+    if held.side is Side.SELL:
+        return held.leaves if definition.base == currency else ZERO
+    if held.side is None or definition.quote != currency:
+        return ZERO
+    mark = marks.get(held.facts.instrument)
+    ask = ZERO if mark is None else mark.best_ask
+    price = held.price if held.price is not None else max(ask, held.trigger_price or ZERO)
+    return held.leaves * price
+
+
+EVERYTHING = Capabilities(
+    order_types=frozenset(OrderType),
+    times_in_force=frozenset(TimeInForce),
+    post_only=True,
+    reduce_only=False,
+    amends_quantity=True,
+)
 
 
 class Market(msgspec.Struct):
@@ -332,7 +382,7 @@ class Rules(msgspec.Struct):
 
 class State(msgspec.Struct):
     """Everything a decision is made from. ``ready``: reconciled with the venue, and its event stream is up; written
-    into every judgement.
+    into every judgement. ``venue``: what it can do; written where a decision depended on it.
     """
 
     account: Account
@@ -340,6 +390,7 @@ class State(msgspec.Struct):
     market: Market
     rules: Rules
     ready: bool = False
+    venue: Capabilities = EVERYTHING
 
     @classmethod
     def empty(cls, account: Account) -> "State":

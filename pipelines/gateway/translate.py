@@ -20,6 +20,7 @@ from adapters.execution import (
     VenueStatus,
 )
 from pipelines import order_parts
+from pipelines.gateway import decide
 from pipelines.gateway.state import Book, Held
 from topics.orders import (
     CancelRejected,
@@ -32,6 +33,7 @@ from topics.orders import (
     OrderReconciled,
     OrderRejected,
     OrderStatus,
+    OrderTriggered,
     OrderUnknown,
 )
 from topics.portfolio import BalanceChanged
@@ -95,6 +97,29 @@ def of_cancel(held: Held, command_id: str, outcome: Outcome, now_ns: int) -> Fac
             return OrderUnknown(**about(held), where="cancel", reason=reason, ts_init=now_ns)
 
 
+def of_amend(held: Held, outcome: Outcome, now_ns: int) -> Fact | None:
+    """What the end of an amendment in its place says; nothing where an event has told already."""
+    if not held.facts.pending_revision:
+        return None
+    match outcome:
+        case Accepted(_, ts_event):
+            return decide.modified(held, now_ns, ts_event)
+        case Refused(code, reason):
+            return decide.modify_rejected(held, code, reason, now_ns)
+        case NotSent(reason):
+            return decide.modify_rejected(held, NOT_SENT, reason, now_ns)
+        case Unknown(reason):
+            return OrderUnknown(**about(held), where="modify", reason=reason, ts_init=now_ns)
+
+
+def of_amended(held: Held, report: OrderReport, now_ns: int) -> Fact | None:
+    """That the venue shows the quantity asked for, and the log does not have it yet."""
+    modify, f = held.modify, held.facts
+    if modify is None or modify.replacement or f.revisions[modify.revision].accepted:
+        return None
+    return decide.modified(held, now_ns, report.ts_event) if report.order_qty == modify.order_qty else None
+
+
 def cancel_too_late(held: Held, command_id: str, now_ns: int) -> CancelRejected:
     reason = f"the order is {held.facts.status}"
     return CancelRejected(**about(held), command_id=command_id, code="TERMINAL", reason=reason, ts_init=now_ns)
@@ -111,6 +136,7 @@ def seen_external(account: Account, report: OrderReport, now_ns: int) -> Externa
         order_type=report.order_type,
         order_qty=report.order_qty,
         price=report.price,
+        trigger_price=report.trigger_price,
         ts_event=report.ts_event,
         ts_init=now_ns,
     )
@@ -123,8 +149,10 @@ def of_report(held: Held, report: OrderReport, now_ns: int) -> list[Fact]:
         facts.append(
             OrderAccepted(**about(held), venue_order_id=report.venue_order_id, ts_event=report.ts_event, ts_init=now_ns)
         )
-    end = of_end(held, report, now_ns)
-    return facts if end is None else [*facts, end]
+    if report.triggered and not held.facts.triggered:
+        facts.append(OrderTriggered(**about(held), ts_event=report.ts_event, ts_init=now_ns))
+    more = (of_amended(held, report, now_ns), of_end(held, report, now_ns))
+    return facts + [fact for fact in more if fact is not None]
 
 
 def of_end(held: Held, report: OrderReport, now_ns: int) -> Fact | None:
@@ -132,7 +160,7 @@ def of_end(held: Held, report: OrderReport, now_ns: int) -> Fact | None:
     ends = held.facts.ends
     ts: dict[str, Any] = {"ts_event": report.ts_event, "ts_init": now_ns}
     match report.status:
-        case VenueStatus.CANCELED if OrderStatus.CANCELED not in ends:
+        case VenueStatus.CANCELED if OrderStatus.CANCELED not in ends or held.facts.end_cum_qty is None:
             return OrderCanceled(**about(held), cum_qty=report.cum_qty, prevented_qty=report.prevented_qty, **ts)
         case VenueStatus.EXPIRED if OrderStatus.EXPIRED not in ends:
             return OrderExpired(

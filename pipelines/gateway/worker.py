@@ -90,6 +90,7 @@ class Gateway:
     ) -> None:
         self.config, self.conf, self.account, self.adapter, self.edge = config, conf, account, adapter, edge
         self.state = State.empty(account)
+        self.state.venue = adapter.capabilities
         self.tape = Tape(edge, self.state, config.subscriptions())
         window_ns = adapter.recv_window_ms * 1_000_000
         self.lease = Lease(self.tape, conf, config.prefix, account, edge.epoch, config.gateway.lease_s, window_ns)

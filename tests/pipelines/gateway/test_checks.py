@@ -63,7 +63,9 @@ def test_a_good_order_passes_and_says_what_it_was_judged_by() -> None:
 @pytest.mark.parametrize(
     ("changes", "check"),
     [
-        ({"order_type": OrderType.STOP}, "order_type"),
+        ({"order_type": OrderType.STOP}, "price"),
+        ({"order_type": OrderType.STOP_LIMIT}, "trigger_price"),
+        ({"trigger_price": D("60100")}, "trigger_price"),
         ({"order_qty": D(0)}, "order_qty"),
         ({"order_qty": D(-1)}, "order_qty"),
         ({"order_qty": D("NaN")}, "order_qty"),

@@ -51,12 +51,20 @@ class _OrderTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderType.V
     ORDER_TYPE_UNSPECIFIED: _OrderType.ValueType  # 0
     ORDER_TYPE_MARKET: _OrderType.ValueType  # 1
     ORDER_TYPE_LIMIT: _OrderType.ValueType  # 2
+    ORDER_TYPE_STOP: _OrderType.ValueType  # 3
+    """a market order once trigger_price is reached"""
+    ORDER_TYPE_STOP_LIMIT: _OrderType.ValueType  # 4
+    """a limit order once trigger_price is reached"""
 
 class OrderType(_OrderType, metaclass=_OrderTypeEnumTypeWrapper): ...
 
 ORDER_TYPE_UNSPECIFIED: OrderType.ValueType  # 0
 ORDER_TYPE_MARKET: OrderType.ValueType  # 1
 ORDER_TYPE_LIMIT: OrderType.ValueType  # 2
+ORDER_TYPE_STOP: OrderType.ValueType  # 3
+"""a market order once trigger_price is reached"""
+ORDER_TYPE_STOP_LIMIT: OrderType.ValueType  # 4
+"""a limit order once trigger_price is reached"""
 Global___OrderType: _TypeAlias = OrderType  # noqa: Y015
 
 class _TimeInForce:
@@ -97,6 +105,8 @@ class SubmitOrderRequest(_message.Message):
     REDUCE_ONLY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
+    TRIGGER_PRICE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
     """the idempotency key; required"""
     strategy: _builtins.str
@@ -118,6 +128,10 @@ class SubmitOrderRequest(_message.Message):
     """in the caller's own words; kept on the tape"""
     cause: _builtins.str
     """what the caller saw: the place of its input on the tape"""
+    trigger_price: _builtins.str
+    """of stop orders"""
+    validate_only: _builtins.bool
+    """all checks, then the venue's own test: nothing is written, sent or reserved"""
     def __init__(
         self,
         *,
@@ -134,10 +148,12 @@ class SubmitOrderRequest(_message.Message):
         reduce_only: _builtins.bool = ...,
         reason: _builtins.str = ...,
         cause: _builtins.str = ...,
+        trigger_price: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cause", b"cause", "client_order_id", b"client_order_id", "instrument", b"instrument", "order_qty", b"order_qty", "order_type", b"order_type", "post_only", b"post_only", "price", b"price", "reason", b"reason", "reduce_only", b"reduce_only", "side", b"side", "strategy", b"strategy", "time_in_force", b"time_in_force"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cause", b"cause", "client_order_id", b"client_order_id", "instrument", b"instrument", "order_qty", b"order_qty", "order_type", b"order_type", "post_only", b"post_only", "price", b"price", "reason", b"reason", "reduce_only", b"reduce_only", "side", b"side", "strategy", b"strategy", "time_in_force", b"time_in_force", "trigger_price", b"trigger_price", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -151,11 +167,14 @@ class SubmitOrderResponse(_message.Message):
     ACCEPTED_FIELD_NUMBER: _builtins.int
     DENIAL_FIELD_NUMBER: _builtins.int
     REPEATED_FIELD_NUMBER: _builtins.int
+    TESTED_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
     accepted: _builtins.bool
     """passed every check and is written ahead; the venue's word follows as facts"""
     repeated: _builtins.bool
     """decided before, by an earlier call"""
+    tested: _builtins.str
+    """validate_only: what the venue said of it: accepted, refused, not_sent or unknown, and why"""
     @_builtins.property
     def denial(self) -> Global___Denial:
         """set where it was denied"""
@@ -167,14 +186,96 @@ class SubmitOrderResponse(_message.Message):
         accepted: _builtins.bool = ...,
         denial: Global___Denial | None = ...,
         repeated: _builtins.bool = ...,
+        tested: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["denial", b"denial"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "client_order_id", b"client_order_id", "denial", b"denial", "repeated", b"repeated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "client_order_id", b"client_order_id", "denial", b"denial", "repeated", b"repeated", "tested", b"tested"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitOrderResponse: _TypeAlias = SubmitOrderResponse  # noqa: Y015
+
+@_typing.final
+class ModifyOrderRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    ORDER_QTY_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    TRIGGER_PRICE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    command_id: _builtins.str
+    """the idempotency key; required"""
+    client_order_id: _builtins.str
+    order_qty: _builtins.str
+    """the whole order's, executed part included; empty: as it is"""
+    price: _builtins.str
+    """empty: as it is"""
+    trigger_price: _builtins.str
+    """empty: as it is"""
+    revision: _builtins.int
+    """the number it is to get; 0: the next, whichever"""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        command_id: _builtins.str = ...,
+        client_order_id: _builtins.str = ...,
+        order_qty: _builtins.str = ...,
+        price: _builtins.str = ...,
+        trigger_price: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "command_id", b"command_id", "order_qty", b"order_qty", "price", b"price", "reason", b"reason", "revision", b"revision", "trigger_price", b"trigger_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModifyOrderRequest: _TypeAlias = ModifyOrderRequest  # noqa: Y015
+
+@_typing.final
+class ModifyOrderResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    DENIAL_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REPLACEMENT_FIELD_NUMBER: _builtins.int
+    accepted: _builtins.bool
+    repeated: _builtins.bool
+    revision: _builtins.int
+    replacement: _builtins.str
+    """the order that carries it out, where the venue cannot amend it in its place"""
+    @_builtins.property
+    def order(self) -> Global___Order:
+        """as of the request"""
+
+    @_builtins.property
+    def denial(self) -> Global___Denial: ...
+    def __init__(
+        self,
+        *,
+        order: Global___Order | None = ...,
+        accepted: _builtins.bool = ...,
+        denial: Global___Denial | None = ...,
+        repeated: _builtins.bool = ...,
+        revision: _builtins.int = ...,
+        replacement: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["denial", b"denial", "order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "denial", b"denial", "order", b"order", "repeated", b"repeated", "replacement", b"replacement", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModifyOrderResponse: _TypeAlias = ModifyOrderResponse  # noqa: Y015
 
 @_typing.final
 class Denial(_message.Message):
@@ -411,6 +512,11 @@ class Order(_message.Message):
     FEES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     TS_INIT_FIELD_NUMBER: _builtins.int
+    TRIGGER_PRICE_FIELD_NUMBER: _builtins.int
+    PENDING_REPLACE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
     account: _builtins.str
     instrument: _builtins.str
@@ -422,7 +528,7 @@ class Order(_message.Message):
     time_in_force: _builtins.str
     post_only: _builtins.bool
     status: _builtins.str
-    """pending_new, new, partially_filled, filled, canceled, rejected, denied, expired, unknown"""
+    """pending_new, new, triggered, partially_filled, filled, canceled, rejected, denied, expired, unknown"""
     pending_cancel: _builtins.bool
     venue_order_id: _builtins.str
     cum_qty: _builtins.str
@@ -431,6 +537,13 @@ class Order(_message.Message):
     reason: _builtins.str
     ts_init: _builtins.int
     """of the newest fact"""
+    trigger_price: _builtins.str
+    pending_replace: _builtins.bool
+    revision: _builtins.int
+    """the newest in force"""
+    replaces: _builtins.str
+    """the order whose rest this is"""
+    replaced_by: _builtins.str
     @_builtins.property
     def fees(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """by currency"""
@@ -457,10 +570,15 @@ class Order(_message.Message):
         fees: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         reason: _builtins.str = ...,
         ts_init: _builtins.int = ...,
+        trigger_price: _builtins.str = ...,
+        pending_replace: _builtins.bool = ...,
+        revision: _builtins.int = ...,
+        replaces: _builtins.str = ...,
+        replaced_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "avg_px", b"avg_px", "client_order_id", b"client_order_id", "cum_qty", b"cum_qty", "fees", b"fees", "instrument", b"instrument", "leaves_qty", b"leaves_qty", "order_qty", b"order_qty", "order_type", b"order_type", "pending_cancel", b"pending_cancel", "post_only", b"post_only", "price", b"price", "reason", b"reason", "side", b"side", "status", b"status", "strategy", b"strategy", "time_in_force", b"time_in_force", "ts_init", b"ts_init", "venue_order_id", b"venue_order_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "avg_px", b"avg_px", "client_order_id", b"client_order_id", "cum_qty", b"cum_qty", "fees", b"fees", "instrument", b"instrument", "leaves_qty", b"leaves_qty", "order_qty", b"order_qty", "order_type", b"order_type", "pending_cancel", b"pending_cancel", "pending_replace", b"pending_replace", "post_only", b"post_only", "price", b"price", "reason", b"reason", "replaced_by", b"replaced_by", "replaces", b"replaces", "revision", b"revision", "side", b"side", "status", b"status", "strategy", b"strategy", "time_in_force", b"time_in_force", "trigger_price", b"trigger_price", "ts_init", b"ts_init", "venue_order_id", b"venue_order_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

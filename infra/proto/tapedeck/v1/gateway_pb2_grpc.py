@@ -39,6 +39,11 @@ class OrderGatewayStub:
                 request_serializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.SubmitOrderRequest.SerializeToString,
                 response_deserializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.SubmitOrderResponse.FromString,
                 _registered_method=True)
+        self.ModifyOrder = channel.unary_unary(
+                '/tapedeck.v1.OrderGateway/ModifyOrder',
+                request_serializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.ModifyOrderRequest.SerializeToString,
+                response_deserializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.ModifyOrderResponse.FromString,
+                _registered_method=True)
         self.CancelOrder = channel.unary_unary(
                 '/tapedeck.v1.OrderGateway/CancelOrder',
                 request_serializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.CancelOrderRequest.SerializeToString,
@@ -82,6 +87,14 @@ class OrderGatewayServicer:
     def SubmitOrder(self, request, context):
         """Decide, write ahead, send. Answers once the decision is durable, before the venue does. The same client_order_id again is the same
         order and gives the same answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ModifyOrder(self, request, context):
+        """Give a working order other terms: in its place where the venue does that, else by cancelling it and sending the rest under a linked
+        id. Answers once the decision is durable; what came of it follows as facts. Idempotent by command_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +155,11 @@ def add_OrderGatewayServicer_to_server(servicer, server):
                     servicer.SubmitOrder,
                     request_deserializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.SubmitOrderRequest.FromString,
                     response_serializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.SubmitOrderResponse.SerializeToString,
+            ),
+            'ModifyOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.ModifyOrder,
+                    request_deserializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.ModifyOrderRequest.FromString,
+                    response_serializer=infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.ModifyOrderResponse.SerializeToString,
             ),
             'CancelOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelOrder,
@@ -206,6 +224,33 @@ class OrderGateway:
             '/tapedeck.v1.OrderGateway/SubmitOrder',
             infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.SubmitOrderRequest.SerializeToString,
             infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.SubmitOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ModifyOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tapedeck.v1.OrderGateway/ModifyOrder',
+            infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.ModifyOrderRequest.SerializeToString,
+            infra_dot_proto_dot_tapedeck_dot_v1_dot_gateway__pb2.ModifyOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,

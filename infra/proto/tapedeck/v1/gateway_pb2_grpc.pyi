@@ -41,6 +41,10 @@ class OrderGatewayStub:
     """Decide, write ahead, send. Answers once the decision is durable, before the venue does. The same client_order_id again is the same
     order and gives the same answer.
     """
+    ModifyOrder: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ModifyOrderRequest, _gateway_pb2.ModifyOrderResponse]
+    """Give a working order other terms: in its place where the venue does that, else by cancelling it and sending the rest under a linked
+    id. Answers once the decision is durable; what came of it follows as facts. Idempotent by command_id.
+    """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CancelOrderRequest, _gateway_pb2.CancelOrderResponse]
     """Ask for one order's cancel. Answers once the request is durable; what the venue says follows as facts. Idempotent by command_id."""
     CancelAll: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CancelAllRequest, _gateway_pb2.CancelAllResponse]
@@ -61,6 +65,10 @@ class OrderGatewayAsyncStub(OrderGatewayStub):
     SubmitOrder: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SubmitOrderRequest, _gateway_pb2.SubmitOrderResponse]  # type: ignore[assignment]
     """Decide, write ahead, send. Answers once the decision is durable, before the venue does. The same client_order_id again is the same
     order and gives the same answer.
+    """
+    ModifyOrder: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ModifyOrderRequest, _gateway_pb2.ModifyOrderResponse]  # type: ignore[assignment]
+    """Give a working order other terms: in its place where the venue does that, else by cancelling it and sending the rest under a linked
+    id. Answers once the decision is durable; what came of it follows as facts. Idempotent by command_id.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CancelOrderRequest, _gateway_pb2.CancelOrderResponse]  # type: ignore[assignment]
     """Ask for one order's cancel. Answers once the request is durable; what the venue says follows as facts. Idempotent by command_id."""
@@ -85,6 +93,16 @@ class OrderGatewayServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_pb2.SubmitOrderResponse, _abc.Awaitable[_gateway_pb2.SubmitOrderResponse]]:
         """Decide, write ahead, send. Answers once the decision is durable, before the venue does. The same client_order_id again is the same
         order and gives the same answer.
+        """
+
+    @_abc_1.abstractmethod
+    def ModifyOrder(
+        self,
+        request: _gateway_pb2.ModifyOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ModifyOrderResponse, _abc.Awaitable[_gateway_pb2.ModifyOrderResponse]]:
+        """Give a working order other terms: in its place where the venue does that, else by cancelling it and sending the rest under a linked
+        id. Answers once the decision is durable; what came of it follows as facts. Idempotent by command_id.
         """
 
     @_abc_1.abstractmethod
