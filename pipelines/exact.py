@@ -13,11 +13,26 @@ SMALLEST = Decimal("1e-18")
 
 ZERO = Decimal(0)
 
-__all__ = ["EXACT", "SMALLEST", "ZERO", "add_to", "is_sane", "localcontext", "ratio"]
+__all__ = ["EXACT", "SMALLEST", "ZERO", "add_to", "is_sane", "localcontext", "ratio", "text"]
+
+
+PLAIN = 30
+"""Characters of a number that is sane whatever they are, as long as it has no exponent."""
+
+
+def text(number: Decimal) -> str:
+    """Without exponent and without zeros at its end."""
+    plain = str(number)
+    if "E" not in plain and plain[-1] != "0":
+        return plain
+    return f"{number.normalize(EXACT):f}" if number else "0"
 
 
 def is_sane(number: Decimal) -> bool:
     """Finite and of a size that can be reckoned with; what is not may raise in the middle of a sum."""
+    plain = str(number)
+    if len(plain) <= PLAIN and "E" not in plain and "N" not in plain and "I" not in plain:
+        return True
     if not number.is_finite():
         return False
     if len(number.as_tuple().digits) > EXACT.prec or abs(number.adjusted()) > LONGEST:

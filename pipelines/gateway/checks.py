@@ -9,9 +9,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
-from pipelines.exact import LONGEST, ZERO, is_sane, ratio
+from pipelines.exact import LONGEST, ZERO, is_sane, ratio, text
 from pipelines.gateway.revise import is_linked, replacement_of
-from pipelines.gateway.state import SECOND_NS, Held, State, concerns, spends
+from pipelines.gateway.state import SECOND_NS, Applying, Held, State, concerns, spends
 from topics.controls import LimitName, Scope, ScopeKind, TradingState
 from topics.market import Instrument, Mark
 from topics.orders import SubmitOrder
@@ -20,7 +20,7 @@ from topics.record import OrderType, Side, StrategyId, TimeInForce
 NONE = "none"
 FLATTEN_CAUSE = "flatten:"
 """Begins the ``cause`` of the gateway's own closing orders, and of nobody else's."""
-AHEAD_S = Decimal(-1)
+AHEAD_NS = SECOND_NS
 """How far the clocks of this platform's processes may differ."""
 SHOWN = 40
 SANE = f"above 0, of at most {LONGEST} digits"
@@ -45,6 +45,7 @@ class Asked(NamedTuple):
     now_ns: int
     definition: Instrument | None
     mark: Mark | None
+    applying: Applying
     carries_out: str = ""
     instead_of: Held | None = None
 
@@ -82,24 +83,20 @@ class Asked(NamedTuple):
         return pending if self.instead_of is None else pending - self.instead_of.leaves
 
     def limits(self, name: LimitName) -> list[tuple[Scope, Decimal]]:
-        o = self.order
-        return self.state.rules.state.limit_for(name, o.account, o.strategy, o.instrument)
+        return self.applying.limits[name]
 
     def strictest(self, name: LimitName) -> tuple[Scope, Decimal] | None:
-        return min(self.limits(name), key=lambda one: one[1], default=None)
+        return self.applying.strictest.get(name)
 
 
 def look_up(state: State, order: SubmitOrder, now_ns: int, carries_out: str = "") -> Asked:
     market = state.market
     definition, mark = market.definitions.get(order.instrument), market.marks.get(order.instrument)
-    return Asked(state, order, now_ns, definition, mark, carries_out)
+    applying = state.rules.applying(order.account, order.strategy, order.instrument)
+    return Asked(state, order, now_ns, definition, mark, applying, carries_out)
 
 
 Check = Callable[[Asked], Denial | None]
-
-
-def text(number: Decimal) -> str:
-    return f"{number.normalize():f}" if number else "0"
 
 
 def _missing(name: LimitName) -> Denial:
@@ -115,7 +112,7 @@ def _limit_text(scope: Scope, limit: Decimal) -> str:
 
 def trading_state(a: Asked) -> Denial | None:
     """A kill stops all but cancels; what closes a position by order of a named ``Flatten`` passes."""
-    state = a.state.rules.trading_state(a.order.account, a.order.strategy, a.order.instrument)
+    state = a.applying.state
     if state is TradingState.ACTIVE or flattens(a):
         return None
     if state is TradingState.REDUCING and reduces(a):
@@ -259,10 +256,14 @@ def _age(a: Asked, check: str, ts: int) -> Denial | None:
     found = a.strictest(LimitName.MAX_DATA_AGE)
     if found is None:
         return _missing(LimitName.MAX_DATA_AGE)
-    age = ratio(Decimal(a.now_ns - ts), Decimal(SECOND_NS))
-    if age < AHEAD_S:
-        return Denial(check, text(age), f"{text(AHEAD_S)}: it is from the future")
-    return Denial(check, text(age), _limit_text(*found)) if age > found[1] else None
+    age_ns = a.now_ns - ts
+    if age_ns < -AHEAD_NS:
+        return Denial(check, _seconds(age_ns), f"{_seconds(-AHEAD_NS)}: it is from the future")
+    return Denial(check, _seconds(age_ns), _limit_text(*found)) if age_ns > found[1] * SECOND_NS else None
+
+
+def _seconds(ns: int) -> str:
+    return text(ratio(Decimal(ns), Decimal(SECOND_NS)))
 
 
 def price_collar(a: Asked) -> Denial | None:
@@ -278,8 +279,10 @@ def price_collar(a: Asked) -> Denial | None:
         if trigger <= a.touch if a.order.side is Side.BUY else trigger >= a.touch:
             return Denial("trigger_price", text(trigger), f"beyond the touch, {text(a.touch)}")
         market = trigger
-    distance = ratio(abs(a.expected - market), market)
-    return Denial(LimitName.PRICE_COLLAR, text(distance), _limit_text(*found)) if distance > found[1] else None
+    distance = abs(a.expected - market)
+    if market > 0 and distance <= found[1] * market:
+        return None
+    return Denial(LimitName.PRICE_COLLAR, text(ratio(distance, market)), _limit_text(*found))
 
 
 # --- how much -------------------------------------------------------------------------------------------------------
@@ -324,7 +327,7 @@ def max_orders_per_second(a: Asked) -> Denial | None:
     for scope, limit in limits:
         strategy = scope.id if scope.kind is ScopeKind.STRATEGY else None
         instrument = scope.id if scope.kind is ScopeKind.INSTRUMENT else None
-        rate = a.state.book.requests_since(a.now_ns - SECOND_NS, strategy, instrument) + 1
+        rate = a.state.book.requests.since(a.now_ns - SECOND_NS, strategy, instrument) + 1
         if rate > limit:
             return Denial(LimitName.MAX_ORDERS_PER_SECOND, str(rate), _limit_text(scope, limit))
     return None
@@ -337,6 +340,8 @@ def self_match(a: Asked) -> Denial | None:
     """An order that could meet our own resting one. How deep a market order reaches is not known, so any opposite one
     denies it.
     """
+    if not _may_meet(a):
+        return None
     for held in a.state.book.open_orders(a.order.instrument):
         if held is not a.instead_of and held.side is a.order.side.opposite and _would_meet(a.order, held):
             resting = "market" if held.price is None else text(held.price)
@@ -346,6 +351,16 @@ def self_match(a: Asked) -> Denial | None:
                 f"{held.client_order_id} at {resting}",
             )
     return None
+
+
+def _may_meet(a: Asked) -> bool:
+    """False where the nearest order of the other side is out of reach, and all of them are plain limit orders."""
+    o, sums = a.order, a.state.book.sums
+    other = o.side.opposite
+    if o.price is None or o.order_type.is_stop or sums.odd.get((o.instrument, other)):
+        return True
+    nearest = sums.nearest(o.instrument, other)
+    return nearest is not None and (o.price >= nearest if o.side is Side.BUY else o.price <= nearest)
 
 
 def _would_meet(order: SubmitOrder, resting: Held) -> bool:

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from pipelines.exact import EXACT, is_sane, localcontext
+from pipelines.exact import EXACT, is_sane, localcontext, text
 from pipelines.gateway import revise
-from pipelines.gateway.checks import SANE, SHOWN, Asked, Denial, first_denial, look_up, lot_size, text
+from pipelines.gateway.checks import SANE, SHOWN, Asked, Denial, first_denial, look_up, lot_size
 from pipelines.gateway.state import AMENDS, CARRIES_OUT, TAKES, Held, State
-from topics.controls import LimitName
 from topics.orders import (
     CancelAll,
     CancelOrder,
@@ -116,7 +115,7 @@ def _untold(a: Asked) -> dict[str, str]:
 def _values(a: Asked) -> dict[str, str]:
     o, book = a.order, a.state.book
     values = {
-        "trading_state": a.state.rules.trading_state(o.account, o.strategy, o.instrument).value,
+        "trading_state": a.applying.state.value,
         "position": text(book.position(o.instrument, o.strategy)),
         "account_position": text(book.position(o.instrument)),
         "pending_buy": text(book.pending(o.instrument, Side.BUY, o.strategy)),
@@ -137,7 +136,7 @@ def _held(state: State, currency: Currency) -> Decimal:
 
 
 def _limits(a: Asked) -> dict[str, str]:
-    return {f"{name} {scope}": text(limit) for name in LimitName for scope, limit in a.limits(name)}
+    return a.applying.texts
 
 
 # --- modifications: only the risk that they add is judged -----------------------------------------------------------

@@ -5,8 +5,8 @@ from decimal import Decimal, InvalidOperation
 from adapters.execution import Accepted, NotSent, Outcome, Refused, Unknown
 from infra.proto.tapedeck.v1 import gateway_pb2 as pb
 from pipelines.controls import ControlsState
-from pipelines.exact import is_sane
-from pipelines.gateway.checks import FLATTEN_CAUSE, text
+from pipelines.exact import is_sane, text
+from pipelines.gateway.checks import FLATTEN_CAUSE
 from pipelines.gateway.state import Held
 from topics import wire
 from topics.controls import AnyControl, Flatten, Kill, LimitName, Resume, Scope, SetLimit

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from adapters.base import VenueError
 from adapters.execution import Execution, OrderRef, OrderReport
+from pipelines.exact import text
 from pipelines.gateway import decide, translate
-from pipelines.gateway.checks import text
 from pipelines.gateway.engine import Engine, ref
 from pipelines.gateway.state import Held, State
 from topics.orders import OrderStatus, OrderUnknown, ReconciliationDifference

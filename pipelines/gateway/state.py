@@ -6,17 +6,18 @@ each was folded, not on how they were interleaved.
     Rules    operators' commands (controls)
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
 from adapters.execution import Capabilities
 from pipelines.controls import ControlsState
-from pipelines.exact import EXACT, ZERO, add_to, localcontext
+from pipelines.exact import EXACT, ZERO, localcontext, text
+from pipelines.gateway.sums import Part, Request, Requests, Sums
 from pipelines.order import HALTING, OrderFacts
-from topics.controls import AnyControl, Flatten, Kill, Resume, Scope, ScopeKind, TradingState
+from topics.controls import AnyControl, Flatten, Kill, LimitName, Resume, Scope, ScopeKind, TradingState
 from topics.market import Instrument, Mark
 from topics.orders import (
     CancelRejected,
@@ -99,14 +100,6 @@ class Held(msgspec.Struct):
         return f.terms is not None and f.terms.order_type.is_stop and not f.triggered and f.cum_qty == 0
 
 
-class Request(msgspec.Struct, frozen=True):
-    """When an order was requested, for the limits per second."""
-
-    ts: int
-    strategy: StrategyId
-    instrument: InstrumentId
-
-
 class Halt(msgspec.Struct, frozen=True):
     ts: int
     why: str
@@ -123,7 +116,7 @@ class Book(msgspec.Struct):
     orders: dict[ClientOrderId, Held] = {}
     working: dict[ClientOrderId, None] = {}
     working_on: dict[InstrumentId, dict[ClientOrderId, None]] = {}
-    pending_qty: dict[tuple[InstrumentId, Side, StrategyId], Decimal] = {}
+    sums: Sums = msgspec.field(default_factory=Sums)
     """What open orders may still execute."""
     closed: dict[ClientOrderId, int] = {}
     revising: dict[ClientOrderId, None] = {}
@@ -131,7 +124,8 @@ class Book(msgspec.Struct):
     by_venue_client_id: dict[str, ClientOrderId] = {}
     by_venue_order_id: dict[tuple[InstrumentId, VenueOrderId], ClientOrderId] = {}
     positions: dict[tuple[StrategyId, InstrumentId], Decimal] = {}
-    requests: deque[Request] = msgspec.field(default_factory=deque)
+    net_positions: dict[InstrumentId, Decimal] = {}
+    requests: Requests = msgspec.field(default_factory=lambda: Requests(SECOND_NS))
     halts: dict[InstrumentId, Halt] = {}
     differences: dict[tuple[InstrumentId, str], ReconciliationDifference] = {}
     commands: dict[str, int] = {}
@@ -185,7 +179,7 @@ class Book(msgspec.Struct):
             held.command, held.venue_client_id, held.requested_ns = fact.command, fact.venue_client_id, fact.ts_init
             held.carries_out = fact.judged_by.values.get(CARRIES_OUT, "")
             self.by_venue_client_id[fact.venue_client_id] = fact.client_order_id
-            self._count_request(Request(fact.ts_init, fact.strategy, fact.instrument))
+            self.requests.add(Request(fact.ts_init, fact.strategy, fact.instrument))
             self._forget(fact.ts_init)
         elif isinstance(fact, OrderDenied) and held.denied is None:
             held.denied = fact
@@ -193,23 +187,19 @@ class Book(msgspec.Struct):
         elif isinstance(fact, ModifyRequested):
             if held.modify is None or fact.revision > held.modify.revision:
                 held.modify = fact
-                self._count_request(Request(fact.ts_init, fact.strategy, fact.instrument))
+                self.requests.add(Request(fact.ts_init, fact.strategy, fact.instrument))
         elif isinstance(fact, CancelRequested | CancelRejected):
             self.commands.setdefault(fact.command_id, self.seq)
         if held.facts.venue_order_id:
             self.by_venue_order_id.setdefault((held.facts.instrument, held.facts.venue_order_id), held.client_order_id)
 
-    def _count_request(self, request: Request) -> None:
-        """The newest second of requests; times of decision grow along the log, but for a clock that was set back."""
-        self.requests.append(request)
-        while self.requests and self.requests[0].ts <= request.ts - SECOND_NS:
-            self.requests.popleft()
-
     def _count(self, fill: Fill) -> None:
         sign = fill.side.sign * (-1 if fill.reversal else 1)
         key = (fill.strategy, fill.instrument)
         with localcontext(EXACT):
-            self.positions[key] = self.positions.get(key, ZERO) + sign * fill.last_qty
+            qty = sign * fill.last_qty
+            self.positions[key] = self.positions.get(key, ZERO) + qty
+            self.net_positions[fill.instrument] = self.net_positions.get(fill.instrument, ZERO) + qty
 
     def _halt(self, instrument: InstrumentId, halt: Halt) -> None:
         known = self.halts.get(instrument)
@@ -233,13 +223,12 @@ class Book(msgspec.Struct):
         self._reserve(held)
 
     def _reserve(self, held: Held) -> None:
-        leaves = held.facts.reserved_qty
-        if leaves == held.leaves or held.side is None:
-            return
-        key = (held.facts.instrument, held.side, held.facts.strategy)
-        with localcontext(EXACT):
-            self.pending_qty[key] = self.pending_qty.get(key, ZERO) + leaves - held.leaves
-        held.leaves = leaves
+        held.leaves = leaves = held.facts.reserved_qty
+        facts, side = held.facts, held.side
+        part = None
+        if side is not None and leaves:
+            part = Part(facts.instrument, side, facts.strategy, leaves, held.price, held.waits)
+        self.sums.put(held.client_order_id, part)
 
     def _forget(self, now_ns: int) -> None:
         """Closed orders are kept for some days; the age limit of commands refuses what would come later still."""
@@ -268,20 +257,13 @@ class Book(msgspec.Struct):
         """Signed; the net of the account where no strategy is named."""
         if strategy is not None:
             return self.positions.get((strategy, instrument), ZERO)
-        return sum((q for (_, i), q in self.positions.items() if i == instrument), ZERO)
+        return self.net_positions.get(instrument, ZERO)
 
     def pending(self, instrument: InstrumentId, side: Side, strategy: StrategyId | None = None) -> Decimal:
         """What the open orders of one side would still add if they all filled."""
         if strategy is not None:
-            return self.pending_qty.get((instrument, side, strategy), ZERO)
-        return sum((q for (i, s, _), q in self.pending_qty.items() if i == instrument and s is side), ZERO)
-
-    def requests_since(
-        self, ts: int, strategy: StrategyId | None = None, instrument: InstrumentId | None = None
-    ) -> int:
-        return sum(
-            r.ts > ts and strategy in (None, r.strategy) and instrument in (None, r.instrument) for r in self.requests
-        )
+            return self.sums.by_strategy.get((instrument, side, strategy), ZERO)
+        return self.sums.by_side.get((instrument, side), ZERO)
 
     def reserved(
         self, currency: Currency, definitions: dict[InstrumentId, Instrument], mid: dict[InstrumentId, Mark]
@@ -289,10 +271,31 @@ class Book(msgspec.Struct):
         """What open orders may still spend of a currency: base of sells, quote of buys at their price (market orders
         at the ask).
         """
-        spent = {currency: ZERO}
-        for held in self.open_orders():
-            add_to(spent, currency, spends(held, currency, definitions, mid))
-        return spent[currency]
+        spent = ZERO
+        for instrument in self.working_on:
+            definition = definitions.get(instrument)
+            if definition is None:
+                continue
+            if definition.base == currency:
+                spent = EXACT.add(spent, self.pending(instrument, Side.SELL))
+            if definition.quote == currency:
+                spent = EXACT.add(spent, self._spent_by_buys(instrument, currency, definitions, mid))
+        return spent
+
+    def _spent_by_buys(
+        self,
+        instrument: InstrumentId,
+        currency: Currency,
+        definitions: dict[InstrumentId, Instrument],
+        marks: dict[InstrumentId, Mark],
+    ) -> Decimal:
+        key = (instrument, Side.BUY)
+        spent = self.sums.value.get(key, ZERO)
+        for cid in self.sums.odd.get(key, {}):
+            held = self.orders[cid]
+            if held.price is None:
+                spent = EXACT.add(spent, spends(held, currency, definitions, marks))
+        return spent
 
 
 def spends(
@@ -346,6 +349,17 @@ class Market(msgspec.Struct):
                 self.balances[record.currency] = record
 
 
+class Applying(NamedTuple):
+    """What is in force for one strategy on one instrument. ``limits`` from the firm down, and ``strictest`` of them;
+    ``texts`` as judgements write them.
+    """
+
+    state: TradingState
+    limits: dict[LimitName, list[tuple[Scope, Decimal]]]
+    strictest: dict[LimitName, tuple[Scope, Decimal]]
+    texts: dict[str, str]
+
+
 class Rules(msgspec.Struct):
     """What operators have put in force, as of an offset of ``controls``."""
 
@@ -353,12 +367,15 @@ class Rules(msgspec.Struct):
     state: ControlsState = msgspec.field(default_factory=ControlsState)
     kills: dict[str, Kill] = {}
     flattens: dict[str, Flatten] = {}
+    known: dict[tuple[Account, StrategyId, InstrumentId], Applying] = {}
+    """What was asked for since the last change."""
 
     def fold(self, offset: int, controls: Iterable[AnyControl]) -> list[AnyControl]:
         """One record of ``controls``; those of its commands that are new."""
         if offset <= self.offset:
             return []
         self.offset = offset
+        self.known.clear()
         new = []
         for control in controls:
             if self.state.has_seen(control) or control.control_id in self.flattens:
@@ -376,8 +393,21 @@ class Rules(msgspec.Struct):
                     pass
         return new
 
+    def applying(self, account: Account, strategy: StrategyId, instrument: InstrumentId) -> Applying:
+        key = (account, strategy, instrument)
+        found = self.known.get(key)
+        if found is None:
+            limits = {name: self.state.limit_for(name, *key) for name in LimitName}
+            found = self.known[key] = Applying(
+                self.state.state_for(*key),
+                limits,
+                {name: min(some, key=lambda one: one[1]) for name, some in limits.items() if some},
+                {f"{name} {scope}": text(limit) for name, some in limits.items() for scope, limit in some},
+            )
+        return found
+
     def trading_state(self, account: Account, strategy: StrategyId, instrument: InstrumentId) -> TradingState:
-        return self.state.state_for(account, strategy, instrument)
+        return self.applying(account, strategy, instrument).state
 
 
 class State(msgspec.Struct):

@@ -298,6 +298,7 @@ def test_reducing_lets_only_orders_that_reduce_the_strategys_own_position() -> N
     state.rules.state.scopes["strategy:quoter"] = state.rules.state.scopes["firm"].__class__(
         state=TradingState.REDUCING
     )
+    state.rules.known.clear()
     assert check_of(state, order("more")) == "trading_state"
     assert check_of(state, order("less", side=Side.SELL, price=D("60010"), order_qty=D("0.02"))) == ""
 

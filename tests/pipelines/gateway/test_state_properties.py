@@ -111,7 +111,7 @@ def test_a_denied_order_never_counts(lives: list[tuple[SubmitOrder, str]], comma
     before = (
         dict(book.working),
         dict(book.positions),
-        list(book.requests),
+        list(book.requests.recent),
         book.pending(BTC, Side.BUY),
         book.pending(BTC, Side.SELL),
     )
@@ -119,7 +119,7 @@ def test_a_denied_order_never_counts(lives: list[tuple[SubmitOrder, str]], comma
         after = (
             dict(book.working),
             dict(book.positions),
-            list(book.requests),
+            list(book.requests.recent),
             book.pending(BTC, Side.BUY),
             book.pending(BTC, Side.SELL),
         )
