@@ -187,8 +187,8 @@ def _unfinished(tape: Tape, states: dict[str, OrderUpdated]) -> Iterator[str]:
         state = states.get(cid)
         if state is None:
             yield f"unfinished: {cid} is requested and has no state"
-        elif not state.status.is_terminal or state.pending_cancel:
-            yield f"unfinished: {cid} is {state.status}{' (pending cancel)' if state.pending_cancel else ''}"
+        elif not state.status.is_terminal:
+            yield f"unfinished: {cid} is {state.status}"
 
 
 def _otherwise(ledger: Ledger, tape: Tape, states: dict[str, OrderUpdated]) -> Iterator[str]:

@@ -137,10 +137,10 @@ class Load:
 
     def start(self) -> None:
         roll = self.random.random()
-        if roll < 0.30 and self.mine:
-            work = self._cancel(self.mine.pop(self.random.randrange(len(self.mine))))
-        elif roll < 0.31:
+        if roll < 0.01:
             work = self._cancel_all()
+        elif roll < 0.30 and self.mine:
+            work = self._cancel(self.mine.pop(self.random.randrange(len(self.mine))))
         elif roll < 0.45:
             work = self._intent()
         else:

@@ -36,6 +36,7 @@ LAG = 200
 REPLACED = {
     'adapter = "binance"': 'adapter = "binance"\nrecv_window_ms = 1500',
     'max_orders_per_second = "50"': 'max_orders_per_second = "1000"',
+    'max_data_age = "5"': 'max_data_age = "30"',
 }
 EXTRA = """
 [gateway]
