@@ -115,7 +115,7 @@ def gateway_of_many_facts(conf: dict[str, str], facts: int) -> dict[str, Any]:
     _write_facts(conf, prefix, facts)
     began, before = time.monotonic(), _peak_mb()
     state = State.empty(ACCOUNT)
-    load_gateway(conf, prefix, f"gateway.{ACCOUNT}", state)
+    load_gateway(conf, prefix, state)
     took = time.monotonic() - began
     assert state.book.seq == facts
     return {
