@@ -28,6 +28,12 @@ def log_path(run_dir: Path, worker: str) -> Path:
     return run_dir / "logs" / f"{worker.replace('/', '.')}.log"
 
 
+def _which(worker: str) -> list[str]:
+    """``orders#1`` is the second instance of ``orders``."""
+    name, _, instance = worker.partition("#")
+    return [name, "--instance", instance] if instance else [name]
+
+
 def last_line(path: Path) -> str:
     """The last line of a log that is not empty, for one clear message."""
     try:
@@ -85,7 +91,15 @@ class Supervisor:
         path = log_path(self.run_dir, child.name)
         with path.open("ab") as log:
             child.process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines.cli", "worker", child.name, "--config", str(self.config_path)],
+                [
+                    sys.executable,
+                    "-m",
+                    "pipelines.cli",
+                    "worker",
+                    *_which(child.name),
+                    "--config",
+                    str(self.config_path),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

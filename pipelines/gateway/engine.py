@@ -67,7 +67,7 @@ class WrongAccount(ValueError):
 
 
 class Decided(NamedTuple):
-    """A decision, and the future of its being durable (None: it was made before)."""
+    """A decision, and the future of its being durable (None: it is)."""
 
     fact: OrderRequested | OrderDenied | ModifyRequested | ModifyDenied | None
     durable: "asyncio.Future[list[int]] | None"
@@ -99,6 +99,8 @@ class Engine:
     _canceling: dict[ClientOrderId, "asyncio.Task[None]"] = field(default_factory=dict)
     _modifying: dict[ClientOrderId, "asyncio.Task[None]"] = field(default_factory=dict)
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
+    _undurable: "dict[ClientOrderId, asyncio.Future[list[int]]]" = field(default_factory=dict)
+    """Decisions that a crash would still undo: whoever asks for one again waits for it as the first did."""
     _moved: dict[Currency, str] = field(default_factory=dict)
 
     # --- commands --------------------------------------------------------------------------------------------------
@@ -110,10 +112,12 @@ class Engine:
         self._may_act(command.account)
         known = self.state.book.orders.get(command.client_order_id)
         if known is not None:
-            return Decided(known.denied, None, False)
+            return Decided(known.denied, self._undurable.get(command.client_order_id), False)
         fact = decide.decide(self.state, command, self.clock(), carries_out)
         assert fact is not None
         durable = self.tape.write([fact])
+        self._undurable[command.client_order_id] = durable
+        durable.add_done_callback(lambda _: self._undurable.pop(command.client_order_id))
         self._send_requested([fact], durable)
         return Decided(fact, durable, True)
 

@@ -1,15 +1,16 @@
 """The gateway's state rebuilt from the tape: what it has to know before it may do anything."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
 from infra import kafka
+from pipelines.gateway.snapshot import load_book
 from pipelines.gateway.state import State
 from topics import wire
-from topics.catalog import CONTROLS, INSTRUMENTS_LATEST, ORDERS_EVENTS, PORTFOLIO_INBOX, Topic
+from topics.catalog import CONTROLS, INSTRUMENTS_LATEST, PORTFOLIO_INBOX, Topic
 from topics.controls import Flatten, Resume
-from topics.coordinates import HEADER, Coordinate
 
 INBOX_TAIL = 100_000
 """How many records of ``portfolio.inbox`` are read back. Definitions older than that come from their compacted topic.
@@ -17,32 +18,23 @@ INBOX_TAIL = 100_000
 
 
 class Places(NamedTuple):
-    """Where to go on reading, and what on the tape has to be answered by a ``ControlDone``, with its offset."""
+    """Where to go on reading, what on the tape has to be answered by a ``ControlDone``, with its offset, and how many
+    facts came from the snapshot.
+    """
 
     inbox: int
     controls: int
     to_answer: list[tuple[int, Flatten | Resume]]
+    in_snapshot: int = 0
 
 
-def load(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> Places:
-    """Fold everything that is on the tape into ``state``; blocks while it reads."""
-    _load_book(conf, prefix, producer, state)
-    controls, to_answer = _load_rules(conf, prefix, state)
-    return Places(_load_market(conf, prefix, state), controls, to_answer)
-
-
-def _load_book(conf: kafka.KafkaConf, prefix: str, producer: str, state: State) -> None:
-    """Our own facts, each once: what an earlier process wrote late, behind a newer one's, is passed over by
-    everybody.
+def load(conf: kafka.KafkaConf, prefix: str, state: State, snapshot: Path | None = None) -> Places:
+    """Fold everything that is on the tape into ``state``, the book from its snapshot on where there is a good one;
+    blocks while it reads.
     """
-    last = (-1, -1)
-    for message in kafka.read_all(conf, kafka.physical(prefix, ORDERS_EVENTS)):
-        at = _coordinate(message)
-        if at is None or at.producer != producer or (at.major, at.minor) <= last:
-            continue
-        last = (at.major, at.minor)
-        for fact in _decoded(message, ORDERS_EVENTS):
-            state.book.fold(fact)
+    state.book, _, began = load_book(conf, prefix, state.account, snapshot)
+    controls, to_answer = _load_rules(conf, prefix, state)
+    return Places(_load_market(conf, prefix, state), controls, to_answer, began.facts)
 
 
 def _load_rules(conf: kafka.KafkaConf, prefix: str, state: State) -> tuple[int, list[tuple[int, Flatten | Resume]]]:
@@ -66,14 +58,6 @@ def _load_market(conf: kafka.KafkaConf, prefix: str, state: State) -> int:
         offset = message.offset() or 0
         state.market.fold(offset, _decoded(message, PORTFOLIO_INBOX))
     return offset + 1
-
-
-def _coordinate(message: Message) -> Coordinate | None:
-    raw = kafka.header(message, HEADER)
-    try:
-        return None if raw is None else Coordinate.decode(raw)
-    except ValueError:
-        return None
 
 
 def _decoded(message: Message, topic: Topic) -> list[Any]:

@@ -104,16 +104,14 @@ class OrderGateway(rpc.OrderGatewayServicer):
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
         held = self._find(request.client_order_id)
         durable = self._engine.cancel(messages.cancel_order(request, held, self._engine.clock()))
-        if durable is not None:
-            await asyncio.shield(durable)
+        await (self._engine.tape.settled() if durable is None else asyncio.shield(durable))
         return pb.CancelOrderResponse(order=messages.order(held), repeated=durable is None)
 
     @answered
     async def CancelAll(self, request: pb.CancelAllRequest, context: Context) -> pb.CancelAllResponse:
         command = messages.cancel_all(request, self._engine.state.account, self._engine.clock())
         count, durable = self._engine.cancel_all(command)
-        if durable is not None:
-            await asyncio.shield(durable)
+        await (self._engine.tape.settled() if durable is None else asyncio.shield(durable))
         return pb.CancelAllResponse(requested=count)
 
     @answered

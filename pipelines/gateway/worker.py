@@ -28,6 +28,8 @@ from pipelines.gateway.lease import Lease, LeaseLost, await_free
 from pipelines.gateway.load import load
 from pipelines.gateway.recover import Recovery
 from pipelines.gateway.service import Server
+from pipelines.gateway.snapshot import path_of
+from pipelines.gateway.snapshots import Snapshots
 from pipelines.gateway.state import State
 from pipelines.gateway.status import GatewayStatus
 from pipelines.gateway.stopping import cancel_everything
@@ -103,6 +105,8 @@ class Gateway:
         self.server = Server(self.engine)
         self.status = GatewayStatus(config.run_dir, account)
         self._frames = frames
+        self._snapshot = path_of(config.run_dir, account)
+        self.snapshots = Snapshots(conf, config.prefix, account, self._snapshot, self.state)
         self.intake = Intake(
             conf, config.prefix, edge.name, self.engine, self.status, controls_came=self.controller.wake.set
         )
@@ -147,7 +151,7 @@ class Gateway:
     async def _open(self, stop: asyncio.Event) -> None:
         await self.lease.claim(stop)
         self._start(self.lease.keep(self._over))
-        places = await asyncio.to_thread(load, self.conf, self.config.prefix, self.edge.name, self.state)
+        places = await asyncio.to_thread(load, self.conf, self.config.prefix, self.state, self._snapshot)
         self.state.book.epoch, self.state.book.n = self.edge.epoch, self.edge.n
         self._frames.to(self.tape)
         await self._seed_limits()
@@ -156,7 +160,9 @@ class Gateway:
         await self.server.start(self.config.gateway.host, self.config.gateway.port)
         self._write_address()
         await self.intake.start(places, self._fail)
+        self.snapshots.covered = places.in_snapshot
         for work in (
+            self.snapshots.keep(stop),
             self._follow_stream(stop),
             self.intake.obey(stop),
             self._reconcile_on_time(stop),

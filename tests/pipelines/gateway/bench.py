@@ -11,7 +11,7 @@ from adapters.simulated.model import NewOrder, OrderType
 from adapters.simulated.model import Side as VenueSide
 from adapters.simulated.units import units
 from infra.edge import EdgeFailed
-from pipelines.gateway.engine import Engine
+from pipelines.gateway.engine import Decided, Engine
 from pipelines.gateway.recover import Recovery
 from pipelines.gateway.tape import Tape
 from tests.pipelines.gateway.worlds import BTC, NOW, order, world
@@ -29,14 +29,24 @@ class MemoryEdge:
         self.silent = self.broken = False
         self.n = 0
         self.written: list[tuple[str, bytes]] = []
+        self._waiting: list[tuple[int, asyncio.Future[int]]] = []
 
     def publish_raw(self, topic: Any, key: str, value: bytes, *, future: "asyncio.Future[int] | None" = None) -> None:
         if self.broken:
             raise EdgeFailed("the broker takes nothing")
         self.n += 1
         self.written.append((topic.name, value))
-        if future is not None and not self.silent:
-            future.set_result(self.n)
+        if future is not None:
+            self._waiting.append((self.n, future))
+        if not self.silent:
+            self.speak()
+
+    def speak(self) -> None:
+        """What waited is acknowledged."""
+        waiting, self._waiting = self._waiting, []
+        for n, future in waiting:
+            if not future.done():
+                future.set_result(n)
 
 
 class Held:
@@ -109,8 +119,8 @@ class Bench:
         if self.failures:
             raise self.failures[0]
 
-    def submit(self, cid: str = "o1", price: str = "59900", side: Side = Side.BUY, **changes: Any) -> None:
-        self.engine.submit(order(cid, price=Decimal(price), side=side, ts_init=self.now, **changes))
+    def submit(self, cid: str = "o1", price: str = "59900", side: Side = Side.BUY, **changes: Any) -> Decided:
+        return self.engine.submit(order(cid, price=Decimal(price), side=side, ts_init=self.now, **changes))
 
     def hear(self) -> None:
         """What the venue has told on its stream so far."""

@@ -81,6 +81,19 @@ async def test_a_cancel_does_not_wait_for_the_broker_and_an_order_does() -> None
     assert bench.engine.is_sending(bench.state.book.orders["o2"])
 
 
+async def test_an_order_asked_for_again_is_answered_only_when_the_first_decision_is_durable() -> None:
+    bench = Bench()
+    bench.edge.silent = True
+    first, again = bench.submit("o2"), bench.submit("o2")
+    assert not again.is_new
+    assert first.durable is not None
+    assert again.durable is not None
+    assert not again.durable.done(), "a crash would still undo it"
+    bench.edge.speak()
+    await asyncio.gather(first.durable, again.durable)
+    assert bench.submit("o2").durable is None
+
+
 async def test_a_cancel_goes_out_when_the_tape_takes_nothing_and_the_process_fails() -> None:
     bench = await resting()
     bench.edge.broken = True
