@@ -13,8 +13,10 @@ from infra import services
 from infra.config import Config, load
 from infra.errors import Problem
 from infra.kafka import KafkaConf, check_broker
-from pipelines import operate
+from pipelines import operate, operate_orders
 from topics.controls import LimitName
+from topics.orders import ModifyRejected, OrderModified
+from topics.record import Side
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration; default: the current run's.")
@@ -116,6 +118,50 @@ def cancel(client_order_id: str, why: Why, who: Who = "", config: ConfigOption =
     out.print(f"{order.client_order_id}: {order.status}, {text(order.cum_qty)} of {text(order.order_qty)} filled")
 
 
+def modify(
+    client_order_id: str,
+    why: Why,
+    qty: Annotated[str | None, typer.Option(help="The whole order's quantity, executed part included.")] = None,
+    price: Annotated[str | None, typer.Option(help="The limit.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="A stop order's trigger.")] = None,
+    who: Who = "",
+    config: ConfigOption = None,
+) -> None:
+    """Give a working order other terms and wait for what comes of it. A smaller quantity keeps the order's place."""
+    loaded, conf = _system(config)
+    given = {"order_qty": qty, "price": price, "trigger_price": trigger}
+    terms = {name: operate_orders.number(value, name) for name, value in given.items()}
+    answer = operate_orders.modify(loaded, conf, client_order_id, terms, who or operate.whoami(), why)
+    match answer:
+        case OrderModified(replaced_by=other) if other:
+            out.print(f"{client_order_id}: canceled; the rest is order {other}")
+        case OrderModified():
+            out.print(f"{client_order_id}: modified, revision {answer.revision}")
+        case ModifyRejected():
+            raise Problem(f"{client_order_id}: not modified: {answer.code} {answer.reason}")
+        case _:
+            raise Problem(f"{client_order_id}: denied by {answer.check}: {answer.value} against {answer.limit}")
+
+
+def order_test(
+    instrument: str,
+    side: Annotated[Side, typer.Argument(help="buy or sell")],
+    qty: str,
+    price: Annotated[str | None, typer.Option(help="The limit; without one a market order.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="Makes it a stop order.")] = None,
+    account: Annotated[str, typer.Option(help="Default: the only one on the instrument's venue.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Try an order out: all checks of the running gateway, then the venue's own test. Nothing is placed or recorded."""
+    loaded = load(config)
+    amounts = [
+        operate_orders.number(value, name) for value, name in ((qty, "QTY"), (price, "price"), (trigger, "trigger"))
+    ]
+    assert amounts[0] is not None
+    said = operate_orders.try_order(loaded, instrument, side, amounts[0], amounts[1], amounts[2], account)
+    out.print(f"{said}: it would pass every check here and at the venue; nothing was placed")
+
+
 def kill(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
     """Stop new risk in scope and cancel everything in it, until 'resume'. Works without a gateway."""
     loaded, conf = _system(config)
@@ -196,5 +242,6 @@ def params(
 
 
 def mount(app: typer.Typer) -> None:
-    for command in (orders, positions, balances, cancel, kill, resume, flatten, limits, params):
+    app.command("order-test")(order_test)
+    for command in (orders, positions, balances, cancel, modify, kill, resume, flatten, limits, params):
         app.command()(command)

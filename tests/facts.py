@@ -13,16 +13,22 @@ from topics.orders import (
     ExternalOrderSeen,
     Fill,
     Judgement,
+    ModifyDenied,
+    ModifyOrder,
+    ModifyRejected,
+    ModifyRequested,
     OrderAccepted,
     OrderBusted,
     OrderCanceled,
     OrderDenied,
     OrderExpired,
     OrderFilled,
+    OrderModified,
     OrderReconciled,
     OrderRejected,
     OrderRequested,
     OrderSent,
+    OrderTriggered,
     OrderUnknown,
     SubmitOrder,
 )
@@ -73,6 +79,34 @@ class OrderMaker:
 
     def cancel_rejected(self, command_id: str = "c1") -> CancelRejected:
         return CancelRejected(command_id=command_id, code="-2011", reason="unknown order", **self.common)
+
+    def modify(self, qty: str = "3", price: str = "100", command_id: str = "m1") -> ModifyOrder:
+        ids = {name: value for name, value in self.common.items() if name != "ts_event"}
+        return ModifyOrder(command_id=command_id, order_qty=D(qty), price=D(price), **ids)
+
+    def modify_requested(
+        self, revision: int = 1, qty: str = "3", price: str = "100", replacement: str = ""
+    ) -> ModifyRequested:
+        terms = {"order_qty": D(qty), "price": D(price), "replacement": replacement}
+        command = self.modify(qty, price, f"m{revision}")
+        return ModifyRequested(command=command, revision=revision, judged_by=Judgement(), **terms, **self.common)
+
+    def modified(
+        self, revision: int = 1, qty: str = "3", price: str = "100", replaced_by: str = "", **fields: Any
+    ) -> OrderModified:
+        terms = {"order_qty": D(qty), "price": D(price), "replaced_by": replaced_by}
+        return OrderModified(command_id=f"m{revision}", revision=revision, **terms, **(self.common | fields))
+
+    def modify_rejected(self, revision: int = 1) -> ModifyRejected:
+        words = {"code": "-2038", "reason": "no"}
+        return ModifyRejected(command_id=f"m{revision}", revision=revision, **words, **self.common)
+
+    def modify_denied(self, command_id: str = "d1") -> ModifyDenied:
+        words = {"check": "price_collar", "value": "0.2", "limit": "0.1"}
+        return ModifyDenied(command=self.modify(command_id=command_id), judged_by=Judgement(), **words, **self.common)
+
+    def triggered(self) -> OrderTriggered:
+        return OrderTriggered(**self.common)
 
     def canceled(self, **fields: Any) -> OrderCanceled:
         return OrderCanceled(**(self.common | fields))

@@ -27,6 +27,19 @@ def executions(draw: st.DrawFn, order: OrderMaker, side: Side) -> list[OrderFill
 
 
 @st.composite
+def revision(draw: st.DrawFn, order: OrderMaker, number: int) -> list[OrderFact]:
+    """What may be said of one revision: in its place, or by another order."""
+    replacement = draw(st.sampled_from(("", f"{order.common['client_order_id']}~2")))
+    terms = (draw(st.sampled_from(QUANTITIES)), draw(st.sampled_from(PRICES)), replacement)
+    return [
+        order.modify_requested(number, *terms),
+        order.modified(number, *terms),
+        order.modify_rejected(number),
+        order.modified(number, draw(st.sampled_from(QUANTITIES)), terms[1], replacement),
+    ]
+
+
+@st.composite
 def order_facts(draw: st.DrawFn, n: int = 1) -> list[OrderFact]:
     """A set of facts about order ``n``: requested (or external), executions, anything that may be said about it."""
     external, side = draw(st.booleans()), draw(st.sampled_from(Side))
@@ -50,9 +63,14 @@ def order_facts(draw: st.DrawFn, n: int = 1) -> list[OrderFact]:
         order.cancel_rejected("c1"),
         order.cancel_rejected("c2"),
         order.busted(draw(unknown_trade)),
+        order.triggered(),
+        order.unknown("modify"),
+        order.canceled(cum_qty=D("0.5")),
+        order.modify_denied(),
+        *(fact for r in (1, 2, 3) for fact in draw(revision(order, r))),
     ]
     first = order.external(qty, side) if external else order.requested(qty, side)
-    return [first, *fills, *draw(st.lists(st.sampled_from(said), unique_by=repr, max_size=6))]
+    return [first, *fills, *draw(st.lists(st.sampled_from(said), unique_by=repr, max_size=8))]
 
 
 @st.composite

@@ -157,7 +157,7 @@ class BinanceExecution:
             "newQty": f"{order_qty:f}",
             "timestamp": _ms(requested_ns),
         }
-        return await command(lambda: self._ccxt.request("order/amend/keepPriority", "private", "PUT", words))
+        return await command(lambda: self._ccxt.request("order/amend/keepPriority", ["private"], "PUT", words))
 
     async def cancel(self, order: OrderRef, requested_ns: int) -> Outcome:
         if order.instrument not in self.listed:

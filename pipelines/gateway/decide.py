@@ -223,7 +223,7 @@ def finish_replace(state: State, held: Held, now_ns: int) -> list[Fact]:
         refused = f.cancels.get(revise.cancel_id(modify.command.command_id), False)
         return [modify_rejected(held, "CANCEL_REJECTED", "the order could not be cancelled", now_ns)] if refused else []
     if f.status is not OrderStatus.CANCELED or revise.is_unwanted(held):
-        return [modify_rejected(held, "TERMINAL", f"the order is {f.status}", now_ns)]
+        return [*_late_cancel(held, now_ns), modify_rejected(held, "TERMINAL", f"the order is {f.status}", now_ns)]
     if revise.is_behind(held):
         return []
     command = revise.replacement_of(held)
@@ -237,6 +237,16 @@ def finish_replace(state: State, held: Held, now_ns: int) -> list[Fact]:
         why = f"{decided.check}: {decided.value} against {decided.limit}"
         return [decided, modify_rejected(held, "DENIED", why, now_ns)]
     return [decided, modified(held, now_ns)]
+
+
+def _late_cancel(held: Held, now_ns: int) -> list[Fact]:
+    """The answer to a cancel that made way for nothing: the order had ended otherwise."""
+    assert held.modify is not None
+    command_id = revise.cancel_id(held.modify.command.command_id)
+    if held.facts.status is OrderStatus.CANCELED or held.facts.cancels.get(command_id, True):
+        return []
+    reason = f"the order is {held.facts.status}"
+    return [CancelRejected(**_about(held), command_id=command_id, code="TERMINAL", reason=reason, ts_init=now_ns)]
 
 
 def modified(held: Held, now_ns: int, ts_event: int = 0) -> OrderModified:

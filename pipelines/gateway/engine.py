@@ -142,7 +142,7 @@ class Engine:
         self._may_act(command.account)
         fact = decide.decide_modify(self.state, command, self.clock())
         if fact is None:
-            return Decided(None, None, False)
+            return Decided(self._known_modify(command), None, False)
         held = self.state.book.orders[command.client_order_id]
         facts: list[Fact] = [fact]
         if isinstance(fact, ModifyRequested) and fact.replacement:
@@ -152,6 +152,12 @@ class Engine:
         if isinstance(fact, ModifyRequested):
             self._modifying[held.client_order_id] = self._spawn(self._modify(held, fact, durable))
         return Decided(fact, durable, True)
+
+    def _known_modify(self, command: ModifyOrder) -> ModifyRequested | None:
+        """The decision made before, where it is the newest of its order."""
+        held = self.state.book.orders.get(command.client_order_id)
+        known = None if held is None else held.modify
+        return known if known is not None and known.command.command_id == command.command_id else None
 
     def finish_replaces(self) -> None:
         """Send the rest of orders that are cancelled by now; what is not settled yet waits for the next word on it."""

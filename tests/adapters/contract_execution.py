@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from adapters.execution import (
     Accepted,
     Balance,
@@ -150,6 +152,70 @@ class ExecutionContract:
         own = await trading.adapter.order_executions(BTC, told[0].venue_order_id)
         assert {e.trade_id for e in own} == {e.trade_id for e in told}
         assert {e.venue_order_id for e in own} == {told[0].venue_order_id}
+
+    async def test_a_smaller_quantity_is_amended_in_place_and_reported_under_the_same_ids(
+        self, trading: Trading
+    ) -> None:
+        order, accepted = await trading.rest()
+        outcome = await trading.adapter.amend(ref(order), QTY / 2, trading.now_ns())
+        assert isinstance(outcome, Accepted)
+        assert outcome.venue_order_id == accepted.venue_order_id
+        await trading.until(lambda: [r for r in trading.reports(order) if r.order_qty == QTY / 2], "its report")
+        found = await trading.adapter.query(ref(order))
+        assert found is not None
+        assert (found.order_qty, found.status, found.venue_client_id) == (
+            QTY / 2,
+            VenueStatus.NEW,
+            order.venue_client_id,
+        )
+
+    async def test_a_larger_quantity_is_refused_and_an_order_that_is_gone_proves_nothing(
+        self, trading: Trading
+    ) -> None:
+        order, _ = await trading.rest()
+        assert isinstance(await trading.adapter.amend(ref(order), QTY * 2, trading.now_ns()), Refused)
+        await trading.adapter.cancel(ref(order), trading.now_ns())
+        assert isinstance(await trading.adapter.amend(ref(order), QTY / 2, trading.now_ns()), Unknown)
+
+    @pytest.mark.parametrize("limit_off", [None, Decimal(20)])
+    async def test_a_stop_order_waits_untriggered_and_can_be_cancelled(
+        self, trading: Trading, limit_off: Decimal | None
+    ) -> None:
+        _, ask = await trading.touch()
+        limit, kind = (None, OrderType.STOP) if limit_off is None else (ask + 2000 + limit_off, OrderType.STOP_LIMIT)
+        order = trading.order(limit, order_type=kind, trigger_price=ask + 2000)
+        assert isinstance(await trading.adapter.submit(order), Accepted)
+        await trading.until(lambda: trading.has(order, VenueStatus.NEW), "its report")
+        found = await trading.adapter.query(ref(order))
+        assert found is not None
+        assert (found.order_type, found.trigger_price, found.price, found.triggered) == (kind, ask + 2000, limit, False)
+        assert not any(r.triggered for r in trading.reports(order))
+        assert isinstance(await trading.adapter.cancel(ref(order), trading.now_ns()), Accepted)
+
+    async def test_a_stop_order_that_is_triggered_says_so_and_executes(self, trading: Trading) -> None:
+        """The market's own trade at the ask reaches a trigger a cent above the last."""
+        _, ask = await trading.touch()
+        taker = trading.order(None, side=Side.SELL)
+        await trading.adapter.submit(taker)  # the last trade: at the bid
+        order = trading.order(ask + 100, order_type=OrderType.STOP_LIMIT, trigger_price=ask)
+        assert isinstance(await trading.adapter.submit(order), Accepted)
+        for _ in range(20):
+            if trading.has(order, VenueStatus.FILLED):
+                break
+            await trading.adapter.submit(trading.order(None, qty=Decimal("0.001")))
+            await asyncio.sleep(0.05)
+        await trading.until(lambda: trading.has(order, VenueStatus.FILLED), "filled")
+        assert any(r.triggered for r in trading.reports(order))
+        assert sum(e.last_qty for e in trading.executions(order)) == QTY
+
+    async def test_an_order_is_tested_and_nothing_comes_of_it(self, trading: Trading) -> None:
+        bid, ask = await trading.touch()
+        order = trading.order(bid - 300)
+        stop = trading.order(ask + 2100, order_type=OrderType.STOP_LIMIT, trigger_price=ask + 2000)
+        for good in (order, stop, trading.order(None), trading.order(bid - 300, post_only=True)):
+            assert isinstance(await trading.adapter.test(good), Accepted)
+        assert isinstance(await trading.adapter.test(trading.order(bid - 300, qty=Decimal("0.000001"))), Refused)
+        assert await trading.adapter.query(ref(order)) is None
 
     async def test_a_market_order_executes(self, trading: Trading) -> None:
         order = trading.order(None, side=Side.SELL)

@@ -172,6 +172,50 @@ def test_a_refused_cancel_does_not_answer_another() -> None:
     assert not view_of(*facts, o.cancel_rejected("c2")).pending_cancel
 
 
+def test_a_revision_counts_when_the_venue_says_so_and_is_pending_until_then() -> None:
+    facts = [o.requested("5"), o.accepted(), o.filled(qty="2"), o.modify_requested(1, "3")]
+    pending, done = view_of(*facts), view_of(*facts, o.modified(1, "3"))
+    assert (pending.pending_replace, pending.revision, pending.order_qty, pending.leaves_qty) == (True, 0, D(5), D(3))
+    assert (done.pending_replace, done.revision, done.order_qty, done.leaves_qty) == (False, 1, D(3), D(1))
+
+
+def test_until_it_is_answered_the_larger_of_two_quantities_is_reserved() -> None:
+    order, _ = folded([o.requested("5"), o.accepted(), o.filled(qty="2"), o.modify_requested(1, "9")])
+    assert (order.leaves_qty, order.reserved_qty) == (D(3), D(7))
+    order.add(o.modify_rejected(1))
+    assert (order.leaves_qty, order.reserved_qty) == (D(3), D(3))
+
+
+def test_the_highest_revision_in_force_counts_whichever_was_heard_of_first() -> None:
+    for facts in ([o.modified(1, "4"), o.modified(2, "3")], [o.modified(2, "3"), o.modified(1, "4")]):
+        view = view_of(o.requested("5"), o.accepted(), *facts)
+        assert (view.order_qty, view.revision) == (D(3), 2)
+
+
+def test_an_execution_that_completes_the_smaller_quantity_fills_the_order() -> None:
+    view = view_of(o.requested("5"), o.accepted(), o.filled(qty="2"), o.modify_requested(1, "2"), o.modified(1, "2"))
+    assert (view.status, view.leaves_qty, view.overfill_qty) == (OrderStatus.FILLED, D(0), D(0))
+
+
+def test_a_revision_that_another_order_carries_out_leaves_this_ones_terms_and_names_the_other() -> None:
+    facts = [o.requested("5"), o.accepted(), o.modify_requested(1, "9", "101", "x~2"), o.canceled(cum_qty=D(0))]
+    pending, done = view_of(*facts), view_of(*facts, o.modified(1, "9", "101", "x~2"))
+    assert (pending.status, pending.pending_replace) == (OrderStatus.CANCELED, True)
+    assert (done.pending_replace, done.replaced_by, done.order_qty, done.price) == (False, "x~2", D(5), D(100))
+
+
+def test_a_denied_modification_changes_nothing_and_is_told() -> None:
+    order, steps = folded([o.requested("5"), o.accepted(), o.modify_denied()])
+    assert (steps[-1].visible, order.pending_revision, order.order_qty) == (True, 0, D(5))
+    assert view_of(o.requested("5"), o.modify_denied()).reason == "price_collar: 0.2 against 0.1"
+
+
+def test_a_triggered_stop_order_is_so_until_it_executes() -> None:
+    facts = [o.requested("5"), o.accepted(), o.triggered()]
+    assert view_of(*facts).status is OrderStatus.TRIGGERED
+    assert view_of(*facts, o.filled(qty="2")).status is OrderStatus.PARTIALLY_FILLED
+
+
 def test_an_external_order_is_an_order_of_its_own_strategy() -> None:
     e = OrderMaker("web-1", strategy="EXTERNAL")
     order, steps = folded([e.external("5"), e.filled(qty="2")])

@@ -15,24 +15,28 @@ from pipelines.gateway.engine import Decided, Engine
 from pipelines.gateway.recover import Recovery
 from pipelines.gateway.tape import Tape
 from tests.pipelines.gateway.worlds import BTC, NOW, order, world
+from topics import wire
+from topics.catalog import ORDERS_EVENTS
 from topics.record import Side
 
 
 class MemoryEdge:
     """What the tape needs of an edge: everything is durable at once, unless it is ``silent`` (no broker answers) or
-    ``broken`` (it takes nothing any more).
+    ``broken`` (it takes nothing any more, or no more than ``room`` in all).
     """
 
-    name, epoch = "gateway.sim.main", 1
+    name = "gateway.sim.main"
 
     def __init__(self) -> None:
         self.silent = self.broken = False
+        self.epoch = 1
         self.n = 0
+        self.room: int | None = None
         self.written: list[tuple[str, bytes]] = []
         self._waiting: list[tuple[int, asyncio.Future[int]]] = []
 
     def publish_raw(self, topic: Any, key: str, value: bytes, *, future: "asyncio.Future[int] | None" = None) -> None:
-        if self.broken:
+        if self.broken or self.n == self.room:
             raise EdgeFailed("the broker takes nothing")
         self.n += 1
         self.written.append((topic.name, value))
@@ -55,18 +59,20 @@ class Held:
 
 
 class Bench:
-    """``facts`` are those written so far. ``kind`` is the adapter's class, to make it lie or fall silent."""
+    """``facts`` are those written so far. ``kind`` is the adapter's class, to make it lie or fall silent. ``after``: the
+    next process, at the same venue, knowing what that one has left on the tape.
+    """
 
-    def __init__(self, kind: type[PaperExecution] = PaperExecution) -> None:
-        self.now = NOW
-        self.core = Core([TABLE["BTCUSDT"]])
-        for account in ("main", "other"):
-            self.core.open_account(self.clock(), account, {"BTC": units("10"), "USDT": units("1000000")})
-        for side, price in ((VenueSide.BUY, "60000"), (VenueSide.SELL, "60010")):
-            self.core.submit(self.clock(), self._other(side, price))
+    def __init__(self, kind: type[PaperExecution] = PaperExecution, after: "Bench | None" = None) -> None:
+        self.now = NOW if after is None else after.now
+        self.core = self._venue() if after is None else after.core
         self.adapter = kind("sim", self.core, "main", self.clock)
         self.state = world()
+        for topic, value in [] if after is None else after.edge.written:
+            for fact in wire.decode(value) if topic == ORDERS_EVENTS.name else []:
+                self.state.book.fold(fact)
         self.edge = MemoryEdge()
+        self.edge.epoch += 0 if after is None else after.edge.epoch
         self.tape = Tape(self.edge, self.state, {})  # type: ignore[arg-type]
         self.facts: list[Any] = []
         self._listener = self.tape.listen()
@@ -83,20 +89,32 @@ class Bench:
         self.recovery = Recovery(self.engine, NOW - 1, frozenset({BTC}))
         self.engine.unresolved, self.engine.ask = self.recovery.resolve, self.recovery.ask
 
+    def _venue(self) -> Core:
+        self.core = Core([TABLE["BTCUSDT"]])
+        for account in ("main", "other"):
+            self.core.open_account(self.clock(), account, {"BTC": units("10"), "USDT": units("1000000")})
+        for side, price in ((VenueSide.BUY, "60000"), (VenueSide.SELL, "60010")):
+            self.core.submit(self.clock(), self._other(side, price))
+        return self.core
+
     def clock(self) -> int:
         self.now += 1_000_000  # the venue tells milliseconds
         return self.now
 
-    def _other(self, side: VenueSide, price: str) -> NewOrder:
+    def _other(self, side: VenueSide, price: str, qty: str = "5", account: str = "other") -> NewOrder:
         return NewOrder(
-            account="other",
+            account=account,
             symbol="BTCUSDT",
             side=side,
             type=OrderType.LIMIT,
-            client_order_id=f"other-{side}",
-            qty=units("5"),
+            client_order_id=f"{account}-{side}-{self.now}",
+            qty=units(qty),
             price=units(price),
         )
+
+    def market(self, side: VenueSide, price: str, qty: str, account: str = "other") -> None:
+        """Another account's order; what it does to ours is told by the stream."""
+        self.adapter.tell(self.core.submit(self.clock(), self._other(side, price, qty, account)))
 
     def names(self, cid: str = "o1") -> list[str]:
         while not self._listener.empty():

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 
 from adapters.binance.execution import BinanceExecution
-from adapters.execution import NewOrder, Outcome, StreamUp, VenueEvent
+from adapters.execution import NewOrder, OrderRef, Outcome, StreamUp, VenueEvent
 from infra.config import parse
 from infra.errors import Problem
 from pipelines.gateway.worker import run_gateway
@@ -37,6 +37,19 @@ class Mute(BinanceExecution):
         raise AssertionError
 
 
+class HangsOnCancel(Deaf):
+    """Cancels at the venue, and hears nothing of it."""
+
+    async def submit(self, order: NewOrder) -> Outcome:
+        return await BinanceExecution.submit(self, order)
+
+    async def cancel(self, order: OrderRef, requested_ns: int) -> Outcome:
+        await super().cancel(order, requested_ns)
+        print("cancelled", flush=True)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
 async def main(words: dict[str, object]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -48,6 +61,8 @@ if __name__ == "__main__":
 
     if "--deaf" in sys.argv:
         venue.EXECUTION = {"binance": ("tests.pipelines.gateway.child", "Deaf")}
+    if "--hang-on-cancel" in sys.argv:
+        venue.EXECUTION = {"binance": ("tests.pipelines.gateway.child", "HangsOnCancel")}
     if "--mute" in sys.argv:
         venue.EXECUTION = {"binance": ("tests.pipelines.gateway.child", "Mute")}
     try:

@@ -8,9 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from infra.errors import Problem
+from pipelines import operate_orders
 from pipelines.gateway.decide import venue_client_id
 from tests.adapters.simulated.running import API_KEY, API_SECRET, Client
-from tests.pipelines.gateway.platform import LIMITS, SYMBOL, Platform, control, order, until
+from tests.pipelines.gateway.platform import BTC, LIMITS, SYMBOL, Platform, control, order, until
 from tests.pipelines.gateway.proxy import relay
 from topics.catalog import CONTROLS, DEAD_LETTERS, GATEWAY_LEASES, ORDERS_INTENTS
 from topics.controls import FIRM, Flatten, Kill, LimitName, Resume, Scope, SetLimit
@@ -19,12 +21,14 @@ from topics.orders import (
     CancelRequested,
     ControlDone,
     ExternalOrderSeen,
+    ModifyOrder,
+    OrderDenied,
     OrderFilled,
     OrderReconciled,
     OrderRequested,
     SubmitOrder,
 )
-from topics.record import TimeInForce
+from topics.record import OrderType, Side, TimeInForce
 
 
 async def test_an_order_becomes_requested_sent_accepted_and_filled(platform: Platform) -> None:
@@ -119,6 +123,59 @@ async def test_killed_before_anything_was_sent_the_order_is_proved_never_to_have
     assert [f.found for f in facts if isinstance(f, OrderReconciled)] == [False]
     assert "OrderSent" in platform.names(command.client_order_id)
     assert venue_orders(platform, command) == 0
+
+
+async def test_an_order_is_modified_in_place_and_by_another_and_a_stop_order_waits(platform: Platform) -> None:
+    async with platform.marked(), platform.gateway():
+        bid, ask = await platform.touch()
+        command = order(bid - 200, qty="0.02")
+        stop = order(None, order_type=OrderType.STOP, trigger_price=ask + 1000)
+        platform.write(command, stop)
+        await platform.until_facts(command.client_order_id, "OrderAccepted")
+        await platform.until_facts(stop.client_order_id, "OrderAccepted")
+        platform.write(changed(command, "m1", order_qty=Decimal("0.01")))
+        await platform.until_facts(command.client_order_id, "OrderModified")
+        platform.write(changed(command, "m2", price=bid - 150), changed(stop, "m3", trigger_price=ask + 900))
+        for one in (command, stop):
+            await platform.until_facts(f"{one.client_order_id}~2", "OrderAccepted")
+        with pytest.raises(Problem, match="nothing to change"):
+            operate_orders.modify(platform.config, platform.conf, "o", {}, "tester", "a test")
+        address = operate_orders.try_order, platform.config, BTC, Side.BUY, Decimal("0.01")
+        assert await asyncio.to_thread(*address, bid - 200, None) == "accepted"
+        assert await asyncio.to_thread(*address, ask + 1100, ask + 1000) == "accepted"
+        with pytest.raises(Problem, match="denied by price_collar"):
+            await asyncio.to_thread(*address, bid / 2 // 1, None)
+    assert platform.names(command.client_order_id).count("OrderModified") == 2
+    assert venue_orders(platform, command) == 1
+
+
+async def test_killed_while_its_order_is_replaced_the_next_gateway_ends_what_was_begun(platform: Platform) -> None:
+    async with platform.marked():
+        with platform.gateway_process("--hang-on-cancel") as process:
+            await platform.until_ready()
+            bid, _ = await platform.touch()
+            command = order(bid - 200)
+            platform.write(command)
+            await platform.until_facts(command.client_order_id, "OrderAccepted")
+            platform.write(changed(command, "m1", price=bid - 150))
+            await until(lambda: process.stdout and process.stdout.readline(), "the cancel is at the venue")
+            process.kill()
+        async with platform.gateway():
+            facts = await platform.until_facts(command.client_order_id, "OrderCanceled")
+            await until(lambda: "ModifyRequested" in platform.names() and answered(platform), "answered")
+        assert [f for f in facts if isinstance(f, OrderRequested)]
+    live = [f for f in platform.facts(f"{command.client_order_id}~2") if isinstance(f, OrderRequested | OrderDenied)]
+    assert len(live) == 1
+
+
+def answered(platform: Platform) -> bool:
+    return bool({"OrderModified", "ModifyRejected"} & set(platform.names()))
+
+
+def changed(command: SubmitOrder, command_id: str, **terms: Decimal) -> ModifyOrder:
+    ids = {"client_order_id": command.client_order_id, "strategy": command.strategy, "account": command.account}
+    unique = f"{command_id}-{command.client_order_id}"
+    return ModifyOrder(command_id=unique, instrument=command.instrument, ts_init=time.time_ns(), **ids, **terms)
 
 
 async def test_a_kill_cancels_everything_in_scope_and_survives_a_restart(platform: Platform) -> None:
