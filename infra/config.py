@@ -92,6 +92,14 @@ class ArchiveConfig(_Section, frozen=True):
     max_rows: int = 50_000
 
 
+class MetricsConfig(_Section, frozen=True):
+    """``port`` 0 takes a free one, which Prometheus finds by the files in ``<home>/runs/<run>/metrics/targets``."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
 class Config(_Section, frozen=True):
     run: RunConfig = RunConfig()
     venues: dict[Venue, VenueConfig] = {}
@@ -100,6 +108,7 @@ class Config(_Section, frozen=True):
     limits: tuple[LimitsConfig, ...] = ()
     gateway: GatewayConfig = GatewayConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
     @property
     def home(self) -> Path:

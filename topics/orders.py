@@ -25,7 +25,10 @@ from topics.record import (
 
 
 class SubmitOrder(Record, frozen=True, kw_only=True):
-    """``client_order_id`` is the idempotency key. ``cause`` names the inbox event it came from; ``reason`` is the strategy's own word."""
+    """``client_order_id`` is the idempotency key. ``cause`` names the inbox event it came from; ``reason`` is the strategy's own word.
+
+    ``ts_event`` is the venue's time of that event; 0 where it has none (a tick, a bar, an operator).
+    """
 
     client_order_id: ClientOrderId
     strategy: StrategyId
@@ -40,6 +43,7 @@ class SubmitOrder(Record, frozen=True, kw_only=True):
     reduce_only: bool = False
     reason: str = ""
     cause: str = ""
+    ts_event: int = 0
     ts_init: int
 
 

@@ -31,6 +31,7 @@ from adapters.execution import (
 from infra.edge import EdgeFailed
 from pipelines.gateway import decide, translate
 from pipelines.gateway.lease import Lease
+from pipelines.gateway.metrics import GatewayMetrics
 from pipelines.gateway.state import Held, State
 from pipelines.gateway.tape import Tape
 from pipelines.order import OrderFacts
@@ -84,6 +85,7 @@ class Engine:
     adapter: ExecutionAdapter
     lease: Lease
     clock: Clock = time.time_ns
+    metrics: GatewayMetrics = field(default_factory=lambda: GatewayMetrics(""))
     unresolved: Callable[[Held], None] = lambda held: None
     ask: Callable[[Held], Awaitable[bool]] = _nobody_asks
     fail: Callable[[BaseException], None] = lambda error: None
@@ -190,9 +192,11 @@ class Engine:
         window = self.adapter.recv_window_ms * 1_000_000
         if self.clock() - fact.ts_init > window or not self.lease.held or self.stopping:
             return Refused(translate.NOT_SENT, "the write-ahead was acknowledged too late")
-        self.tape.write([OrderSent(**translate.about(held), ts_init=self.clock())])
+        sent_ns = self.clock()
+        self.tape.write([OrderSent(**translate.about(held), ts_init=sent_ns)])
+        self.metrics.sent(fact, sent_ns)
         command = fact.command
-        return await self.adapter.submit(
+        outcome = await self.adapter.submit(
             NewOrder(
                 venue_client_id=fact.venue_client_id,
                 instrument=command.instrument,
@@ -205,6 +209,8 @@ class Engine:
                 requested_ns=fact.ts_init,
             )
         )
+        self.metrics.answered("submit", self.clock() - sent_ns)
+        return outcome
 
     def _start_cancel(self, held: Held, command_id: str) -> None:
         before = self._canceling.get(held.client_order_id)
@@ -228,7 +234,9 @@ class Engine:
         if held.facts.is_terminal:
             outcome: Outcome = Refused("TERMINAL", f"the order is {held.facts.status}")
         else:
-            outcome = await self.adapter.cancel(ref(held), self.clock())
+            sent_ns = self.clock()
+            outcome = await self.adapter.cancel(ref(held), sent_ns)
+            self.metrics.answered("cancel", self.clock() - sent_ns)
         if held.facts.status is OrderStatus.CANCELED:
             return
         if isinstance(outcome, Unknown) and await self.ask(held):
