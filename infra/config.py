@@ -155,6 +155,8 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Confi
         raise ConfigError(f"{path}: {error}") from error
     if "TAPEDECK_HOME" in env:
         raw.setdefault("run", {})["home"] = env["TAPEDECK_HOME"]
+    if "TAPEDECK_METRICS_HOST" in env:
+        raw.setdefault("metrics", {})["host"] = env["TAPEDECK_METRICS_HOST"]
     return parse(raw, str(path))
 
 

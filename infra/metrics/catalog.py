@@ -70,7 +70,7 @@ def _histogram(name: str, text: str, *labels: str) -> Spec:
 
 # --- every worker ----------------------------------------------------------------------------------------------------
 
-WORKER = _gauge("worker_info", "1; the software that runs, and its process", "version", "pid")
+WORKER = _gauge("worker_info", "1; the software that runs", "version")
 READY = _gauge("worker_ready", "1 once all that waited at the start is worked off, and what it needs is there")
 ALIVE = _gauge("worker_last_turn_timestamp_seconds", "When the worker's own loop last came round, Unix time")
 RECORDS_IN = _counter("records_in", "Records taken from the tape")

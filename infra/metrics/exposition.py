@@ -59,7 +59,7 @@ class Exposition:
         self._sources.all.append(source)
 
     def collect(self) -> Iterable[Metric]:
-        yield catalog.WORKER.of([((revision(), str(os.getpid())), 1)])
+        yield catalog.WORKER.of([((revision(),), 1)])
         yield from self._sources.collect()
 
     def __enter__(self) -> "Exposition":

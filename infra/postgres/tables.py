@@ -5,7 +5,8 @@ A typed table holds the records of its types: its columns are their fields, unde
 microseconds beside `ts_x_ns`, the exact nanoseconds; what is itself a structure is jsonb. `records` holds every event of
 every audited topic as it was, redelivered ones too; a typed table holds each event once by its source coordinate.
 
-`python -m infra.postgres.tables` prints the SQL of migration 0001.
+`python -m infra.postgres.tables` prints the SQL that makes them all. Migration 0001 is that of its time; columns that came
+later have migrations of their own.
 """
 
 import types
@@ -192,7 +193,7 @@ def append_only(table: str) -> str:
 
 
 def ddl() -> str:
-    """The whole schema, as migration 0001 has it."""
+    """The whole schema, as all migrations together make it."""
     columns = ",\n".join(f'    "{name}" {kind}' for name, kind in RECORDS.items())
     records = f"CREATE TABLE records (\n{columns},\n    PRIMARY KEY ({_quoted(IDENTITY)})\n);"
     source = f"CREATE INDEX ON records ({_quoted(SOURCE)});"

@@ -13,7 +13,7 @@ import pytest
 
 from infra import kafka
 from infra.postgres import tables
-from infra.postgres.migrate import FOLDER, migrate
+from infra.postgres.migrate import migrate
 from infra.postgres.store import AuditStore
 from pipelines.audit import run_audit
 from tests.synthetic_run import VERSION, SyntheticRun, config_of
@@ -208,7 +208,7 @@ def test_a_topic_that_was_made_anew_is_taken_from_its_start(postgres_dsn: str, s
 
 
 def test_the_migrations_make_the_tables_of_the_list(postgres_dsn: str, shared: str) -> None:
-    assert (FOLDER / "0001_audit.sql").read_text() == tables.ddl()
+    """Also with the columns that came later: what was applied once is never edited."""
     for table in tables.TYPED:
         query = f"SELECT column_name FROM information_schema.columns WHERE table_schema = '{shared}' AND table_name = '{table.name}'"
         found = {name for (name,) in ask(postgres_dsn, shared, query)}
