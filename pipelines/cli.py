@@ -99,13 +99,19 @@ def _find() -> Path:
 
 
 @app.command()
-def top(config: ConfigOption = None) -> None:
+def top(
+    config: ConfigOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+) -> None:
     """The live view of a running system."""
     from pipelines.live_view import LiveView, Observed
 
     loaded = load(config)
     with LiveView(Observed(loaded, endpoints(loaded).kafka)) as live:
-        while True:
+        if once:
+            live.await_market(5.0)
+            live.refresh()
+        while not once:
             live.refresh()
             time.sleep(0.25)
 

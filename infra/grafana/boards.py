@@ -174,7 +174,7 @@ def risk() -> Dashboard:
             Query(f"-tapedeck_account_fees{RUN}", "fees {{account}} {{currency}}"),
         ),
         lines(
-            "drawdown",
+            "drawdown over time",
             "none",
             Query(f"tapedeck_account_drawdown{RUN}", "{{account}} {{currency}}"),
             Query(f"tapedeck_strategy_drawdown{RUN}", "{{strategy}} {{currency}}"),
@@ -215,7 +215,7 @@ def risk() -> Dashboard:
             ),
         ),
         lines("order anomalies", "none", Query(f"sum by (what) (tapedeck_order_anomalies_total{RUN})", "{{what}}")),
-        lines("killed scopes", "none", Query(f"tapedeck_scope_halted{RUN}", "{{scope}}")),
+        lines("kills by scope", "none", Query(f"tapedeck_scope_halted{RUN}", "{{scope}}")),
     )
 
 
