@@ -6,6 +6,8 @@ from infra.grafana.panels import BAD, OK, WARN, Query, board, figure, lines, qua
 
 RUN = '{run=~"$run"}'
 RATE = "[$__rate_interval]"
+MONEY = "locale"
+"""Grouped digits; the currency stands in the legend."""
 
 
 def all_boards() -> dict[str, Dashboard]:
@@ -28,7 +30,7 @@ def trading() -> Dashboard:
         "tapedeck-trading",
         "What the strategies command, what becomes of it, and how long that takes.",
         figure(
-            "P&L", "none", Query(f"sum by (account, currency) (tapedeck_account_pnl{RUN})", "{{account}} {{currency}}")
+            "P&L", MONEY, Query(f"sum by (account, currency) (tapedeck_account_pnl{RUN})", "{{account}} {{currency}}")
         ),
         figure("open orders", "none", Query(f"sum(tapedeck_orders_open{RUN})")),
         figure(
@@ -41,7 +43,7 @@ def trading() -> Dashboard:
         figure("executions", "none", Query(f"sum(tapedeck_fills_total{RUN})")),
         figure("halted strategies", "none", Query(f"sum(tapedeck_strategy_halted{RUN})"), steps=((None, OK), (1, BAD))),
         figure("killed scopes", "none", Query(f"sum(tapedeck_scope_halted{RUN})"), steps=((None, OK), (1, BAD))),
-        lines("P&L by strategy", "none", Query(f"tapedeck_strategy_pnl{RUN}", "{{strategy}} {{currency}}")),
+        lines("P&L by strategy", MONEY, Query(f"tapedeck_strategy_pnl{RUN}", "{{strategy}} {{currency}}")),
         lines("positions", "none", Query(f"tapedeck_position_quantity{RUN}", "{{strategy}} {{instrument}}")),
         lines(
             "exchange time to order sent",
@@ -142,12 +144,10 @@ def risk() -> Dashboard:
         "tapedeck-risk",
         "Exposure, drawdown, limits, denials, halts.",
         figure(
-            "gross exposure", "none", Query(f"sum by (account, currency) (tapedeck_account_gross_exposure{RUN})", money)
+            "gross exposure", MONEY, Query(f"sum by (account, currency) (tapedeck_account_gross_exposure{RUN})", money)
         ),
-        figure(
-            "net exposure", "none", Query(f"sum by (account, currency) (tapedeck_account_net_exposure{RUN})", money)
-        ),
-        figure("drawdown", "none", Query(f"max by (account, currency) (tapedeck_account_drawdown{RUN})", money)),
+        figure("net exposure", MONEY, Query(f"sum by (account, currency) (tapedeck_account_net_exposure{RUN})", money)),
+        figure("drawdown", MONEY, Query(f"max by (account, currency) (tapedeck_account_drawdown{RUN})", money)),
         figure("killed scopes", "none", Query(f"sum(tapedeck_scope_halted{RUN})"), steps=((None, OK), (1, BAD))),
         figure(
             "halted instruments", "none", Query(f"sum(tapedeck_instrument_halted{RUN})"), steps=((None, OK), (1, BAD))
@@ -161,13 +161,13 @@ def risk() -> Dashboard:
         ),
         lines(
             "exposure of each account",
-            "none",
+            MONEY,
             Query(f"tapedeck_account_gross_exposure{RUN}", "gross {{account}} {{currency}}"),
             Query(f"tapedeck_account_net_exposure{RUN}", "net {{account}} {{currency}}"),
         ),
         lines(
             "P&L of each account",
-            "none",
+            MONEY,
             Query(f"tapedeck_account_pnl{RUN}", "total {{account}} {{currency}}"),
             Query(f"tapedeck_account_realized_pnl{RUN}", "realized {{account}} {{currency}}"),
             Query(f"tapedeck_account_unrealized_pnl{RUN}", "unrealized {{account}} {{currency}}"),
@@ -175,22 +175,22 @@ def risk() -> Dashboard:
         ),
         lines(
             "drawdown over time",
-            "none",
+            MONEY,
             Query(f"tapedeck_account_drawdown{RUN}", "{{account}} {{currency}}"),
             Query(f"tapedeck_strategy_drawdown{RUN}", "{{strategy}} {{currency}}"),
         ),
         lines(
             "exposure of positions",
-            "none",
+            MONEY,
             Query(f"tapedeck_position_gross_exposure{RUN}", "{{strategy}} {{instrument}}"),
             stacked=True,
         ),
         lines(
             "net exposure of positions",
-            "none",
+            MONEY,
             Query(f"tapedeck_position_net_exposure{RUN}", "{{strategy}} {{instrument}}"),
         ),
-        lines("P&L of positions", "none", Query(f"tapedeck_position_pnl{RUN}", "{{strategy}} {{instrument}}")),
+        lines("P&L of positions", MONEY, Query(f"tapedeck_position_pnl{RUN}", "{{strategy}} {{instrument}}")),
         lines(
             "largest position against its limit",
             "percentunit",
@@ -270,7 +270,7 @@ def venues() -> Dashboard:
             limit=30,
         ),
         lines("gaps in books", "none", Query(f"sum by (instrument) (tapedeck_book_gaps_total{RUN})", "{{instrument}}")),
-        lines("books whole", "bool_yes_no", Query(f"tapedeck_book_synchronized{RUN}", "{{instrument}}")),
+        lines("books whole over time", "bool_yes_no", Query(f"tapedeck_book_synchronized{RUN}", "{{instrument}}")),
         lines(
             "answer to an order",
             "s",

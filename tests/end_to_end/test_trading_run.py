@@ -17,7 +17,7 @@ from infra.prometheus import Prometheus
 from infra.services.kafka import free_ports
 from tests.pipelines.running import WORKERS, Scene, eventually, scene, verified
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def watched(
     name = f"t{uuid.uuid4().hex[:10]}"
     with scene(tmp_path_factory.mktemp("trading"), name, endpoints) as made:
         with made.up() as process:
-            made.await_ready(WORKERS, process)
+            made.await_ready(WORKERS, process, 150)
             if shutil.which("prometheus") is None:
                 made.exchange.begin()
                 yield made, None
