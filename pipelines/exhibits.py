@@ -26,6 +26,7 @@ REMEMBERED = 10_000
 """Orders whose last status is known: an order that is told of again in the same one is not counted again."""
 
 Gauges = dict[Labels, float]
+BREAKS = frozenset({Gap, BookSnapshot})
 
 
 def exhibit_of(name: str, config: Config) -> Exhibit:
@@ -53,45 +54,50 @@ def _samples(counts: Mapping[Labels, float]) -> list[tuple[Labels, float]]:
 
 
 class MarketExhibit(Nothing):
-    """Of normalize: the age, delay and wholeness of each instrument's market."""
+    """Of normalize: the age, delay and wholeness of each instrument's market. Looks at a record's last event, and once
+    over the types of all.
+    """
 
     def __init__(self, instruments: Iterable[InstrumentId]) -> None:
-        self._gaps: Counter[Labels] = Counter({(i,): 0 for i in instruments})
-        self._whole: Gauges = {}
-        self._last: Gauges = {}
+        self._gaps: Counter[InstrumentId] = Counter(dict.fromkeys(instruments, 0))
+        self._whole: dict[InstrumentId, bool] = {}
+        self._last: dict[InstrumentId, int] = {}
         self._delays: dict[Venue, Histogram] = {}
+        self._delay_of: dict[InstrumentId, Histogram] = {}
 
     def written(self, topic: Topic, records: Sequence[Record]) -> None:
         if topic is not MARKET_EVENTS:
             return
         last: Any = records[-1]
-        key = (last.instrument,)
-        self._last[key] = last.ts_init / 1e9
-        kinds = set(map(type, records))
-        if Gap in kinds or BookSnapshot in kinds:
-            self._book(key, records)
-        if isinstance(last, BookDelta | Trade):
-            self._delay(last.instrument).observe((last.ts_init - last.ts_event) / 1e9)
+        instrument, kind = last.instrument, type(last)
+        self._last[instrument] = last.ts_init
+        if kind is BookDelta or kind is Trade:  # a quote has no time of its own
+            self._delay(instrument).observe((last.ts_init - last.ts_event) / 1e9)
+        if not BREAKS.isdisjoint(map(type, records)):
+            self._book(instrument, records)
 
-    def _book(self, key: Labels, records: Sequence[Record]) -> None:
+    def _book(self, instrument: InstrumentId, records: Sequence[Record]) -> None:
         for record in records:
             if isinstance(record, Gap):
-                self._gaps[key] += 1
-                self._whole[key] = 0
+                self._gaps[instrument] += 1
+                self._whole[instrument] = False
             elif isinstance(record, BookSnapshot):
-                self._whole[key] = 1
+                self._whole[instrument] = True
 
     def _delay(self, instrument: InstrumentId) -> Histogram:
-        return self._delays.setdefault(venue_of(instrument), Histogram(LONG))
+        found = self._delay_of.get(instrument)
+        if found is None:
+            found = self._delay_of[instrument] = self._delays.setdefault(venue_of(instrument), Histogram(LONG))
+        return found
 
     def forgotten(self) -> None:
         self._whole.clear()
         self._last.clear()
 
     def collect(self) -> Iterator[Metric]:
-        yield catalog.GAPS.of(_samples(self._gaps))
-        yield catalog.SYNCHRONIZED.of(_samples(self._whole))
-        yield catalog.LAST_EVENT.of(_samples(self._last))
+        yield catalog.GAPS.of(((i,), n) for i, n in list(self._gaps.items()))
+        yield catalog.SYNCHRONIZED.of(((i,), whole) for i, whole in list(self._whole.items()))
+        yield catalog.LAST_EVENT.of(((i,), ts / 1e9) for i, ts in list(self._last.items()))
         yield catalog.MARKET_DELAY.histograms([((venue,), h) for venue, h in list(self._delays.items())])
 
 
