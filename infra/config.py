@@ -93,7 +93,7 @@ class ArchiveConfig(_Section, frozen=True):
 
 
 class MetricsConfig(_Section, frozen=True):
-    """``port`` 0 takes a free one, which Prometheus finds by the files in ``<home>/runs/<run>/metrics/targets``."""
+    """``port`` 0 takes a free one, which Prometheus finds by the files in ``<home>/targets``."""
 
     enabled: bool = True
     host: str = "127.0.0.1"

@@ -1,5 +1,7 @@
 """`tapedeck watch`: Prometheus on this machine, for the run that is up."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,7 @@ def watch(
     """Run Prometheus for this run in the foreground, with our alerts, until Ctrl-C (needs 'prometheus' on the PATH)."""
     from infra.prometheus import Prometheus
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with Prometheus(load(config).run_dir, port) as prometheus:
         Console(stderr=True, soft_wrap=True, highlight=False).print(
             f"Prometheus: {prometheus.url} (alerts: {prometheus.url}/alerts); Ctrl-C stops it"

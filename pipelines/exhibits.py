@@ -116,7 +116,9 @@ class IntentsExhibit(Nothing):
             self._commands.update(type(record).__name__ for record in records)
 
     def stand(self, states: Mapping[str, Any]) -> None:
-        self._halted = any(running.halted is not None for running in states.values())
+        why = [running.halted for running in states.values() if running.halted is not None]
+        self._halted = bool(why)
+        self.alarm = f"strategy {self._strategy} is halted until a resume: {why[0]}" if why else ""
 
     def collect(self) -> Iterator[Metric]:
         yield catalog.COMMANDS.of(((self._strategy, name), n) for name, n in list(self._commands.items()))

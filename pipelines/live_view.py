@@ -289,8 +289,8 @@ def alarms(statuses: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, s in sorted(statuses.items()):
         found += [f"killed: {scope} by {who}" for scope, who in s.get("kills", {}).items()]
         found += [f"halted for new risk: {instrument}: {why}" for instrument, why in s.get("halts", {}).items()]
-        if s.get("halted"):
-            found.append(f"{name} is halted until a resume: {s['halted']}")
+        if s.get("alarm"):
+            found.append(s["alarm"])
         for field, words in ALARMING.items():
             if s.get(field):
                 found.append(f"{name}: {s[field]:,} {words}")

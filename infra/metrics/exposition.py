@@ -1,7 +1,7 @@
 """Where a worker's metrics are served, and how Prometheus finds them.
 
-A worker listens on a port of its own and leaves a target file in ``<run_dir>/metrics/targets/``, which Prometheus
-watches (``file_sd_configs``). A clean stop takes it back; one that was killed is seen as down.
+A worker listens on a port of its own and leaves a target file in ``<home>/targets/``, one folder for all runs: Prometheus
+(``file_sd_configs``) takes a wildcard in a file's name only. A clean stop takes it back; one that was killed is seen as down.
 """
 
 import json
@@ -41,8 +41,9 @@ class _Sources(Collector):
             yield from source.collect()
 
 
-def targets_dir(run_dir: Path) -> Path:
-    return run_dir / "metrics" / "targets"
+def targets_of(run_dir: Path, worker: str = "*") -> Path:
+    """The target file of a worker, as ``<run_dir>`` is ``<home>/runs/<run>``; of all of the run: a pattern."""
+    return run_dir.parent.parent / "targets" / f"{run_dir.name}--{worker}.json"
 
 
 class Exposition:
@@ -51,7 +52,7 @@ class Exposition:
     def __init__(self, config: MetricsConfig, run_dir: Path, stage: str, instance: int = 0) -> None:
         self._config = config
         self._labels = {"run": run_dir.name, "stage": stage, "instance": str(instance)}
-        self._path = targets_dir(run_dir) / f"{stage.replace('/', '-')}.{instance}.json"
+        self._path = targets_of(run_dir, f"{stage.replace('/', '-')}.{instance}")
         self._sources = _Sources()
         self._server: tuple[WSGIServer, threading.Thread] | None = None
 
@@ -95,7 +96,7 @@ class Exposition:
     ) -> None:
         if self._server is None:
             return
-        if error is None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
             self._path.unlink(missing_ok=True)
         server, thread = self._server
         server.shutdown()

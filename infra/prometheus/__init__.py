@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from infra.errors import Problem
-from infra.metrics import targets_dir
+from infra.metrics import targets_of
 
 RULES = Path(__file__).parent / "alerts.yml"
 READY_S = 30.0
@@ -21,7 +21,7 @@ READY_S = 30.0
 
 def configuration(run_dir: Path, scrape_s: int) -> str:
     """For Prometheus: YAML, of which JSON is a part."""
-    targets = {"files": [f"{targets_dir(run_dir)}/*.json"], "refresh_interval": "5s"}
+    targets = {"files": [str(targets_of(run_dir))], "refresh_interval": "5s"}
     return json.dumps(
         {
             "global": {"scrape_interval": f"{scrape_s}s", "evaluation_interval": f"{scrape_s}s"},

@@ -19,6 +19,9 @@ class Exhibit(Protocol):
     wants_states: bool
     """For stages whose states are few: all of them are shown to it once a second."""
 
+    alarm: str
+    """What somebody should look at, for the status; empty while all is well."""
+
     def written(self, topic: Topic, records: Sequence[Record]) -> None:
         """Records that leave for one topic and key."""
 
@@ -35,6 +38,7 @@ class Nothing:
     """A stage without an exhibit."""
 
     wants_states = False
+    alarm = ""
 
     def written(self, topic: Topic, records: Sequence[Record]) -> None:
         pass

@@ -212,6 +212,7 @@ class _Worker:
             return
         parts = [self._processor.live(partition) for partition in self._status.partitions]
         self._exhibit.stand({key: part.get(key) for part in parts for key in part.keys()})  # noqa: SIM118 no dict
+        self._status.alarm = self._exhibit.alarm
 
     def _write_status(self) -> None:
         self._status_due = time.monotonic() + STATUS_EVERY_S

@@ -12,7 +12,7 @@ import pytest
 
 from infra import services
 from infra.grafana.__main__ import rendered
-from infra.metrics import catalog, targets_dir
+from infra.metrics import catalog, targets_of
 from infra.prometheus import Prometheus
 from infra.services.kafka import free_ports
 from tests.pipelines.running import WORKERS, Scene, eventually, scene, verified
@@ -39,7 +39,8 @@ def watched(
                     made.exchange.begin()
                     yield made, prometheus
         assert process.returncode == 0
-        assert list(targets_dir(made.config.run_dir).iterdir()) == [], "a clean stop leaves no targets"
+        targets = targets_of(made.config.run_dir)
+        assert list(targets.parent.glob(targets.name)) == [], "a clean stop leaves no targets"
         verified(made)
 
 

@@ -46,6 +46,13 @@ def test_each_alert_fires_once_and_none_in_the_healthy_case(promtool: str) -> No
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_configuration_for_containers_is_valid(promtool: str) -> None:
+    done = subprocess.run(
+        [promtool, "check", "config", str(RULES.parent / "prometheus.yml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_alert_has_a_case_of_its_own_a_healthy_one_and_a_word_in_the_docs() -> None:
     alerts = re.findall(r"- alert: (\w+)", RULES.read_text())
     cases = (RULES.parent / "alerts_test.yml").read_text()

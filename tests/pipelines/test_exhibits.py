@@ -13,8 +13,10 @@ from pipelines import controls, positions
 from pipelines.exhibits import REMEMBERED, exhibit_of
 from pipelines.gateway.metrics import GatewayMetrics
 from pipelines.gateway.state import State
+from pipelines.intents import Running
 from pipelines.order import AnomalyKind
 from pipelines.portfolio import portfolio_stage
+from strategies.folded import Folded
 from tests.facts import ACCOUNT, INSTRUMENT, STRATEGY, T0, OrderMaker, definition, fill, kill, mark, position, resume
 from tests.folding import Folding
 from topics.catalog import FILLS, MARKET_EVENTS, ORDERS_STATE, STRATEGY_INBOX
@@ -94,6 +96,14 @@ def test_a_book_is_whole_from_a_snapshot_to_a_gap_and_its_delay_is_that_of_delta
     assert values(shown, "book_gaps_total") == {(INSTRUMENT,): 1}
     shown.forgotten()
     assert values(shown, "book_synchronized") == {}, "another worker has the partition"
+
+
+def test_a_halted_strategy_is_an_alarm_until_it_is_resumed(config: Config) -> None:
+    shown = exhibit_of(f"intents/{STRATEGY}", config)
+    for why, halted in (("on_bar: KeyError", 1), (None, 0)):
+        shown.stand({STRATEGY: Running(None, Folded(), halted=why)})
+        assert values(shown, "strategy_halted") == {(STRATEGY,): halted}
+        assert (str(why) in shown.alarm) is bool(halted)
 
 
 def test_positions_are_shown_as_they_stand_in_the_state_also_after_a_restart(config: Config) -> None:
