@@ -92,6 +92,14 @@ class ArchiveConfig(_Section, frozen=True):
     max_rows: int = 50_000
 
 
+class MetricsConfig(_Section, frozen=True):
+    """``port`` 0 takes a free one, which Prometheus finds by the files in ``<home>/targets``."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
 class Config(_Section, frozen=True):
     run: RunConfig = RunConfig()
     venues: dict[Venue, VenueConfig] = {}
@@ -100,6 +108,7 @@ class Config(_Section, frozen=True):
     limits: tuple[LimitsConfig, ...] = ()
     gateway: GatewayConfig = GatewayConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
     @property
     def home(self) -> Path:
@@ -146,6 +155,8 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Confi
         raise ConfigError(f"{path}: {error}") from error
     if "TAPEDECK_HOME" in env:
         raw.setdefault("run", {})["home"] = env["TAPEDECK_HOME"]
+    if "TAPEDECK_METRICS_HOST" in env:
+        raw.setdefault("metrics", {})["host"] = env["TAPEDECK_METRICS_HOST"]
     return parse(raw, str(path))
 
 

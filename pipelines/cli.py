@@ -13,7 +13,7 @@ from rich.console import Console
 from infra import services
 from infra.config import Config, load
 from infra.errors import Problem
-from pipelines import cli_data, cli_operate, cli_research, cli_services
+from pipelines import cli_data, cli_operate, cli_research, cli_services, cli_watch
 
 app = typer.Typer(
     help="A trading platform in which everything that happens is on the tape.",
@@ -24,6 +24,7 @@ app.add_typer(cli_services.app, name="services")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)
+cli_watch.mount(app)
 
 ConfigOption = Annotated[
     Path | None,
@@ -98,13 +99,19 @@ def _find() -> Path:
 
 
 @app.command()
-def top(config: ConfigOption = None) -> None:
+def top(
+    config: ConfigOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+) -> None:
     """The live view of a running system."""
     from pipelines.live_view import LiveView, Observed
 
     loaded = load(config)
     with LiveView(Observed(loaded, endpoints(loaded).kafka)) as live:
-        while True:
+        if once:
+            live.await_market(5.0)
+            live.refresh()
+        while not once:
             live.refresh()
             time.sleep(0.25)
 
