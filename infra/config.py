@@ -92,6 +92,12 @@ class ArchiveConfig(_Section, frozen=True):
     max_rows: int = 50_000
 
 
+class StagesConfig(_Section, frozen=True):
+    """``snapshot_every_s``: how often a stage writes its whole state to the tape, beside once at a clean stop; 0 is never."""
+
+    snapshot_every_s: float = 300.0
+
+
 class Config(_Section, frozen=True):
     run: RunConfig = RunConfig()
     venues: dict[Venue, VenueConfig] = {}
@@ -100,6 +106,7 @@ class Config(_Section, frozen=True):
     limits: tuple[LimitsConfig, ...] = ()
     gateway: GatewayConfig = GatewayConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    stages: StagesConfig = StagesConfig()
 
     @property
     def home(self) -> Path:

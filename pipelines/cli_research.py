@@ -200,8 +200,21 @@ def _print_replayed(result: Any) -> None:
             out.print(f"  recorded at {d.place.topic}/{d.place.partition}@{d.place.offset}")
         _print_side("recorded", d.recorded)
         _print_side("replayed", d.replayed)
+    if result.begun:
+        places = ", ".join(f"{offset} of partition {p}" for p, offset in sorted(result.begun.items()))
+        out.print(f"  [dim]begun at snapshots: {places}[/dim]")
+    if len(result.segments) > 1:
+        _print_segments(result)
     for note in result.notes:
         out.print(f"  [yellow]{escape(note)}[/yellow]")
+
+
+def _print_segments(result: Any) -> None:
+    for one in result.segments.values():
+        said = "equal" if one.difference is None else f"DIFFERS first at {escape(one.difference.coordinate)}"
+        out.print(
+            f"  written by {escape(one.version) or 'a version that is not told'}: {said}, {one.equal:,} equal records"
+        )
 
 
 def _print_side(name: str, side: Any) -> None:

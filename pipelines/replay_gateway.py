@@ -59,7 +59,6 @@ def replay_decisions(account: Account, run: Recorded, *, within: Range = Range()
             continue
         last = (at.major, at.minor)
         result.inputs += 1
-        result.versions.add(row.ver or "")
         for fact in _events(ORDERS_EVENTS, row):
             if isinstance(fact, Decision):
                 _decide_again(state, inputs, fact, row, result, within)
@@ -83,16 +82,18 @@ def _decide_again(
         return
     recorded = Side(ORDERS_EVENTS.name, row.key or b"", wire.encode([fact]))
     place = Place(ORDERS_EVENTS.name, row.partition, row.offset)
+    segment = result.segment(row.ver)
     if short:
         what = f"{short[0]} is not recorded as offset {judged.offsets[short[0]]}, which it was judged by"
-        result.difference = Difference(what, row.src or "", recorded, None, place)
+        segment.difference = result.difference = Difference(what, row.src or "", recorded, None, place)
         return
     decided = _decide(state, fact, judged)
     if decided is not None and wire.encode([decided]) == recorded.value:
         result.equal += 1
+        segment.equal += 1
         return
     replayed = None if decided is None else Side(ORDERS_EVENTS.name, row.key or b"", wire.encode([decided]))
-    result.difference = Difference("decided otherwise", row.src or "", recorded, replayed, place)
+    segment.difference = result.difference = Difference("decided otherwise", row.src or "", recorded, replayed, place)
 
 
 def _decide(state: State, fact: Decision, judged: Judgement) -> Decision | None:

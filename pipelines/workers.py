@@ -132,6 +132,7 @@ def run_worker(name: str, config: Config, kafka: KafkaConf, postgres: str, insta
                 state_dir=config.run_dir / "state",
                 config_digest=config.digest(),
                 instance=instance,
+                snapshot_every_s=config.stages.snapshot_every_s,
             )
 
 

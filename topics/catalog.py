@@ -135,6 +135,7 @@ CONTROLS = Topic(
 CONTROLS_STATE = Topic("controls.state", (controls.InForce,), partitions=1, retention_ms=365 * DAY_MS)
 GATEWAY_LEASES = Topic("gateway.leases", (system.GatewayLease,), partitions=1, compacted=True)
 STAGE_LOG = Topic("stage.log", (system.StageStarted,), partitions=1, retention_ms=-1)
+STAGE_SNAPSHOTS = Topic("stage.snapshots", (system.StageSnapshot,), partitions=1, retention_ms=7 * DAY_MS)
 DEAD_LETTERS = Topic("dead.letters", (system.DeadLetter,), partitions=1, retention_ms=365 * DAY_MS)
 
 

@@ -148,6 +148,7 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     ),
     system.StageStarted: ((t.STAGE_LOG, lambda r, s: (r.stage,)),),
     system.GatewayLease: ((t.GATEWAY_LEASES, _account),),
+    system.StageSnapshot: ((t.STAGE_SNAPSHOTS, lambda r, s: (f"{r.stage}/{r.partition}",)),),
     system.DeadLetter: ((t.DEAD_LETTERS, lambda r, s: (f"{r.topic}/{r.partition}",)),),
 }
 

@@ -10,7 +10,8 @@ import msgspec
 class Status(msgspec.Struct, kw_only=True):
     """``lag`` counts the records that wait in all assigned partitions; ``ready`` once all that waited at the assignment
     is folded. ``committed`` is the next offset per partition as of the last checkpoint; ``checkpoint_s`` how long that
-    took, from the flush of the outputs to the end of the transaction. ``missing`` counts input records that fell out of
+    took, from the flush of the outputs to the end of the transaction. ``snapshot_s`` is what the last snapshot of the
+    state added to its checkpoint. ``missing`` counts input records that fell out of
     retention unread. ``ts`` is when this was written (UTC nanoseconds): an old one means that the process hangs.
     """
 
@@ -29,6 +30,8 @@ class Status(msgspec.Struct, kw_only=True):
     missing: int = 0
     checkpoints: int = 0
     checkpoint_s: float = 0.0
+    snapshots: int = 0
+    snapshot_s: float = 0.0
     committed: dict[int, int] = {}
 
     def write(self, path: Path) -> None:

@@ -21,6 +21,7 @@ from infra.shell.outputs import Outputs
 from infra.shell.processor import Inbound, Processor
 from infra.shell.progress import Progress
 from infra.shell.quix import QuixShell, Store, Timing, translated
+from infra.shell.snapshots import Snapshots
 from infra.shell.status import Status, status_path
 from topics.catalog import DEAD_LETTERS, STAGE_LOG
 from topics.routes import Subscriptions
@@ -43,9 +44,11 @@ def run_stage(
     commit_interval_s: float | None = None,
     on_ready: Callable[[], None] | None = None,
     timing: Timing = Timing(),  # noqa: B008
+    snapshot_every_s: float = 0.0,
 ) -> None:
     """Fold the stage's input until SIGTERM or SIGINT, then checkpoint and return. Main thread only, once per process.
 
+    With ``snapshot_every_s`` the state goes to ``stage.snapshots`` so often, and at the end.
     ``on_ready`` is called once, when all that waited at the assignment is folded. KafkaProblem without a broker or
     topics, or when a successor has fenced this worker; StageBroken when the fold raises. End the process then, and
     start another.
@@ -53,7 +56,19 @@ def run_stage(
     if commit_interval_s is not None:
         timing = replace(timing, commit_interval_s=commit_interval_s)
     with _Stop() as stop, translated(f"{stage.name}.{instance}"):
-        _Worker(stage, kafka, prefix, subscriptions, state_dir, config_digest, instance, timing, on_ready, stop).run()
+        _Worker(
+            stage,
+            kafka,
+            prefix,
+            subscriptions,
+            state_dir,
+            config_digest,
+            instance,
+            timing,
+            on_ready,
+            stop,
+            snapshot_every_s,
+        ).run()
 
 
 class _Stopped(BaseException):
@@ -100,6 +115,7 @@ class _Worker:
         timing: Timing,
         on_ready: Callable[[], None] | None,
         stop: _Stop,
+        snapshot_every_s: float,
     ) -> None:
         self._stop = stop
         self._on_ready = on_ready
@@ -133,6 +149,7 @@ class _Worker:
             callbacks=self,
         )
         self._processor = Processor(stage, partial(Store, self._app), self._outputs.publish, self._status)
+        self._snapshots = Snapshots(stage.name, stage.input.name, topic_id, snapshot_every_s, self._outputs.note)
         self._started = started(stage.name, instance, config_digest)
 
     def run(self) -> None:
@@ -161,6 +178,19 @@ class _Worker:
         self._checkpoint_began = time.monotonic()
         self._outputs.flush()
         self._processor.write_back()
+        if self._snapshots.due:
+            self._snapshot()
+
+    def stopped(self) -> None:
+        if self._snapshots.wanted:
+            self._snapshot()
+            self._snapshots.write_all()
+            self._outputs.flush()
+
+    def _snapshot(self) -> None:
+        began = time.monotonic()
+        self._status.snapshots += self._snapshots.take(self._processor.entries(), self._progress.next_offsets)
+        self._status.snapshot_s = time.monotonic() - began
 
     def committed(self, offsets: dict[int, int]) -> None:
         self._status.committed.update(offsets)
@@ -172,6 +202,7 @@ class _Worker:
             self._app.stop()
         if not self._status.ready and self._progress.caught_up:
             self._become_ready()
+        self._snapshots.write_some()
         if time.monotonic() >= self._status_due:
             self._write_status()
 
