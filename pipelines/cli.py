@@ -13,7 +13,7 @@ from rich.console import Console
 from infra import services
 from infra.config import Config, load
 from infra.errors import Problem
-from pipelines import cli_data, cli_operate, cli_research, cli_services
+from pipelines import cli_data, cli_operate, cli_research, cli_services, cli_sql, cli_strategy
 
 app = typer.Typer(
     help="A trading platform in which everything that happens is on the tape.",
@@ -21,9 +21,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_services.app, name="services")
+app.add_typer(cli_strategy.app, name="strategy")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)
+cli_sql.mount(app)
 
 ConfigOption = Annotated[
     Path | None,

@@ -181,9 +181,12 @@ def explain(
 
 
 def _label(node: Any) -> str:
+    """Title, place, time, and how long after what it came from."""
+    at = f" {datetime.fromtimestamp(node.ts / 1e9, UTC):%H:%M:%S.%f}" if node.ts else ""
+    took = f" [green]+{(node.ts - node.after) / 1e6:.3f} ms[/green]" if node.ts and node.after else ""
     where = f" [cyan]{escape(node.where)}[/cyan]" if node.where else ""
     detail = f" [dim]{escape(node.detail)}[/dim]" if node.detail else ""
-    return f"[bold]{escape(node.title)}[/bold]{where}{detail}"
+    return f"[bold]{escape(node.title)}[/bold]{where}{at}{took}{detail}"
 
 
 # --- what is asked, in the types that do it --------------------------------------------------------------------------
