@@ -73,7 +73,8 @@ class Tape:
 
     def _partition(self, topic: str, partition: int) -> dict[int, Row]:
         if (topic, partition) not in self._rows:
-            self._rows[topic, partition] = {r.offset: r for r in self._run.rows(TOPICS[topic], partition)}
+            rows = self._run.rows(TOPICS[topic], partition) if topic in TOPICS else ()
+            self._rows[topic, partition] = {r.offset: r for r in rows}
         return self._rows[topic, partition]
 
 

@@ -175,10 +175,18 @@ def order(status: OrderStatus) -> OrderUpdated:
 
 def long(quantity: str) -> PositionChanged:
     held = Decimal(quantity)
-    names = {"account": "sim.main", "strategy": "@NAME@", "instrument": BTC, "base": "BTC", "quote": "USDT"}
-    paid = Decimal(60000)
     return PositionChanged(
-        **names, quantity=held, bought_qty=held, avg_px=paid, last_px=paid, ts_event=0, ts_init=0
+        account="sim.main",
+        strategy="@NAME@",
+        instrument=BTC,
+        base="BTC",
+        quote="USDT",
+        quantity=held,
+        bought_qty=held,
+        avg_px=Decimal(60000),
+        last_px=Decimal(60000),
+        ts_event=0,
+        ts_init=0,
     )
 
 
