@@ -128,7 +128,7 @@ PORTFOLIO_INBOX = Topic(
 PORTFOLIO_STATE = Topic("portfolio.state", (portfolio.PortfolioLine,), partitions=1)
 CONTROLS = Topic(
     "controls",
-    (controls.SetLimit, controls.Kill, controls.Resume, controls.Flatten, controls.SetParams),
+    (controls.SetLimit, controls.RemoveLimit, controls.Kill, controls.Resume, controls.Flatten, controls.SetParams),
     partitions=1,
     retention_ms=-1,
 )
