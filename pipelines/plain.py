@@ -9,7 +9,7 @@ import msgspec
 
 def plain(value: Decimal) -> str:
     """All of its digits, no zeros at the end of a fraction, no sign before a zero."""
-    text = f"{abs(value) if not value else value:f}"
+    text = f"{value if value else abs(value):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -62,9 +62,9 @@ class Kept:
 
     def __init__(self, inputs: Iterable[Input]) -> None:
         self._rows: dict[str, dict[int, list[Row]]] = {}
-        for topic, *row in inputs:
-            one = Row(*row)
-            self._rows.setdefault(topic, {}).setdefault(one.partition, []).append(one)
+        for one in inputs:
+            row = Row(*one[1:])
+            self._rows.setdefault(one[0], {}).setdefault(row.partition, []).append(row)
 
     def topic_id(self, topic: Topic) -> str:
         return ""
@@ -108,7 +108,7 @@ def main(folder: Path) -> None:
     made = (
         judge(which, request.limits, Kept(inputs))
         if kind == "gateway"
-        else fold(config, request.name, request.topic_id, (Row(*row) for _, *row in inputs))
+        else fold(config, request.name, request.topic_id, (Row(*one[1:]) for one in inputs))
     )
     write_frames(folder / "outputs", made)
 

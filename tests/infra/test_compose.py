@@ -2,18 +2,17 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
+import yaml
 
 from infra.config import parse
 from infra.services.maven import ENDPOINT
 from pipelines.starting_point import TEMPLATE
 from pipelines.workers import worker_names
 
-yaml = pytest.importorskip("yaml")
-tomllib = pytest.importorskip("tomllib")
 FOLDER = Path(__file__).parents[2] / "infra"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
