@@ -17,6 +17,8 @@ from topics.system import StageSnapshot
 PIECE = 256 * 1024
 TURN = 512 * 1024
 """Bytes of state in one Kafka record, and written in one turn of the loop."""
+OVERHEAD = 200
+"""Of what stands around each piece."""
 
 Entries = list[tuple[bytes, bytes]]
 Note = Callable[[list[Record]], None]
@@ -31,7 +33,7 @@ class Snapshots:
         self._note = note
         self._due = time.monotonic() + every_s
         self._taken: dict[int, int] = {}
-        self._waiting: deque[StageSnapshot] = deque()
+        self._waiting: deque[Iterator[StageSnapshot]] = deque()
 
     @property
     def wanted(self) -> bool:
@@ -43,33 +45,45 @@ class Snapshots:
         return self.wanted and not self._waiting and time.monotonic() >= self._due
 
     def take(self, entries: Mapping[int, Entries], offsets: Mapping[int, int]) -> int:
-        """Of each partition that went on since its last snapshot; how many."""
+        """Of each partition that went on since its last snapshot; how many. They are cut as they are written."""
         self._due = time.monotonic() + self._every_s
         news = [p for p in entries if p in offsets and offsets[p] != self._taken.get(p)]
         for partition in news:
             self._taken[partition] = offsets[partition]
-            self._waiting += self.of(partition, offsets[partition], entries[partition], time.time_ns())
+            self._waiting.append(self._of(partition, offsets[partition], entries[partition], time.time_ns()))
         return len(news)
 
-    def of(self, partition: int, offset: int, entries: Entries, ts: int) -> list[StageSnapshot]:
-        cut = list(pieces(entries))
-        common = {"stage": self._stage, "topic": self._topic, "topic_id": self._topic_id, "partition": partition}
-        return [
-            StageSnapshot(**common, offset=offset, i=i, n=len(cut), key=key, state=state, ts_init=ts)  # type: ignore[arg-type]
-            for i, (key, state) in enumerate(cut)
-        ]
+    def _of(self, partition: int, offset: int, entries: Entries, ts: int) -> Iterator[StageSnapshot]:
+        n = sum(max(1, -(-len(value) // PIECE)) for _, value in entries)
+        for i, (key, state) in enumerate(pieces(entries)):
+            yield StageSnapshot(
+                stage=self._stage,
+                topic=self._topic,
+                topic_id=self._topic_id,
+                partition=partition,
+                offset=offset,
+                i=i,
+                n=n,
+                key=key,
+                state=state,
+                ts_init=ts,
+            )
 
     def write_some(self) -> None:
         """One Kafka record's worth."""
         if not self._waiting:
             return
         taken: list[Record] = []
-        size, partition = 0, self._waiting[0].partition
-        while self._waiting and size < TURN and self._waiting[0].partition == partition:
-            one = self._waiting.popleft()
-            size += len(one.state) + 200
+        size = 0
+        for one in self._waiting[0]:
             taken.append(one)
-        self._note(taken)
+            size += len(one.state) + OVERHEAD
+            if size >= TURN:
+                break
+        else:
+            self._waiting.popleft()
+        if taken:
+            self._note(taken)
 
     def write_all(self) -> None:
         while self._waiting:
@@ -80,5 +94,5 @@ def pieces(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str | None,
     """(key, part of its state); the fence has no key."""
     for entry, value in entries:
         key = entry[len(STATES) :].decode() if entry.startswith(STATES) else None
-        for start in range(0, len(value), PIECE):
+        for start in range(0, max(1, len(value)), PIECE):
             yield key, value[start : start + PIECE]
