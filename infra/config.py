@@ -100,6 +100,12 @@ class MetricsConfig(_Section, frozen=True):
     port: int = 0
 
 
+class StagesConfig(_Section, frozen=True):
+    """``snapshot_every_s``: how often a stage writes its whole state to the tape, beside once at a clean stop; 0 is never."""
+
+    snapshot_every_s: float = 300.0
+
+
 class Config(_Section, frozen=True):
     run: RunConfig = RunConfig()
     venues: dict[Venue, VenueConfig] = {}
@@ -109,6 +115,7 @@ class Config(_Section, frozen=True):
     gateway: GatewayConfig = GatewayConfig()
     archive: ArchiveConfig = ArchiveConfig()
     metrics: MetricsConfig = MetricsConfig()
+    stages: StagesConfig = StagesConfig()
 
     @property
     def home(self) -> Path:

@@ -11,9 +11,18 @@ import typer
 from rich.console import Console
 
 from infra import services
-from infra.config import Config, load
+from infra.config import Config, find, load
 from infra.errors import Problem
-from pipelines import cli_data, cli_operate, cli_research, cli_services, cli_watch
+from pipelines import (
+    cli_data,
+    cli_operate,
+    cli_research,
+    cli_runs,
+    cli_services,
+    cli_sql,
+    cli_strategy,
+    cli_watch,
+)
 
 app = typer.Typer(
     help="A trading platform in which everything that happens is on the tape.",
@@ -21,10 +30,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_services.app, name="services")
+app.add_typer(cli_runs.app, name="runs")
+app.add_typer(cli_strategy.app, name="strategy")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)
 cli_watch.mount(app)
+cli_sql.mount(app)
 
 ConfigOption = Annotated[
     Path | None,
@@ -65,7 +77,7 @@ def prepare(config: ConfigOption = None) -> None:
     """Create the topics and the database schema of a configuration, and start no worker ('up' does it by itself)."""
     from pipelines.system import System
 
-    path = config or _find()
+    path = config or find()
     System(load(path), path.absolute(), err.print).prepare()
 
 
@@ -78,7 +90,7 @@ def up(
     from pipelines.live_view import LiveView
     from pipelines.system import System
 
-    path = config or _find()
+    path = config or find()
     with System(load(path), path.absolute(), err.print) as system:
         system.start()
         system.await_ready()
@@ -90,12 +102,6 @@ def up(
                 system.run(until=None, each=live.refresh)
         else:
             system.run(until=None)
-
-
-def _find() -> Path:
-    from infra.config import find
-
-    return find()
 
 
 @app.command()
@@ -151,8 +157,14 @@ def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path
 
     if path.exists():
         raise Problem(f"{path} exists already: name another file")
+    before = find()
     path.write_text(TEMPLATE)
     err.print(f"wrote {path}: put in your venue and strategies, then 'tapedeck doctor' and 'tapedeck up'")
+    if find().resolve() == path.resolve():
+        was = f", no longer {before}" if before.exists() else ""
+        err.print(f"every command in this folder uses {path} from now on{was} (--config names another)")
+    else:
+        err.print(f"commands go on using {find()}: name this one with --config {path} or TAPEDECK_CONFIG")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.tree import Tree
 
 from infra import services
-from infra.config import Config, ConfigError, load
+from infra.config import Config, ConfigError, find, load
 from infra.errors import Problem
 
 ConfigOption = Annotated[
@@ -109,9 +110,28 @@ def replay_stage(
     run: RunOption = None,
     config: ConfigOption = None,
     live: LiveOption = False,
-    recode: Annotated[int | None, typer.Option(help="Encode and decode the state after every so many events.")] = None,
+    recode: Annotated[
+        int | None,
+        typer.Option("--recode-every", "--recode", help="Encode and decode the state after every so many events."),
+    ] = None,
+    software: Annotated[
+        Path | None, typer.Option("--with", help="Another checkout: list what its code would have decided otherwise.")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="Other parameters, as quoter.order_qty=0.3: list what they would have changed."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="Other limits, as firm.max_order_value=100: list what they would have changed."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list of differing decisions as JSON.")] = False,
 ) -> None:
-    """Fold a stage's recorded input again and compare what comes out, byte by byte; exit code 1 on any difference."""
+    """Fold a stage's recorded input again and compare what comes out, byte by byte; exit code 1 on any difference.
+
+    With --with, --param or --limit (or the --config of another configuration beside --run) it lists the decisions that
+    would have been others, and exits with 0.
+    """
     from pipelines.replay import Range
     from pipelines.replay_all import covered, not_covered, replay_one
 
@@ -121,6 +141,12 @@ def replay_stage(
         raise Problem("--recode is a number of events, at least 1")
     loaded, recorded, run_dir = _recorded(run, config, live)
     names = covered(loaded) if every else [str(stage)]
+    if software or param or limit or _is_other(run, config):
+        from pipelines.cli_what_if import what_if
+
+        raw = raw_config(config or run)
+        what_if(names, recorded, run_dir, raw, param or (), limit or (), software, Range(first, end), as_json)
+        return
     equal = True
     for one in names:
         result = replay_one(one, loaded, recorded, run_dir, within=Range(first, end), recode_every=recode)
@@ -155,12 +181,27 @@ def explain(
 
 
 def _label(node: Any) -> str:
+    """Title, place, time, and how long after what it came from."""
+    at = f" {datetime.fromtimestamp(node.ts / 1e9, UTC):%H:%M:%S.%f}" if node.ts else ""
+    took = f" [green]+{(node.ts - node.after) / 1e6:.3f} ms[/green]" if node.ts and node.after else ""
     where = f" [cyan]{escape(node.where)}[/cyan]" if node.where else ""
     detail = f" [dim]{escape(node.detail)}[/dim]" if node.detail else ""
-    return f"[bold]{escape(node.title)}[/bold]{where}{detail}"
+    return f"[bold]{escape(node.title)}[/bold]{where}{at}{took}{detail}"
 
 
 # --- what is asked, in the types that do it --------------------------------------------------------------------------
+
+
+def _is_other(run: Path | None, config: Path | None) -> bool:
+    """Whether a configuration is named beside a run that has its own, which says something else."""
+    own = None if run is None else run / "tapedeck.toml"
+    return own is not None and own.exists() and config is not None and load(own).digest() != load(config).digest()
+
+
+def raw_config(path: Path | None) -> dict[str, Any]:
+    """The tables of a file, of a run's own one, or of what is found."""
+    chosen = find() if path is None else path / "tapedeck.toml" if path.is_dir() else path
+    return tomllib.loads(chosen.read_text())
 
 
 def _recorded(run: Path | None, config: Path | None, live: bool) -> tuple[Config, Any, Path]:
@@ -200,8 +241,21 @@ def _print_replayed(result: Any) -> None:
             out.print(f"  recorded at {d.place.topic}/{d.place.partition}@{d.place.offset}")
         _print_side("recorded", d.recorded)
         _print_side("replayed", d.replayed)
+    if result.begun:
+        places = ", ".join(f"{offset} of partition {p}" for p, offset in sorted(result.begun.items()))
+        out.print(f"  [dim]begun at snapshots: {places}[/dim]")
+    if len(result.segments) > 1:
+        _print_segments(result)
     for note in result.notes:
         out.print(f"  [yellow]{escape(note)}[/yellow]")
+
+
+def _print_segments(result: Any) -> None:
+    for one in result.segments.values():
+        said = "equal" if one.difference is None else f"DIFFERS first at {escape(one.difference.coordinate)}"
+        out.print(
+            f"  written by {escape(one.version) or 'a version that is not told'}: {said}, {one.equal:,} equal records"
+        )
 
 
 def _print_side(name: str, side: Any) -> None:

@@ -141,6 +141,7 @@ def _run(name: str, config: Config, kafka: KafkaConf, postgres: str, instance: i
                 instance=instance,
                 exposition=exposition,
                 exhibit=exhibit_of(name, config),
+                snapshot_every_s=config.stages.snapshot_every_s,
             )
 
 

@@ -57,9 +57,13 @@ class Outputs:
 
     def announce(self, record: Record) -> None:
         """Write a record about the stage itself, which has no coordinate, and wait for it."""
-        for (topic, key), records in group([record], self._subscriptions).items():
-            self._produce(self._name(topic.name), wire.encode(records), key, None)
+        self.note([record])
         self.flush()
+
+    def note(self, records: list[Record]) -> None:
+        """Write records about the stage itself, which have no coordinate, as one Kafka record a key, without waiting."""
+        for (topic, key), events in group(records, self._subscriptions).items():
+            self._produce(self._name(topic.name), wire.encode(events), key, None)
 
     def flush(self) -> None:
         """Wait until all is acknowledged. KafkaProblem when it is not in time: then there must be no checkpoint."""

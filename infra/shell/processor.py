@@ -76,6 +76,10 @@ class Processor(Generic[S]):
             found = self._live[partition] = LivePartition(self._open_store(partition), self._stage.state_type)
         return found
 
+    def entries(self) -> dict[int, list[tuple[bytes, bytes]]]:
+        """By partition that was folded into since the assignment: all that is known of it, as a store would hold it."""
+        return {partition: live.entries() for partition, live in self._live.items()}
+
     def write_back(self) -> None:
         for live in self._live.values():
             live.write_back()

@@ -11,8 +11,9 @@ class Status(msgspec.Struct, kw_only=True):
     """``lag`` counts the records that wait in all assigned partitions; ``ready`` once all that waited at the assignment
     is folded. ``committed`` is the next offset per partition as of the last checkpoint; ``checkpoint_s`` how long that
     took, from the flush of the outputs to the end of the transaction; ``ends`` where each partition ends as last seen.
-    ``missing`` counts input records that fell out of retention unread; ``alarm`` is what somebody should look at.
-    ``ts`` is when this was written (UTC nanoseconds): an old one means that the process hangs.
+    ``snapshot_s`` is what the last snapshot of the state added to its checkpoint. ``missing`` counts input records that
+    fell out of retention unread; ``alarm`` is what somebody should look at. ``ts`` is when this was written (UTC
+    nanoseconds): an old one means that the process hangs.
     """
 
     stage: str
@@ -30,6 +31,8 @@ class Status(msgspec.Struct, kw_only=True):
     missing: int = 0
     checkpoints: int = 0
     checkpoint_s: float = 0.0
+    snapshots: int = 0
+    snapshot_s: float = 0.0
     committed: dict[int, int] = {}
     ends: dict[int, int] = {}
     alarm: str = ""

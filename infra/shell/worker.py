@@ -23,6 +23,7 @@ from infra.shell.outputs import Outputs
 from infra.shell.processor import Inbound, Processor
 from infra.shell.progress import Progress
 from infra.shell.quix import QuixShell, Store, Timing, translated
+from infra.shell.snapshots import Snapshots
 from infra.shell.status import Status, status_path
 from topics.catalog import DEAD_LETTERS, STAGE_LOG
 from topics.routes import Subscriptions
@@ -47,10 +48,12 @@ def run_stage(
     timing: Timing = Timing(),  # noqa: B008
     exposition: Exposition | None = None,
     exhibit: Exhibit = Nothing(),  # noqa: B008
+    snapshot_every_s: float = 0.0,
 ) -> None:
     """Fold the stage's input until SIGTERM or SIGINT, then checkpoint and return. Main thread only, once per process.
 
-    ``exposition`` gets the stage's metrics, with what the ``exhibit`` makes of its outputs.
+    ``exposition`` gets the stage's metrics, with what the ``exhibit`` makes of its outputs. With ``snapshot_every_s``
+    the state goes to ``stage.snapshots`` so often, and at the end.
     ``on_ready`` is called once, when all that waited at the assignment is folded. KafkaProblem without a broker or
     topics, or when a successor has fenced this worker; StageBroken when the fold raises. End the process then, and
     start another.
@@ -59,7 +62,18 @@ def run_stage(
         timing = replace(timing, commit_interval_s=commit_interval_s)
     with _Stop() as stop, translated(f"{stage.name}.{instance}"):
         worker = _Worker(
-            stage, kafka, prefix, subscriptions, state_dir, config_digest, instance, timing, on_ready, stop, exhibit
+            stage,
+            kafka,
+            prefix,
+            subscriptions,
+            state_dir,
+            config_digest,
+            instance,
+            timing,
+            on_ready,
+            stop,
+            exhibit,
+            snapshot_every_s,
         )
         if exposition is not None:
             exposition.add(worker.metrics)
@@ -111,6 +125,7 @@ class _Worker:
         on_ready: Callable[[], None] | None,
         stop: _Stop,
         exhibit: Exhibit,
+        snapshot_every_s: float,
     ) -> None:
         self._stop = stop
         self._on_ready = on_ready
@@ -148,6 +163,7 @@ class _Worker:
             callbacks=self,
         )
         self._processor = Processor(stage, partial(Store, self._app), self._outputs.publish, self._status)
+        self._snapshots = Snapshots(stage.name, stage.input.name, topic_id, snapshot_every_s, self._outputs.note)
         self._started = started(stage.name, instance, config_digest)
 
     def run(self) -> None:
@@ -181,6 +197,19 @@ class _Worker:
         self._checkpoint_began = time.monotonic()
         self._outputs.flush()
         self._processor.write_back()
+        if self._snapshots.due:
+            self._snapshot()
+
+    def stopped(self) -> None:
+        if self._snapshots.wanted:
+            self._snapshot()
+            self._snapshots.write_all()
+            self._outputs.flush()
+
+    def _snapshot(self) -> None:
+        began = time.monotonic()
+        self._status.snapshots += self._snapshots.take(self._processor.entries(), self._progress.next_offsets)
+        self._status.snapshot_s = time.monotonic() - began
 
     def committed(self, offsets: dict[int, int]) -> None:
         self._status.committed.update(offsets)
@@ -193,6 +222,7 @@ class _Worker:
             self._app.stop()
         if not self._status.ready and self._progress.caught_up:
             self._become_ready()
+        self._snapshots.write_some()
         if time.monotonic() >= self._status_due:
             self._write_status()
 

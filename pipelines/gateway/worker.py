@@ -207,7 +207,7 @@ class Gateway:
 
     def _is_set(self, scope: str, name: LimitName) -> bool:
         known = self.state.rules.state.scopes.get(scope)
-        return known is not None and name in known.limits
+        return known is not None and (name in known.limits or name in known.removed)
 
     def _write_address(self) -> None:
         path = self.config.run_dir / f"gateway.{self.account}.json"

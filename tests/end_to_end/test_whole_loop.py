@@ -46,12 +46,26 @@ def test_the_demo_trades_verifies_reports_and_leaves_no_process_behind(
     page = (run_dir / "report.html").read_text()
     assert "<html" in page
     assert "quoter" in page
+    replayed(run_dir, env)
     left = [
         p
         for p in psutil.process_iter(["cmdline"])
         if p.pid not in before and str(run_dir) in " ".join(p.info["cmdline"] or ())
     ]
     assert gone(left), left
+
+
+def replayed(run_dir: Path, env: dict[str, str]) -> None:
+    """Every stage from the start, and one from the snapshot of its clean stop."""
+
+    def ask(*arguments: str) -> str:
+        command = [*TAPEDECK, "replay-stage", "--run", str(run_dir), *arguments]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=150, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert ask("--all").count(": equal, ") == WORKERS - 4, "all but ingest, clock, audit and archive"
+    assert "begun at snapshots: " in ask("orders", "--live", "--from", "1000000")
 
 
 def test_workers_that_are_killed_come_back_and_nothing_is_lost_or_doubled(stage_set: Scene) -> None:
