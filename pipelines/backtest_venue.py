@@ -12,6 +12,7 @@ from adapters.execution import Accepted, Balance, Execution, OrderReport, Outcom
 from adapters.simulated import model as sim
 from adapters.simulated.core import Core
 from adapters.simulated.instruments import Instrument as Listing
+from adapters.simulated.queues import RISK_AVERSE, QueueModel
 from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE, decimal, units
 from pipelines.compose import Channel, Latency, Loop
@@ -36,12 +37,20 @@ Answered = Callable[[Outcome], None]
 class BacktestVenue:
     """One venue with its accounts; every instrument has a recorded book."""
 
-    def __init__(self, loop: Loop, latency: Latency, instruments: Sequence[Instrument], fees: Fees) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        latency: Latency,
+        instruments: Sequence[Instrument],
+        fees: Fees,
+        queue: QueueModel = RISK_AVERSE,
+    ) -> None:
         self._loop = loop
         self._latency = latency
         self._symbols = {i.instrument: i.venue_symbol for i in instruments}
         self._instruments = {i.venue_symbol: i.instrument for i in instruments}
-        self.core = Core([listing(i) for i in instruments], fees=fees, recorded=list(self._instruments))
+        recorded = list(self._instruments)
+        self.core = Core([listing(i) for i in instruments], fees=fees, recorded=recorded, queue=queue)
         self._hear: dict[Account, Hear] = {}
         self._ways_back: dict[Account, Channel] = {}
 

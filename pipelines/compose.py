@@ -10,7 +10,6 @@ Deterministic: events of the same time happen in the order in which they were sc
 
 import heapq
 import itertools
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +42,11 @@ class Written(NamedTuple):
     src: bytes | None
     ts: int
 
+    @property
+    def events(self) -> list[Any]:
+        """Not of a topic that holds no records of ours."""
+        return wire.decode(self.value, self.topic.types)
+
     def inbound(self) -> Inbound:
         headers = () if self.src is None else ((HEADER, self.src),)
         return Inbound(self.partition, self.offset, self.key, self.value, headers)
@@ -61,13 +65,18 @@ class Latency(Protocol):
     def to_venue(self) -> int: ...
 
     def from_venue(self) -> int:
-        """Of answers and private events. Market data took its own time when it was recorded."""
+        """Of answers and private events."""
+
+    def feed(self) -> int:
+        """Of market data: how long before its recorded time the venue had it."""
 
 
 @dataclass(frozen=True)
 class Constant:
     hop_ns: int = 2 * MS
     venue_ns: int = 5 * MS
+    feed_ns: int | None = None
+    """None: as ``venue_ns``."""
 
     def hop(self, topic: Topic) -> int:
         return self.hop_ns
@@ -78,25 +87,8 @@ class Constant:
     def from_venue(self) -> int:
         return self.venue_ns
 
-
-class Jittered:
-    """Constant latencies and, on the way to and from the venue, an exponential tail with this mean."""
-
-    def __init__(self, base: Constant, mean_ns: int, seed: int) -> None:
-        self._base, self._mean_ns = base, mean_ns
-        self._random = random.Random(seed)
-
-    def hop(self, topic: Topic) -> int:
-        return self._base.hop(topic)
-
-    def to_venue(self) -> int:
-        return self._base.to_venue() + self._tail()
-
-    def from_venue(self) -> int:
-        return self._base.from_venue() + self._tail()
-
-    def _tail(self) -> int:
-        return int(self._random.expovariate(1 / self._mean_ns)) if self._mean_ns else 0
+    def feed(self) -> int:
+        return self.venue_ns if self.feed_ns is None else self.feed_ns
 
 
 class Loop:
@@ -140,7 +132,7 @@ class Channel:
 class Tape:
     """The topics. ``sink`` gets every record as it is appended."""
 
-    def __init__(self, loop: Loop, latency: Latency, sink: Sink = lambda written: None) -> None:
+    def __init__(self, loop: Loop, latency: Latency, sink: Sink | None = None) -> None:
         self.loop = loop
         self.records = 0
         self._latency = latency
@@ -169,7 +161,8 @@ class Tape:
         written = Written(topic, partition, self._next[place], key, value, src, ts)
         self._next[place] += 1
         self.records += 1
-        self._sink(written)
+        if self._sink is not None:
+            self._sink(written)
         readers = self._readers.get(topic.name)
         if readers:
             channel = self._channel(place)

@@ -4,7 +4,7 @@ Laws:
 - What was recorded is never altered: `depth` and `best` answer with recorded quantities only.
 - Each displayed quantity is taken once: what takers took at a level stays taken until the level shrinks or goes.
 - An order joins the queue behind everything displayed at its price. The queue ahead of it shrinks by recorded
-  trades at that price, and a level that shrinks below it cuts it (nobody behind us is assumed to leave first).
+  trades at that price; what a level that shrinks without a trade says is the queue model's (`queues`).
 - A recorded trade reaches our orders in price-time priority with its quantity: those priced through first, then
   those at its price whose queue it used up.
 - Recorded quotes that cross an order fill it at its own price with what they display.
@@ -23,6 +23,7 @@ from sortedcontainers import SortedDict
 
 from adapters.simulated.book import Contra, Levels, crosses
 from adapters.simulated.model import BestQuote, BookDelta, BookSnapshot, MarketTrade, Order, Recorded, Side
+from adapters.simulated.queues import RISK_AVERSE, QueueModel
 
 FIRST_TRADE_ID = 10**12
 SIDES = (Side.BUY, Side.SELL)
@@ -69,13 +70,17 @@ class Ladder:
 
 
 class Resting:
-    """Our orders at one price, first in first out, each with the displayed quantity still ahead of it."""
+    """Our orders at one price, first in first out, each with the displayed quantity still ahead of it.
 
-    __slots__ = ("ahead", "orders")
+    ``traded``: what was traded at the price since its displayed quantity was last told.
+    """
+
+    __slots__ = ("ahead", "orders", "traded")
 
     def __init__(self) -> None:
         self.orders: dict[int, Order] = {}
         self.ahead: dict[int, int] = {}
+        self.traded = 0
 
 
 class RecordedBook:
@@ -83,8 +88,9 @@ class RecordedBook:
 
     prints = False
 
-    def __init__(self) -> None:
+    def __init__(self, queue: QueueModel = RISK_AVERSE) -> None:
         self.update_id = 0
+        self._queue = queue
         self._quote_id = 0
         self._depth = {side: Ladder(side) for side in SIDES}
         self._shown = {side: Ladder(side) for side in SIDES}
@@ -190,15 +196,20 @@ class RecordedBook:
             self._show(side, price, qty)
 
     def _show(self, side: Side, price: int, qty: int) -> None:
+        resting = self._ours[side].get(price * _sign(side))
+        if resting is not None:
+            self._advance(resting, self._shown[side].get(price), qty)
         self._shown[side].set(price, qty)
         taken = self._taken[side]
         if price in taken:
             taken[price] = min(taken[price], qty)
             if taken[price] == 0:
                 del taken[price]
-        resting = self._ours[side].get(price * _sign(side))
-        if resting is not None:
-            resting.ahead = {order_id: min(ahead, qty) for order_id, ahead in resting.ahead.items()}
+
+    def _advance(self, resting: Resting, before: int, after: int) -> None:
+        ahead_of, traded = self._queue.ahead, resting.traded
+        resting.traded = 0
+        resting.ahead = {one: ahead_of(ahead, before, after, traded) for one, ahead in resting.ahead.items()}
 
     def _on_trade(self, trade: MarketTrade) -> Iterator[Fill]:
         side = Side.BUY if trade.buyer_is_maker else Side.SELL
@@ -217,6 +228,7 @@ class RecordedBook:
         resting = self._ours[side][price * _sign(side)]
         queued = [(order, resting.ahead[order.order_id]) for order in resting.orders.values()]
         resting.ahead = {order_id: max(0, ahead - leaves) for order_id, ahead in resting.ahead.items()}
+        resting.traded += leaves
         passed = 0
         for order, ahead in queued:
             displayed = min(leaves, max(0, ahead - passed))
