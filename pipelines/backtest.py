@@ -22,14 +22,13 @@ from pipelines.backtest_venue import BacktestVenue, rates
 from pipelines.clock import BEAT_NS, EVERY
 from pipelines.clock import NAME as CLOCK
 from pipelines.compose import MS, Constant, Edge, Latency, Loop, Sink, StageReader, Tape, compose
-from pipelines.folding import Fold
+from pipelines.folding import QuickFold
 from pipelines.gateway import translate
 from pipelines.workers import stage_of, worker_names
-from topics import wire
 from topics.catalog import TICKED
 from topics.controls import Scope, SetLimit
 from topics.market import Instrument, Tick
-from topics.record import Account, Currency, venue_of
+from topics.record import Account, Currency, Record, venue_of
 
 SECOND = 1_000_000_000
 LEAD_NS = SECOND
@@ -110,7 +109,11 @@ class Backtest:
         return self._version
 
     @property
-    def folds(self) -> list[Fold]:
+    def loop(self) -> Loop:
+        return self._loop
+
+    @property
+    def folds(self) -> list[QuickFold]:
         """Every stage's, with what it took and how far it came."""
         return [self._market.fold, *(reader.fold for reader in self.readers.values())]
 
@@ -190,11 +193,10 @@ class Backtest:
             self._loop.at(self._loop.now + BEAT_NS, self._beat)
 
     def _tick(self, n: int) -> None:
-        value = wire.encode([Tick(n=n, ts_init=self._loop.now)])
+        tick: list[Record] = [Tick(n=n, ts_init=self._loop.now)]
         for topic in TICKED:
             if n % EVERY.get(topic.name, 1) == 0:
-                for partition in range(topic.partitions):
-                    self._clock.publish_raw(topic, None, value, partition)
+                self._clock.tick(topic, tick)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

@@ -4,17 +4,18 @@ What the venue does with a frame depends on nothing of ours, so a frame is parse
 records are written when it was received, by the stage that writes them in production.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.backtest_source import Arrival
 from pipelines.backtest_venue import BacktestVenue
-from pipelines.compose import TOPIC_ID, Edge, Output, Tape, Written, routed
-from pipelines.folding import Fold
+from pipelines.compose import TOPIC_ID, Edge, Tape, Written, outputs_of
+from pipelines.folding import QuickFold
 from pipelines.marks import MarkState, sample
 from topics import wire
 from topics.book import Book
-from topics.catalog import MARKET_EVENTS, MARKET_RAW
+from topics.catalog import MARKET_EVENTS, MARKET_RAW, Topic
+from topics.coordinates import Coordinate
 from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote
 from topics.record import InstrumentId, Record, Venue, venue_of
 from topics.routes import Subscriptions, routes
@@ -33,7 +34,7 @@ class Market:
         subscriptions: Subscriptions,
         recode_every: int | None,
     ) -> None:
-        self.fold = Fold(normalize, self._normalized, recode_every)
+        self.fold = QuickFold(normalize, self._normalized, recode_every)
         self._tape = tape
         self._ingest = ingest
         self._venues = venues
@@ -52,26 +53,31 @@ class Market:
         if src is None:
             src = self._ingest[venue_of(arrival.key.decode())].next_coordinate()
         self._raw = self._tape.append(MARKET_RAW, arrival.key, arrival.value, src, when=arrival.ts)
-        self.fold.feed(self._raw.inbound())
+        self.fold.feed(self._raw)
 
     def _normalized(self, outputs: list[Record], partition: int, offset: int) -> None:
         self._feed(outputs)
-        found = routed(self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions)
+        found = outputs_of(self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions)
         self._tape.after_hop(self._raw, self._write, found)
 
-    def _write(self, outputs: list[Output]) -> None:
-        for topic, key, value, src in outputs:
-            self._tape.append(topic, key, value, src.encode())
+    def _write(self, outputs: list[tuple[Topic, str, list[Record], Coordinate]]) -> None:
+        for output in outputs:
+            self._tape.write(*output)
 
     def _arrive_events(self, arrival: Arrival) -> None:
-        events = wire.decode(arrival.value, MARKET_EVENTS.types)
+        events = arrival.events
+        if events is None:
+            events = wire.decode(arrival.value, MARKET_EVENTS.types)
         self._feed(events)
-        written = self._tape.append(MARKET_EVENTS, arrival.key, arrival.value, arrival.src, when=arrival.ts)
+        src = arrival.src
+        written = self._tape.append(
+            MARKET_EVENTS, arrival.key, arrival.value, src, when=arrival.ts, events=events, is_news=src is None
+        )
         beside = [record for event in events for record in self._beside(event)]
         if beside:
             self._tape.loop.at(written.ts, self._publish_beside, beside)
 
-    def _feed(self, events: list[Any]) -> None:
+    def _feed(self, events: Sequence[Any]) -> None:
         for event in events:
             instrument = getattr(event, "instrument", None)
             if instrument is not None:
@@ -90,7 +96,7 @@ class Market:
             edge = self._ingest[venue_of(getattr(record, "instrument", ""))]
             for topic, key in routes(record, self._subscriptions):
                 if topic is not MARKET_EVENTS:
-                    edge.publish_raw(topic, key.encode(), wire.encode([record]))
+                    edge.write(topic, key, [record])
 
 
 class Marks:
