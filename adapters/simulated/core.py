@@ -162,10 +162,15 @@ class Core:
     def feed(self, now_ns: int, symbol: str, recorded: Recorded) -> list[Event]:
         """Recorded market data moves the recorded book; resting orders that it reaches are filled as makers."""
         self._settlement.begin(now_ns)
+        is_quiet = True
         for fill in self._recorded[symbol].apply(recorded):
+            is_quiet = False
             self._settlement.trade(fill.order, None, fill.order.price, fill.qty)
         if isinstance(recorded, MarketTrade):
+            is_quiet = False
             self._settlement.note_price(symbol, recorded.price)
+        if is_quiet:
+            return []
         self._trigger_stops()
         return self._settlement.finish("trade")
 
