@@ -65,9 +65,11 @@ class BacktestVenue:
 
     def feed(self, event: Any) -> None:
         """One normalized market event; of other kinds and instruments nothing is made."""
-        recorded = _recorded(event)
-        if recorded is not None and event.instrument in self._symbols:
-            self._tell(self.core.feed(self._loop.now, self._symbols[event.instrument], recorded))
+        symbol, made = self._symbols.get(event.instrument), RECORDED.get(type(event))
+        if symbol is not None and made is not None:
+            events = self.core.feed(self._loop.now, symbol, made(event))
+            if events:
+                self._tell(events)
 
     # --- commands, arriving now ------------------------------------------------------------------------------------
 
@@ -148,18 +150,28 @@ def rates(maker: Decimal, taker: Decimal) -> Fees:
     return Fees(maker=units(maker), taker=units(taker))
 
 
-def _recorded(event: Any) -> sim.Recorded | None:
-    match event:
-        case Quote():
-            bid, ask = (event.best_bid, event.bid_size), (event.best_ask, event.ask_size)
-            return sim.BestQuote(event.sequence, units(bid[0]), units(bid[1]), units(ask[0]), units(ask[1]))
-        case BookDelta():
-            return sim.BookDelta(event.first_sequence, event.sequence, _levels(event.bids), _levels(event.asks))
-        case Trade():
-            return sim.MarketTrade(units(event.price), units(event.size), event.aggressor is Side.SELL)
-        case BookSnapshot():
-            return sim.BookSnapshot(event.sequence, _levels(event.bids), _levels(event.asks))
-    return None
+def _quote(e: Quote) -> sim.Recorded:
+    return sim.BestQuote(e.sequence, units(e.best_bid), units(e.bid_size), units(e.best_ask), units(e.ask_size))
+
+
+def _delta(e: BookDelta) -> sim.Recorded:
+    return sim.BookDelta(e.first_sequence, e.sequence, _levels(e.bids), _levels(e.asks))
+
+
+def _trade(e: Trade) -> sim.Recorded:
+    return sim.MarketTrade(units(e.price), units(e.size), e.aggressor is Side.SELL)
+
+
+def _snapshot(e: BookSnapshot) -> sim.Recorded:
+    return sim.BookSnapshot(e.sequence, _levels(e.bids), _levels(e.asks))
+
+
+RECORDED: dict[type, Callable[[Any], sim.Recorded]] = {
+    Quote: _quote,
+    BookDelta: _delta,
+    Trade: _trade,
+    BookSnapshot: _snapshot,
+}
 
 
 def _levels(levels: Iterable[Level]) -> list[tuple[int, int]]:

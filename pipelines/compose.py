@@ -70,9 +70,10 @@ class Written:
     @property
     def events(self) -> Sequence[Any]:
         """Immutable. BadRecord where the bytes are none of the topic's."""
-        if self._events is None:
-            self._events = wire.decode(self.value, self.topic.types)
-        return self._events
+        found = self._events
+        if found is None:
+            found = self._events = wire.decode(self.value, self.topic.types)
+        return found
 
     @property
     def src(self) -> bytes | None:
@@ -335,16 +336,12 @@ class StageReader:
         self._tape = tape
         self._topic_id = tape.topic_id(stage.input)
         self._subscriptions = subscriptions
-        self._stopped = False
         self.fold = QuickFold(stage, self._publish, recode_every)
-
-    def read(self, written: Written) -> None:
-        if not self._stopped:
-            self.fold.feed(written)
+        self.read: Reader = self.fold.feed
 
     def stop(self) -> None:
         """What comes from now on stays unread."""
-        self._stopped = True
+        self.fold.stopped = True
 
     def _publish(self, outputs: list[Record], partition: int, offset: int) -> None:
         for topic, key, records, src in outputs_of(

@@ -14,6 +14,7 @@ import msgspec
 from infra.shell.processor import Inbound, Processor, Publish, StageBroken, coordinate, dead_letter
 from infra.shell.status import Status
 from topics.coordinates import At, Coordinate
+from topics.market import Tick
 from topics.record import Record
 from topics.stage import EVERY, Stage
 from topics.wire import BadRecord
@@ -82,7 +83,10 @@ class QuickFold:
         self.stage = stage
         self.status = Status(stage=stage.name, instance=0, pid=0)
         self._publish = publish
+        self.stopped = False
+        """What comes from then on stays unread."""
         self._own_key = None if stage.own_key is None else stage.own_key.encode()
+        self._reads = None if stage.reads is None else frozenset(stage.reads)
         self._states: dict[int, States] = {}
         self._fence: dict[tuple[int, str, str], tuple[int, int]] = {}
         self._recode_every = recode_every
@@ -90,6 +94,8 @@ class QuickFold:
 
     def feed(self, record: Incoming) -> None:
         """Fold one record; what comes out goes to ``publish`` before this returns. StageBroken when the fold raises."""
+        if self.stopped:
+            return
         status, partition = self.status, record.partition
         status.records_in += 1
         status.committed[partition] = record.offset + 1
@@ -105,12 +111,21 @@ class QuickFold:
             status.dead_letters += 1
             outputs = [dead_letter(self.stage, record.inbound(), str(error))]
         else:
-            outputs = self._fold(events, partition, record.offset)
             status.events_in += len(events)
+            if len(events) == 1 and self._passes_over(events[0], partition):
+                return
+            outputs = self._fold(events, partition, record.offset)
         if outputs:
             self._publish(outputs, partition, record.offset)
         if self._recode_every is not None and status.events_in - self._recoded >= self._recode_every:
             self._recode()
+
+    def _passes_over(self, event: Any, partition: int) -> bool:
+        """Whether it is nothing to this stage: not what it reads, or a tick where there is no state to visit."""
+        kind = type(event)
+        if self._reads is not None and kind not in self._reads:
+            return True
+        return kind is Tick and partition not in self._states
 
     def _is_repeated(self, record: Incoming) -> bool:
         source: Coordinate | None = coordinate(record.inbound().headers)
@@ -126,7 +141,7 @@ class QuickFold:
     def _fold(self, events: Sequence[Any], partition: int, offset: int) -> list[Record]:
         states = self._states.get(partition)
         if states is None:
-            states = self._states[partition] = States()
+            states = States()
         state_key, on_event, outputs = self.stage.state_key, self.stage.on_event, list[Record]()
         for index, event in enumerate(events):
             try:
@@ -141,6 +156,8 @@ class QuickFold:
             except Exception as error:
                 where = f"{self.stage.name} at {self.stage.input.name}[{partition}]@{offset}.{index}"
                 raise StageBroken(f"{where}: {type(error).__name__}: {error}") from error
+        if states:
+            self._states[partition] = states
         return outputs
 
     def _recode(self) -> None:
@@ -157,6 +174,9 @@ class States:
         self._of: dict[str, Any] = {}
         self._sorted: list[str] = []
         self.get = self._of.get
+
+    def __len__(self) -> int:
+        return len(self._of)
 
     def put(self, key: str, state: Any) -> None:
         if key not in self._of:
