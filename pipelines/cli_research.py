@@ -1,11 +1,10 @@
 """`tapedeck backtest`, `replay-stage` and `explain`: what recorded data is good for. Mounted by the command line."""
 
-import json
 import signal
 import time
 import tomllib
+from contextlib import closing
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -42,40 +41,73 @@ def backtest(
         str | None, typer.Argument(help="module:Class, or a name in the configuration; default: all of it.")
     ] = None,
     source: Annotated[
-        list[Path] | None, typer.Option("--from", help="A capture (several are one stream), or the folder of a run.")
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            help="A capture (several are one stream), the folder of a run or its archive, or 'topic': what the configured run has in Kafka.",
+        ),
     ] = None,
     config: ConfigOption = None,
-    params: Annotated[str, typer.Option(help="Parameters of the strategy, as a JSON object.")] = "",
-    seed: Annotated[int, typer.Option(help="Of what is drawn: the latencies' tail.")] = 0,
-    latency_ms: Annotated[float, typer.Option(help="One way between us and the venue.")] = 5.0,
-    hop_ms: Annotated[float, typer.Option(help="From one of our workers to the next.")] = 2.0,
-    jitter_ms: Annotated[
-        float, typer.Option(help="Mean of an exponential tail on the way to and from the venue.")
-    ] = 0.0,
-    fees: Annotated[str, typer.Option(help="Rates of maker and taker: 0.001,0.001")] = "0.001,0.001",
+    params: Annotated[
+        str, typer.Option(help="Parameters of the strategy: key=value,…; or a TOML file; or a JSON object.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Of what is drawn: latencies.")] = 0,
+    latency: Annotated[
+        str,
+        typer.Option(
+            help="constant:5ms, constant:5ms/8ms (orders/market data), jittered:5ms/2ms, sampled:<run's folder or Parquet file>."
+        ),
+    ] = "constant:5ms",
+    hop: Annotated[str, typer.Option(help="From one of our workers to the next.")] = "2ms",
+    fees: Annotated[str, typer.Option(help="Rates.")] = "maker=0.001,taker=0.001",
+    queue: Annotated[
+        str, typer.Option(help="Who cancels ahead of us: risk-averse (nobody), power, power:<n>, log.")
+    ] = "risk-averse",
     balance: Annotated[list[str] | None, typer.Option(help="Opening balance, as USDT=10000; default: plenty.")] = None,
     name: Annotated[str, typer.Option(help="Of the run; default: backtest and the time.")] = "",
     show_report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report's page.")] = True,
+    sweep: Annotated[
+        str, typer.Option(help="A grid of parameters, each point a run: 'spread=1,2,3 hold=5:20:5' (first:last:step).")
+    ] = "",
+    processes: Annotated[int | None, typer.Option(min=1, help="Of a sweep, at a time; default: one per core.")] = None,
 ) -> None:
     """Run strategies over recorded market data in this process: the same stages and checks, the exchange's matching core."""
+    from pipelines import backtest_options as options
     from pipelines.backtest import Settings
+
+    if not source:
+        raise Problem("name what to run over: --from <capture>, --from <folder of a run> or --from topic")
+    maker, taker = options.rates(fees)
+    settings = Settings(
+        seed=seed,
+        hop_ns=options.nanoseconds(hop),
+        maker=maker,
+        taker=taker,
+        balances=dict(options.balance(one) for one in balance or ()),
+        queue=options.queue(queue),
+    )
+    settings = options.with_latency(settings, latency)
+    run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
+    given = options.params(params)
+    if sweep:
+        _sweep(config, strategy, source, given, options.grid(sweep), settings, run_name, processes)
+    else:
+        _one_backtest(config, strategy, source, given, settings, run_name, show_report)
+
+
+def _one_backtest(
+    config: Path | None,
+    strategy: str | None,
+    source: list[Path],
+    params: dict[str, Any],
+    settings: Any,
+    name: str,
+    show_report: bool,
+) -> None:
     from pipelines.backtest_plan import plan
     from pipelines.backtest_run import run_backtest
 
-    if not source:
-        raise Problem("name what to run over: --from <capture> or --from <folder of a run>")
-    maker, taker = _rates(fees)
-    settings = Settings(
-        seed=seed,
-        hop_ns=_ns(hop_ms, "--hop-ms"),
-        latency_ns=_ns(latency_ms, "--latency-ms"),
-        jitter_ns=_ns(jitter_ms, "--jitter-ms"),
-        maker=maker,
-        taker=taker,
-        balances=dict(_balance(one) for one in balance or ()),
-    )
-    run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
-    planned = plan(config, strategy, source, _json_object(params), run_name, services.default_home())
+    planned = plan(config, strategy, source, params, name, services.default_home())
     began = time.monotonic()
     with _Interrupt() as interrupt, _progress() as bar:
         task = bar.add_task("backtest", total=1.0)
@@ -97,6 +129,47 @@ def backtest(
 
         err.print(f"report: {build_report(planned.config, planned.config.run_dir / 'report.html')}")
     err.print(f"run: {planned.config.run_dir}")
+    raise typer.Exit(128 + signal.SIGINT if interrupt.requested else 0)
+
+
+def _sweep(
+    config: Path | None,
+    strategy: str | None,
+    source: list[Path],
+    params: dict[str, Any],
+    points: list[dict[str, str]],
+    settings: Any,
+    name: str,
+    processes: int | None,
+) -> None:
+    from pipelines import backtest_sweep_page as page
+    from pipelines.backtest_plan import TOPIC, plan
+    from pipelines.backtest_sweep import Done, Input, planned_jobs, sweep
+
+    if strategy is None:
+        raise Problem("--sweep is of one strategy's parameters: name it")
+    if list(map(str, source)) == [TOPIC]:
+        raise Problem("--sweep reads its input once per process: name the run's folder, for its archive")
+    home = services.default_home()
+    planned = plan(config, strategy, source, {**params, **points[0]}, name, home)
+    jobs = planned_jobs(points, lambda point: planned.again(strategy, {**params, **point}))
+    folder, done = planned.config.run_dir, list[Done]()
+    table = page.Table(folder / "sweep.duckdb", list(points[0]))
+    with closing(table), _Interrupt() as interrupt, _progress() as bar:
+        task = bar.add_task("sweep", total=len(jobs))
+        given = Input(source, planned.venue)
+        with closing(sweep(jobs, given, settings, processes, lambda: interrupt.requested)) as results:
+            for one in results:
+                table.add(one)
+                done.append(one)
+                bar.update(task, completed=len(done))
+    text = page.render(name, strategy, planned.source.name, settings.seed, len(jobs), done)
+    (folder / "sweep.html").write_text(text)
+    for one in done:
+        if one.error:
+            err.print(f"[yellow]broke:[/yellow] {escape(str(dict(one.point)))}: {escape(one.error)}")
+    err.print(f"{len(done)} of {len(jobs)} runs{', ended early' if interrupt.requested else ''}")
+    err.print(f"table: {folder / 'sweep.duckdb'}\npage: {folder / 'sweep.html'}")
     raise typer.Exit(128 + signal.SIGINT if interrupt.requested else 0)
 
 
@@ -286,45 +359,3 @@ class _Interrupt:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=err, transient=True)
-
-
-def _ns(ms: float, name: str) -> int:
-    if not 0 <= ms < 1e9:
-        raise Problem(f"{name}: milliseconds, 0 or more")
-    return round(ms * 1_000_000)
-
-
-def _rates(text: str) -> tuple[Decimal, Decimal]:
-    try:
-        maker, taker = (Decimal(part) for part in text.split(","))
-    except (ValueError, InvalidOperation):
-        raise Problem(f"--fees {text!r}: two rates, like 0.001,0.001") from None
-    if not all(0 <= rate < 1 and _is_exact(rate) for rate in (maker, taker)):
-        raise Problem(f"--fees {text!r}: rates from 0 to 1 of at most 8 decimals, like 0.001,0.001")
-    return maker, taker
-
-
-def _balance(text: str) -> tuple[str, Decimal]:
-    currency, _, number = text.partition("=")
-    try:
-        amount = Decimal(number)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not currency or not _is_exact(amount):
-        raise Problem(f"--balance {text!r}: a currency and an amount of at most 8 decimals, like USDT=10000")
-    return currency, amount
-
-
-def _is_exact(amount: Decimal) -> bool:
-    """What the matching core can hold."""
-    return amount.is_finite() and 0 <= amount < 10**12 and amount == round(amount, 8)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text) if text else {}
-    except json.JSONDecodeError as error:
-        raise Problem(f"--params is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Problem('--params is a JSON object, like \'{"order_qty": "0.01"}\'')
-    return found

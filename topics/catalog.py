@@ -26,6 +26,9 @@ class Topic:
     retention_ms: int = 30 * DAY_MS
     forget_ms: int | None = None
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def config(self) -> dict[str, str]:
         """The broker's settings for it. Broker time, because played captures carry old times and would expire at once."""
         common = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_MESSAGE_BYTES)}
