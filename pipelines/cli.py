@@ -157,14 +157,15 @@ def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path
 
     if path.exists():
         raise Problem(f"{path} exists already: name another file")
-    before = find()
+    before = find() if find().exists() else None
     path.write_text(TEMPLATE)
     err.print(f"wrote {path}: put in your venue and strategies, then 'tapedeck doctor' and 'tapedeck up'")
     if find().resolve() == path.resolve():
-        was = f", no longer {before}" if before.exists() else ""
+        was = "" if before is None else f", no longer {before}"
         err.print(f"every command in this folder uses {path} from now on{was} (--config names another)")
     else:
-        err.print(f"commands go on using {find()}: name this one with --config {path} or TAPEDECK_CONFIG")
+        others = f"commands go on using {find()}" if find().exists() else "commands do not find it by themselves"
+        err.print(f"{others}: name this one with --config {path} or TAPEDECK_CONFIG")
 
 
 def main() -> None:
