@@ -66,7 +66,7 @@ def write(found: Rows, form: str) -> None:
         for row in rows:
             typer.echo(json.dumps(dict(zip(names, map(_plain, row), strict=True)), ensure_ascii=False))
     elif form == "csv":
-        writer = csv.writer(sys.stdout)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         writer.writerows([_text(value) for value in row] for row in rows)
     elif names:
