@@ -17,7 +17,7 @@ from adapters.simulated.model import Side as VenueSide
 from adapters.simulated.units import units
 from infra.edge import EdgeFailed
 from pipelines.gateway import recover
-from pipelines.gateway.decide import decide, decide_modify
+from pipelines.gateway.decide import decide, decide_cancel_all, decide_modify, finish_replace
 from pipelines.gateway.state import State
 from tests.pipelines.gateway.bench import Bench
 from tests.pipelines.gateway.worlds import (
@@ -35,11 +35,13 @@ from tests.pipelines.gateway.worlds import (
     world,
 )
 from topics.orders import (
+    CancelAll,
     CancelOrder,
     ModifyDenied,
     ModifyOrder,
     ModifyRejected,
     ModifyRequested,
+    OrderCanceled,
     OrderDenied,
     OrderModified,
     OrderRequested,
@@ -290,6 +292,23 @@ async def test_a_cancel_meanwhile_means_that_nothing_follows() -> None:
     await bench.until("ModifyRejected")
     assert at_venue(bench) == []
     assert "o1~2" not in bench.state.book.orders
+
+
+def test_a_cancel_of_everything_reaches_an_order_whose_replacement_is_still_to_come() -> None:
+    state = working()
+    for fact in (decide_modify(state, modify(price="59990"), NOW), canceled(cum_qty=D("0.04"))):
+        state.book.fold(fact)  # type: ignore[arg-type]
+    held = state.book.orders["o1"]
+    assert finish_replace(state, held, NOW) == []  # an execution is still to come
+    (cancel,) = decide_cancel_all(state, CancelAll(command_id="all", account=ACCOUNT, ts_init=NOW), NOW)
+    state.book.fold(cancel)
+    state.book.fold(filled(order(), "0.04"))
+    assert [type(f).__name__ for f in finish_replace(state, held, NOW)] == ["ModifyRejected"]
+
+
+def canceled(**fields: Any) -> OrderCanceled:
+    ids = {"client_order_id": "o1", "account": ACCOUNT, "instrument": BTC, "strategy": "quoter", "ts_init": NOW}
+    return OrderCanceled(**ids, **fields)
 
 
 async def test_a_replacement_that_a_check_denies_by_then_is_a_fact() -> None:
