@@ -16,7 +16,7 @@ from adapters.paper import PaperExecution
 from adapters.simulated.model import Side as VenueSide
 from adapters.simulated.units import units
 from infra.edge import EdgeFailed
-from pipelines.gateway import recover
+from pipelines.gateway import recover, snapshot
 from pipelines.gateway.decide import decide, decide_cancel_all, decide_modify, finish_replace
 from pipelines.gateway.state import State
 from tests.pipelines.gateway.bench import Bench
@@ -494,6 +494,15 @@ async def test_a_restart_goes_on_with_what_is_due_unless_it_is_too_old() -> None
         await through(bench)
         assert view(bench, "o1~2").status is status
         await bench.recovery.close()
+
+
+async def test_a_revision_that_waits_is_in_the_books_snapshot() -> None:
+    bench = await resting()
+    ask(bench, price="59950")
+    book = bench.state.book
+    back = snapshot.decoded(snapshot.encoded(book))
+    assert (back.revising, back.orders["o1"].modify) == (book.revising, book.orders["o1"].modify)
+    await through(bench)
 
 
 def facts_of(bench: Bench) -> list[Any]:
