@@ -300,12 +300,14 @@ def decide_cancel(state: State, command: CancelOrder, now_ns: int) -> CancelRequ
 
 def decide_cancel_all(state: State, command: CancelAll, now_ns: int) -> list[CancelRequested]:
     """One for every working order in the command's reach. Asked again, it reaches only orders older than its first
-    answer.
+    answer. One that is gone to make way for its replacement is meant too: that does not follow then.
     """
     first = state.book.commands.get(command.command_id)
+    book = state.book
+    replaced = [book.orders[cid] for cid in book.revising if cid not in book.working]
     return [
         cancel_requested(held, command.command_id, command.reason, now_ns)
-        for held in state.book.open_orders()
+        for held in [*book.open_orders(), *replaced]
         if _is_meant(held, command)
         and command.command_id not in held.facts.cancels
         and (first is None or held.seq < first)

@@ -16,8 +16,8 @@ from adapters.paper import PaperExecution
 from adapters.simulated.model import Side as VenueSide
 from adapters.simulated.units import units
 from infra.edge import EdgeFailed
-from pipelines.gateway import recover
-from pipelines.gateway.decide import decide, decide_modify
+from pipelines.gateway import recover, snapshot
+from pipelines.gateway.decide import decide, decide_cancel_all, decide_modify, finish_replace
 from pipelines.gateway.state import State
 from tests.pipelines.gateway.bench import Bench
 from tests.pipelines.gateway.worlds import (
@@ -35,11 +35,13 @@ from tests.pipelines.gateway.worlds import (
     world,
 )
 from topics.orders import (
+    CancelAll,
     CancelOrder,
     ModifyDenied,
     ModifyOrder,
     ModifyRejected,
     ModifyRequested,
+    OrderCanceled,
     OrderDenied,
     OrderModified,
     OrderRequested,
@@ -292,6 +294,23 @@ async def test_a_cancel_meanwhile_means_that_nothing_follows() -> None:
     assert "o1~2" not in bench.state.book.orders
 
 
+def test_a_cancel_of_everything_reaches_an_order_whose_replacement_is_still_to_come() -> None:
+    state = working()
+    for fact in (decide_modify(state, modify(price="59990"), NOW), canceled(cum_qty=D("0.04"))):
+        state.book.fold(fact)  # type: ignore[arg-type]
+    held = state.book.orders["o1"]
+    assert finish_replace(state, held, NOW) == []  # an execution is still to come
+    (cancel,) = decide_cancel_all(state, CancelAll(command_id="all", account=ACCOUNT, ts_init=NOW), NOW)
+    state.book.fold(cancel)
+    state.book.fold(filled(order(), "0.04"))
+    assert [type(f).__name__ for f in finish_replace(state, held, NOW)] == ["ModifyRejected"]
+
+
+def canceled(**fields: Any) -> OrderCanceled:
+    ids = {"client_order_id": "o1", "account": ACCOUNT, "instrument": BTC, "strategy": "quoter", "ts_init": NOW}
+    return OrderCanceled(**ids, **fields)
+
+
 async def test_a_replacement_that_a_check_denies_by_then_is_a_fact() -> None:
     bench = await resting()
     ask(bench, price="59950")
@@ -475,6 +494,15 @@ async def test_a_restart_goes_on_with_what_is_due_unless_it_is_too_old() -> None
         await through(bench)
         assert view(bench, "o1~2").status is status
         await bench.recovery.close()
+
+
+async def test_a_revision_that_waits_is_in_the_books_snapshot() -> None:
+    bench = await resting()
+    ask(bench, price="59950")
+    book = bench.state.book
+    back = snapshot.decoded(snapshot.encoded(book))
+    assert (back.revising, back.orders["o1"].modify) == (book.revising, book.orders["o1"].modify)
+    await through(bench)
 
 
 def facts_of(bench: Bench) -> list[Any]:
