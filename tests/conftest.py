@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from infra import services
 
 REPOSITORY = Path(__file__).parent.parent
+
+settings.register_profile(
+    "tapedeck", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a busy machine fails nothing
+settings.load_profile("tapedeck")
 
 
 @pytest.fixture(scope="session")
