@@ -104,7 +104,7 @@ GAPS = _counter("book_gaps", "Holes found in a book's sequence", "instrument")
 
 COMMANDS = _counter("commands", "Commands of a strategy", "strategy", "command")
 STRATEGY_HALTED = _gauge("strategy_halted", "1 while a strategy decides nothing, because a callback raised", "strategy")
-DENIALS = _counter("order_denials", "Orders that a pre-trade check denied", "account", "check")
+DENIALS = _counter("order_denials", "Orders and modifications that a pre-trade check denied", "account", "check")
 OPEN_ORDERS = _gauge("orders_open", "Orders that may still execute", "account", "status")
 ORDERS = _counter("orders", "Orders that came to a status", "account", "strategy", "status")
 FILLS = _counter("fills", "Executions", "account", "strategy", "instrument", "liquidity")

@@ -9,7 +9,7 @@ from infra.metrics import LONG, Histogram, Stated, Words, catalog
 from infra.metrics.catalog import Labels
 from pipelines.gateway.state import State
 from topics.controls import LimitName
-from topics.orders import OrderDenied, OrderRequested, OrderStatus, ReconciliationDifference
+from topics.orders import ModifyDenied, OrderDenied, OrderRequested, OrderStatus, ReconciliationDifference
 from topics.record import Account, InstrumentId, Record, StrategyId
 
 CHECKS = (
@@ -19,6 +19,7 @@ CHECKS = (
     "command_age",
     "order_type",
     "order_qty",
+    "revision",
     "price",
     "post_only",
     "instrument_known",
@@ -55,10 +56,10 @@ class GatewayMetrics:
         self._from_exchange = {s: Histogram(LONG) for s in strategies}
         self._from_receipt = {s: Histogram(LONG) for s in strategies}
         self._write_ahead = Histogram(LONG)
-        self._answers = {what: Histogram(LONG) for what in ("submit", "cancel")}
+        self._answers = {what: Histogram(LONG) for what in ("submit", "cancel", "modify")}
 
     def heard(self, fact: Record) -> None:
-        if isinstance(fact, OrderDenied):
+        if isinstance(fact, OrderDenied | ModifyDenied):
             self._denials[self._account, fact.check] += 1
         elif isinstance(fact, ReconciliationDifference):
             self._differences[self._account, fact.instrument] += 1

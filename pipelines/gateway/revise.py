@@ -77,6 +77,7 @@ def order_for(held: Held, wanted: Revised, command: ModifyOrder) -> SubmitOrder:
         replaces=held.client_order_id,
         reason=command.reason,
         cause=command.cause,
+        ts_event=0,
         ts_init=command.ts_init,
     )
 

@@ -81,7 +81,7 @@ def test_every_panels_query_is_answered_with_data_by_a_prometheus_that_scraped_i
 def test_the_live_view_shows_workers_markets_positions_and_alarms(watched: tuple[Scene, Prometheus | None]) -> None:
     running, _ = watched
     eventually(lambda: running.json("positions"), 60, "a position")
-    done = running.tapedeck("top", "--once", "--config", str(running.path), COLUMNS="160", LINES="60")
+    done = running.tapedeck("top", "--once", "--config", str(running.path), timeout_s=90, COLUMNS="160", LINES="60")
     assert done.returncode == 0, done.stderr
     assert f"{WORKERS}/{WORKERS} workers ready" in done.stdout
     for word in ("normalize", "gateway.sim.main", "sim:BTC-USDT", "open orders", "realized", "sim.main (USDT)"):
@@ -103,5 +103,5 @@ def test_flatten_closes_the_positions_of_a_strategy(watched: tuple[Scene, Promet
     if prometheus is not None:
         killed = 'ALERTS{alertname="ScopeKilled", scope="strategy:quoter", alertstate="firing"}'
         eventually(lambda: prometheus.query(killed), 20, "the alert")
-    done = running.tapedeck("top", "--once", "--config", str(running.path), COLUMNS="160", LINES="60")
+    done = running.tapedeck("top", "--once", "--config", str(running.path), timeout_s=90, COLUMNS="160", LINES="60")
     assert "killed: strategy:quoter by" in done.stdout
