@@ -18,7 +18,16 @@ from pipelines.order import AnomalyKind
 from topics.catalog import FILLS, MARKET_EVENTS, ORDERS_INTENTS, ORDERS_STATE, Topic
 from topics.controls import FIRM, TradingState
 from topics.market import BookDelta, BookSnapshot, Gap, Trade
-from topics.orders import CancelAll, CancelOrder, Fill, OrderAnomaly, OrderStatus, OrderUpdated, SubmitOrder
+from topics.orders import (
+    CancelAll,
+    CancelOrder,
+    Fill,
+    ModifyOrder,
+    OrderAnomaly,
+    OrderStatus,
+    OrderUpdated,
+    SubmitOrder,
+)
 from topics.portfolio import PortfolioLine
 from topics.record import ClientOrderId, InstrumentId, Liquidity, Record, StrategyId, Venue, venue_of
 
@@ -108,7 +117,9 @@ class IntentsExhibit(Nothing):
 
     def __init__(self, strategy: StrategyId) -> None:
         self._strategy = strategy
-        self._commands: Counter[str] = Counter({c.__name__: 0 for c in (SubmitOrder, CancelOrder, CancelAll)})
+        self._commands: Counter[str] = Counter(
+            {c.__name__: 0 for c in (SubmitOrder, ModifyOrder, CancelOrder, CancelAll)}
+        )
         self._halted = False
 
     def written(self, topic: Topic, records: Sequence[Record]) -> None:
