@@ -13,7 +13,7 @@ from rich.console import Console
 from infra import services
 from infra.config import Config, load
 from infra.errors import Problem
-from pipelines import cli_data, cli_operate, cli_research, cli_services
+from pipelines import cli_data, cli_operate, cli_parity, cli_research, cli_services
 
 app = typer.Typer(
     help="A trading platform in which everything that happens is on the tape.",
@@ -24,6 +24,7 @@ app.add_typer(cli_services.app, name="services")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)
+cli_parity.mount(app)
 
 ConfigOption = Annotated[
     Path | None,

@@ -149,6 +149,9 @@ class Tape:
         self._readers: dict[str, list[Reader]] = defaultdict(list)
         self._channels: dict[tuple[str, int], Channel] = {}
 
+    def topic_id(self, topic: Topic) -> str:
+        return TOPIC_ID
+
     def subscribe(self, topic: Topic, reader: Reader) -> None:
         self._readers[topic.name].append(reader)
 
@@ -200,6 +203,17 @@ def _deliver(readers: Sequence[Reader], written: Written) -> None:
         reader(written)
 
 
+class Log(Protocol):
+    """What stages are composed on: simulated topics (``Tape``), or a run's topics in their recorded order (``parity_tape``)."""
+
+    def topic_id(self, topic: Topic) -> str:
+        """The topic's identity, a part of the coordinates of what is made from it."""
+
+    def subscribe(self, topic: Topic, reader: Reader) -> None: ...
+
+    def append(self, topic: Topic, key: bytes | None, value: bytes, src: bytes | None) -> object: ...
+
+
 class Edge:
     """The tape's side of an edge: its records get the coordinate (name, epoch, n)."""
 
@@ -224,9 +238,10 @@ class StageReader:
     """A stage on the tape: reads its topic, and writes what it puts out at once."""
 
     def __init__(
-        self, stage: Stage[Any], tape: Tape, subscriptions: Subscriptions, recode_every: int | None = None
+        self, stage: Stage[Any], tape: Log, subscriptions: Subscriptions, recode_every: int | None = None
     ) -> None:
         self._tape = tape
+        self._topic_id = tape.topic_id(stage.input)
         self._subscriptions = subscriptions
         self._stopped = False
         self.fold = Fold(stage, self._publish, recode_every)
@@ -241,7 +256,7 @@ class StageReader:
 
     def _publish(self, outputs: list[Record], partition: int, offset: int) -> None:
         for topic, key, value, src in routed(
-            self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions
+            self.fold.stage, outputs, partition, offset, self._topic_id, self._subscriptions
         ):
             self._tape.append(topic, key, value, src.encode())
 
@@ -282,7 +297,7 @@ class DecodedOnce:
 
 
 def compose(
-    stages: Iterable[Stage[Any]], tape: Tape, subscriptions: Subscriptions, recode_every: int | None = None
+    stages: Iterable[Stage[Any]], tape: Log, subscriptions: Subscriptions, recode_every: int | None = None
 ) -> dict[str, StageReader]:
     """The stages as readers of the tape, by name; those of one topic read each record in the order given."""
     decoders: dict[str, DecodedOnce] = {}
