@@ -92,6 +92,10 @@ class Backtest:
         return self._version
 
     @property
+    def loop(self) -> Loop:
+        return self._loop
+
+    @property
     def folds(self) -> list[Fold]:
         """Every stage's, with what it took and how far it came."""
         return [self._market.fold, *(reader.fold for reader in self.readers.values())]

@@ -1,0 +1,203 @@
+"""The same strategies over a run's market data without its fills: how much of the live run the backtest reproduces.
+
+The venue is the exchange's matching core, latencies are those of the run at each moment (``recorded_latency``), fee rates
+and opening balances the run's. It ends where the live strategies had stopped.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from infra.config import Config
+from pipelines.backtest import Backtest, Settings
+from pipelines.backtest_source import Archive, Arrival
+from pipelines.compose import Latency, Written
+from pipelines.exact import ratio
+from pipelines.parity_fills import Compared, Execution, Resting, Run, compare
+from pipelines.recorded_latency import AsRecorded, Latencies, recorded_latencies
+from pipelines.recorded_run import Recorded, committed
+from topics import wire
+from topics.catalog import ACCOUNT_EVENTS, CONTROLS, FILLS, MARKET_EVENTS, MARKET_RAW, ORDERS_EVENTS, STRATEGY_INBOX, Topic
+from topics.orders import (
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderRequested,
+)
+from topics.portfolio import BalanceChanged
+from topics.record import Currency, Liquidity
+
+MS = 1_000_000
+FOREVER = 2**63
+
+
+@dataclass(frozen=True)
+class UnderRecorded(Settings):
+    """A backtest's settings with latencies of a run's own."""
+
+    model: AsRecorded | None = None
+
+    def latency(self) -> Latency:
+        assert self.model is not None
+        return self.model
+
+
+@dataclass(frozen=True)
+class Free:
+    """``notes`` says what the backtest could not know."""
+
+    compared: Compared
+    latencies: Latencies
+    window_ns: int
+    wider_ns: int
+    notes: list[str]
+
+
+class Until:
+    """A source that ends at a time."""
+
+    def __init__(self, source: Archive, end: int) -> None:
+        self.name, self.instruments = source.name, source.instruments
+        self.span = (source.span[0], max(source.span[0], min(source.span[1], end)))
+        self._source = source
+
+    def arrivals(self) -> Iterator[Arrival]:
+        return (arrival for arrival in self._source.arrivals() if arrival.ts <= self.span[1])
+
+
+def free_run(
+    config: Config,
+    root: Path,
+    run: Recorded,
+    run_dir: Path,
+    *,
+    window_ns: int,
+    wider_ns: int,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Free:
+    """Backtest ``config`` over the archive ``root`` and compare executions. Problem where the archive has no market data."""
+    latencies = recorded_latencies(run)
+    model = AsRecorded(latencies)
+    maker, taker = fee_rates(run)
+    settings = UnderRecorded(
+        model=model, latency_ns=latencies.feed.median, maker=maker, taker=taker, balances=opening_balances(run)
+    )
+    kept = Kept()
+    source = Until(Archive(root), deciders_stopped(config, run, run_dir))
+    backtest = Backtest(config, source, settings, kept)
+    model.now = lambda: backtest.loop.now
+    backtest.run(progress)
+    live = side(events_of(run, FILLS), events_of(run, ORDERS_EVENTS))
+    compared = compare(live, side(kept.fills, kept.facts), window_ns, wider_ns)
+    return Free(compared, latencies, window_ns, wider_ns, list(_notes(config, run)))
+
+
+class Kept:
+    """A backtest's sink that keeps executions and facts."""
+
+    def __init__(self) -> None:
+        self.fills: list[Any] = []
+        self.facts: list[Any] = []
+
+    def __call__(self, written: Written) -> None:
+        if written.topic is FILLS:
+            self.fills += wire.decode(written.value, FILLS.types)
+        elif written.topic is ORDERS_EVENTS:
+            self.facts += wire.decode(written.value, ORDERS_EVENTS.types)
+
+
+# --- what the run tells -----------------------------------------------------------------------------------------------
+
+
+def events_of(run: Recorded, topic: Topic) -> Iterator[Any]:
+    for partition in run.partitions(topic):
+        for row in run.rows(topic, partition):
+            yield from wire.decode(row.value or b"", topic.types)
+
+
+def opening_balances(run: Recorded) -> dict[Currency, Decimal]:
+    """The first that was told of each currency, free and locked together."""
+    found: dict[Currency, Decimal] = {}
+    for event in events_of(run, ACCOUNT_EVENTS):
+        if isinstance(event, BalanceChanged):
+            found.setdefault(event.currency, event.free + event.locked)
+    return found
+
+
+def fee_rates(run: Recorded) -> tuple[Decimal, Decimal]:
+    """Maker's and taker's, of the first execution of each; what never happened has the defaults'."""
+    found: dict[Liquidity, Decimal] = {}
+    for fill in events_of(run, FILLS):
+        of = {fill.base: fill.last_qty, fill.quote: fill.last_qty * fill.last_px}.get(fill.fee_currency)
+        if fill.liquidity not in found and of:
+            found[fill.liquidity] = round(ratio(fill.fee, of), 8)
+    return found.get(Liquidity.MAKER, Settings.maker), found.get(Liquidity.TAKER, Settings.taker)
+
+
+def deciders_stopped(config: Config, run: Recorded, run_dir: Path) -> int:
+    """When the last inbox record that any strategy took was written; never, where no status tells."""
+    taken = [committed(run_dir, f"intents/{strategy}") for strategy in config.strategies]
+    ends = {p: max(one.get(p, 0) for one in taken) for p in run.partitions(STRATEGY_INBOX)}
+    times = [
+        row.timestamp_ms * MS for p, end in ends.items() for row in run.rows(STRATEGY_INBOX, p) if row.offset < end
+    ]
+    return max(times, default=FOREVER)
+
+
+def _notes(config: Config, run: Recorded) -> Iterator[str]:
+    commands = sum(getattr(one, "who", "config") != "config" for one in events_of(run, CONTROLS))
+    if commands:
+        yield f"{commands} commands of operators are not repeated in the backtest"
+    if not run.partitions(MARKET_RAW) and run.partitions(MARKET_EVENTS):
+        yield "the archive has no frames: the backtest ran over normalized events"
+
+
+# --- executions and resting orders ------------------------------------------------------------------------------------
+
+
+def side(fills: Iterable[Any], facts: Iterable[Any]) -> Run:
+    """Each execution once."""
+    found: dict[tuple[str, ...], Execution] = {}
+    for fill in fills:
+        if isinstance(fill, Fill) and not fill.reversal:
+            key = (fill.account, fill.instrument, fill.venue_order_id, fill.trade_id, fill.client_order_id)
+            found.setdefault(key, execution(fill))
+    return Run(list(found.values()), list(_resting(facts)))
+
+
+def execution(fill: Fill) -> Execution:
+    return Execution(
+        fill.strategy,
+        fill.instrument,
+        fill.side,
+        fill.last_px,
+        fill.last_qty,
+        fill.ts_event or fill.ts_init,
+        fill.client_order_id,
+    )
+
+
+def _resting(facts: Iterable[Any]) -> Iterator[Resting]:
+    commands: dict[str, OrderRequested] = {}
+    since: dict[str, int] = {}
+    until: dict[str, int] = {}
+    for fact in facts:
+        match fact:
+            case OrderRequested():
+                commands[fact.client_order_id] = fact
+            case OrderAccepted():
+                since.setdefault(fact.client_order_id, fact.ts_event or fact.ts_init)
+            case OrderCanceled() | OrderExpired():
+                until[fact.client_order_id] = fact.ts_event or fact.ts_init
+            case OrderFilled():
+                since.setdefault(fact.client_order_id, fact.ts_event or fact.ts_init)
+                until.setdefault(fact.client_order_id, fact.ts_event or fact.ts_init)
+    for order, began in since.items():
+        command = commands[order].command if order in commands else None
+        if command is not None and command.price is not None:
+            key = (command.strategy, command.instrument, command.side, command.price)
+            yield Resting(*key, began, until.get(order, FOREVER))
