@@ -19,7 +19,16 @@ from pipelines.parity_fills import Compared, Execution, Resting, Run, compare
 from pipelines.recorded_latency import AsRecorded, Latencies, recorded_latencies
 from pipelines.recorded_run import Recorded, committed
 from topics import wire
-from topics.catalog import ACCOUNT_EVENTS, CONTROLS, FILLS, MARKET_EVENTS, MARKET_RAW, ORDERS_EVENTS, STRATEGY_INBOX, Topic
+from topics.catalog import (
+    ACCOUNT_EVENTS,
+    CONTROLS,
+    FILLS,
+    MARKET_EVENTS,
+    MARKET_RAW,
+    ORDERS_EVENTS,
+    STRATEGY_INBOX,
+    Topic,
+)
 from topics.orders import (
     Fill,
     OrderAccepted,

@@ -119,10 +119,15 @@ class RecordedTape:
                 partition = _Partition(topic, number, self._run.rows(topic, number))
                 self._partitions[partition.place] = partition
                 self._turn(partition)
-        while self._due or self._release():
+        self._drain()
+        while self._release():
+            self._drain()
+        self._leftovers()
+
+    def _drain(self) -> None:
+        while self._due:
             _, _, place = heapq.heappop(self._due)
             self._advance(self._partitions[place])
-        self._leftovers()
 
     def _schedule(self, partition: _Partition) -> None:
         assert partition.row is not None

@@ -91,7 +91,10 @@ def recorded_latencies(run: Recorded) -> Latencies:
     producers = _causes(run)
     requested: dict[str, int] = {}
     sent: dict[str, int] = {}
-    hop, ahead, to_venue, from_venue = ([] for _ in range(4))  # type: tuple[list[tuple[int, int]], ...]
+    hop: list[tuple[int, int]] = []
+    ahead: list[tuple[int, int]] = []
+    to_venue: list[tuple[int, int]] = []
+    from_venue: list[tuple[int, int]] = []
     for _, fact in _events(run, ORDERS_EVENTS):
         match fact:
             case OrderRequested() if fact.client_order_id not in requested:
