@@ -1,6 +1,5 @@
 """What parity found: as JSON in ``<run>/parity.json``, as lines at the terminal, and as a section of the report's page."""
 
-import dataclasses
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,13 +95,12 @@ def _side(side: Side | None) -> dict[str, str] | None:
 def _free(free: Free) -> dict[str, Any]:
     compared = free.compared
     strategies = sorted({pair.live.strategy for pair in compared.reproduced} | _strategies(compared))
-    series = {field.name: getattr(free.latencies, field.name) for field in dataclasses.fields(free.latencies)}
     return {
         "window_s": free.window_ns / 1e9,
         "wider_s": free.wider_ns / 1e9,
         **_counts(compared),
         "strategies": [{"strategy": one, **_counts(compared.of(one))} for one in strategies],
-        "latency_medians_ms": {name: one.median / 1e6 for name, one in series.items()},
+        "latency_medians_ms": {name: ns / 1e6 for name, ns in free.latencies.medians.items()},
         "differences": [
             {"kind": one.kind.value, "live": _execution(one.live), "backtest": _execution(one.backtest)}
             for one in compared.differences

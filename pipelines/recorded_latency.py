@@ -1,35 +1,58 @@
-"""The latencies of a recorded run as they went along: at each moment those of the order, or of the data, nearest in time.
+"""The latencies of a recorded run as they went along: at each moment those of the record, or order, nearest in time.
 
-    hop          decision path (the time of the inbox event to ``OrderRequested``) divided by the hops on it
-    write ahead  ``OrderRequested`` to ``OrderSent``: the way to ``orders.events`` and back
+    hop          per topic, from the time of a record to that of what a stage made of it: on Kafka the broker's times, for
+                 frames their receipt, for commands the gateway's decision
+    write ahead  the hop of ``orders.events``: ``OrderRequested`` to ``OrderSent``
     to venue     ``OrderSent`` to the venue's time of the acceptance
     from venue   the venue's time of an acceptance or execution to ours
     feed         the least age of the market events received in the same tenth of a second, since a venue stamps some
                  of them well before it sends them
 
-Venue times have the venue's resolution and clock; what would be below 0 is 0. ``backtest_latency.Sampled`` draws from the
-same quantities without regard to when they were.
+The broker's times are in milliseconds, a venue's in its own resolution and by its own clock; what would be below 0 is 0.
+``backtest_latency.Sampled`` draws orders and data from such quantities without regard to when they were.
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.archive_reader import Row
 from pipelines.compose import MS
+from pipelines.raw import decode_lines
 from pipelines.recorded_run import Recorded
 from topics import wire
-from topics.catalog import MARKET_EVENTS, ORDERS_EVENTS, STRATEGY_INBOX, Topic
+from topics.catalog import (
+    CONTROLS,
+    FILLS,
+    MARKET_EVENTS,
+    MARKET_RAW,
+    ORDERS_EVENTS,
+    ORDERS_INTENTS,
+    STRATEGY_INBOX,
+    Topic,
+)
+from topics.coordinates import Coordinate
 from topics.market import BookDelta, Quote, Trade
 from topics.orders import OrderAccepted, OrderFilled, OrderRequested, OrderSent
 
-HOPS = {"signals": 4, "bars": 4, "clock": 2, "orders": 3, "positions": 4}
-"""Writes on the tape from what an inbox event is timed by to the gateway, by the event's producer."""
+HOPS = (
+    (MARKET_RAW, MARKET_EVENTS),
+    (MARKET_EVENTS, STRATEGY_INBOX),
+    (FILLS, STRATEGY_INBOX),
+    (CONTROLS, STRATEGY_INBOX),
+    (STRATEGY_INBOX, ORDERS_INTENTS),
+)
+"""A topic, and the one in which what its readers made of it is looked for."""
 DEFAULT_HOP = 2 * MS
 DEFAULT_WAY = 5 * MS
 """Where a run has nothing to tell."""
 FEED_STEP = 100 * MS
+HALF = MS // 2
+"""What the broker's milliseconds cut off, on average."""
+
+Points = list[tuple[int, int]]
 
 
 class Series:
@@ -57,13 +80,19 @@ class Series:
 
 @dataclass(frozen=True)
 class Latencies:
-    """Nanoseconds, each kind by the time at which it began."""
+    """Nanoseconds, each kind by the time at which it began; ``hops`` by topic."""
 
-    hop: Series
-    write_ahead: Series
+    hops: dict[str, Series]
     to_venue: Series
     from_venue: Series
     feed: Series
+
+    @property
+    def medians(self) -> dict[str, int]:
+        """By what they are called in a report."""
+        ways = {"to venue": self.to_venue, "from venue": self.from_venue, "feed": self.feed}
+        named = {f"hop {topic}": series for topic, series in self.hops.items()}
+        return {name: series.median for name, series in {**named, **ways}.items()}
 
 
 @dataclass
@@ -74,7 +103,8 @@ class AsRecorded:
     now: Callable[[], int] = field(default=lambda: 0)
 
     def hop(self, topic: Topic) -> int:
-        return (self.found.write_ahead if topic is ORDERS_EVENTS else self.found.hop).at(self.now())
+        series = self.found.hops.get(topic.name)
+        return DEFAULT_HOP if series is None else series.at(self.now())
 
     def to_venue(self) -> int:
         return self.found.to_venue.at(self.now())
@@ -87,37 +117,80 @@ class AsRecorded:
 
 
 def recorded_latencies(run: Recorded) -> Latencies:
-    """Of the whole run. Facts told twice count once."""
-    producers = _causes(run)
-    requested: dict[str, int] = {}
-    sent: dict[str, int] = {}
-    hop: list[tuple[int, int]] = []
-    ahead: list[tuple[int, int]] = []
-    to_venue: list[tuple[int, int]] = []
-    from_venue: list[tuple[int, int]] = []
-    for _, fact in _events(run, ORDERS_EVENTS):
+    """Of the whole run. What was told twice counts once."""
+    orders = _Orders(run)
+    hops = {source.name: Series(_stage_hops(run, source, made), DEFAULT_HOP) for source, made in HOPS}
+    hops[ORDERS_INTENTS.name] = Series(orders.intents, DEFAULT_HOP)
+    hops[ORDERS_EVENTS.name] = Series(orders.ahead, DEFAULT_HOP)
+    ways = (Series(orders.to_venue, DEFAULT_WAY), Series(orders.from_venue, DEFAULT_WAY))
+    return Latencies(hops, *ways, Series(_ages(run), DEFAULT_WAY))
+
+
+class _Orders:
+    """What the facts tell, as points of time and duration."""
+
+    def __init__(self, run: Recorded) -> None:
+        self.intents: Points = []
+        self.ahead: Points = []
+        self.to_venue: Points = []
+        self.from_venue: Points = []
+        self._commanded = _commanded(run)
+        self._requested: dict[str, int] = {}
+        self._sent: dict[str, int] = {}
+        for _, fact in _events(run, ORDERS_EVENTS):
+            self._fold(fact)
+
+    def _fold(self, fact: Any) -> None:
         match fact:
-            case OrderRequested() if fact.client_order_id not in requested:
-                requested[fact.client_order_id] = fact.ts_init
-                hops, decided = HOPS.get(producers.get(fact.command.cause, "")), fact.command.ts_init
-                hop += [] if hops is None else [(decided, (fact.ts_init - decided) // hops)]
-            case OrderSent() if fact.client_order_id in requested and fact.client_order_id not in sent:
-                sent[fact.client_order_id] = fact.ts_init
-                began = requested[fact.client_order_id]
-                ahead.append((began, fact.ts_init - began))
-            case OrderAccepted() if fact.ts_event and fact.client_order_id in sent:
-                began = sent[fact.client_order_id]
-                to_venue.append((began, fact.ts_event - began))
-                from_venue.append((fact.ts_event, fact.ts_init - fact.ts_event))
+            case OrderRequested(client_order_id=order) if order not in self._requested:
+                self._requested[order] = fact.ts_init
+                if order in self._commanded:
+                    written = self._commanded[order]
+                    self.intents.append((written, fact.ts_init - written - HALF))
+            case OrderSent(client_order_id=order) if order in self._requested and order not in self._sent:
+                self._sent[order] = fact.ts_init
+                self.ahead.append((self._requested[order], fact.ts_init - self._requested[order]))
+            case OrderAccepted(client_order_id=order) if fact.ts_event and order in self._sent:
+                self.to_venue.append((self._sent[order], fact.ts_event - self._sent[order]))
+                self.from_venue.append((fact.ts_event, fact.ts_init - fact.ts_event))
             case OrderFilled() if fact.ts_event:
-                from_venue.append((fact.ts_event, fact.ts_init - fact.ts_event))
-    return Latencies(
-        Series(hop, DEFAULT_HOP),
-        Series(ahead, DEFAULT_HOP),
-        Series(to_venue, DEFAULT_WAY),
-        Series(from_venue, DEFAULT_WAY),
-        Series(_ages(run), DEFAULT_WAY),
-    )
+                self.from_venue.append((fact.ts_event, fact.ts_init - fact.ts_event))
+
+
+def _commanded(run: Recorded) -> dict[str, int]:
+    """When each order's command was written."""
+    found: dict[str, int] = {}
+    for row, command in _events(run, ORDERS_INTENTS):
+        order = getattr(command, "client_order_id", None)
+        if order is not None:
+            found.setdefault(order, row.timestamp_ms * MS)
+    return found
+
+
+def _stage_hops(run: Recorded, source: Topic, made: Topic) -> Iterator[tuple[int, int]]:
+    """From each record of ``source`` to the first that a stage made of it in ``made``, one a millisecond."""
+    times, name = _times(run, source), f"{source.name}@{run.topic_id(source)}/"
+    cut = HALF if source is MARKET_RAW else 0
+    found: dict[int, tuple[int, int]] = {}
+    seen: set[tuple[str, int]] = set()
+    for row in _rows(run, made):
+        at = _coordinate(row)
+        if at is None or not at.source.startswith(name) or (at.source, at.major) in seen:
+            continue
+        seen.add((at.source, at.major))
+        began = times[int(at.source.rpartition("/")[2])].get(at.major)
+        if began is not None:
+            found.setdefault(began // MS, (began, row.timestamp_ms * MS + cut - began))
+    return iter(found.values())
+
+
+def _times(run: Recorded, topic: Topic) -> dict[int, dict[int, int]]:
+    """By partition and offset when a record was there: of frames, when the last of them was received."""
+    found: dict[int, dict[int, int]] = defaultdict(dict)
+    for row in _rows(run, topic):
+        lines = decode_lines(row.value or b"") if topic is MARKET_RAW else []
+        found[row.partition][row.offset] = lines[-1].ts if lines else row.timestamp_ms * MS
+    return found
 
 
 def _ages(run: Recorded) -> Iterator[tuple[int, int]]:
@@ -130,24 +203,19 @@ def _ages(run: Recorded) -> Iterator[tuple[int, int]]:
     return ((step * FEED_STEP, age) for step, age in least.items())
 
 
-def _causes(run: Recorded) -> dict[str, str]:
-    """The kind of producer of every inbox event, by what a command's ``cause`` says."""
-    found: dict[str, str] = {}
-    for row, place in _places(run):
-        kind = (row.src or "").partition("|")[0].partition("/")[0]
-        found[f"{STRATEGY_INBOX.name}/{row.partition}/{row.offset}/{place}"] = kind
-    return found
-
-
-def _places(run: Recorded) -> Iterator[tuple[Row, int]]:
-    for partition in run.partitions(STRATEGY_INBOX):
-        for row in run.rows(STRATEGY_INBOX, partition):
-            for place in range(len(wire.decode(row.value or b"", STRATEGY_INBOX.types))):
-                yield row, place
+def _rows(run: Recorded, topic: Topic) -> Iterator[Row]:
+    for partition in run.partitions(topic):
+        yield from run.rows(topic, partition)
 
 
 def _events(run: Recorded, topic: Topic) -> Iterator[tuple[Row, Any]]:
-    for partition in run.partitions(topic):
-        for row in run.rows(topic, partition):
-            for event in wire.decode(row.value or b"", topic.types):
-                yield row, event
+    for row in _rows(run, topic):
+        for event in wire.decode(row.value or b"", topic.types):
+            yield row, event
+
+
+def _coordinate(row: Row) -> Coordinate | None:
+    try:
+        return Coordinate.decode((row.src or "").encode())
+    except ValueError:
+        return None
