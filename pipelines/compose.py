@@ -56,7 +56,10 @@ class Latency(Protocol):
     """How long things take, in nanoseconds; a model may draw them, from a generator of its own seed."""
 
     def hop(self, topic: Topic) -> int:
-        """From the write of a record to its readers; also to the acknowledgement of a write-ahead."""
+        """From the write of a record to its readers."""
+
+    def write_ahead(self) -> int:
+        """From the gateway's write to its acknowledgement."""
 
     def to_venue(self) -> int: ...
 
@@ -70,6 +73,9 @@ class Constant:
     venue_ns: int = 5 * MS
 
     def hop(self, topic: Topic) -> int:
+        return self.hop_ns
+
+    def write_ahead(self) -> int:
         return self.hop_ns
 
     def to_venue(self) -> int:
@@ -88,6 +94,9 @@ class Jittered:
 
     def hop(self, topic: Topic) -> int:
         return self._base.hop(topic)
+
+    def write_ahead(self) -> int:
+        return self._base.write_ahead()
 
     def to_venue(self) -> int:
         return self._base.to_venue() + self._tail()

@@ -1,7 +1,7 @@
 """The same strategies over a run's market data without its fills: how much of the live run the backtest reproduces.
 
-The venue is the exchange's matching core, latencies are those of the run at each moment (``recorded_latency``), fee rates
-and opening balances the run's. It ends where the live strategies had stopped.
+The venue is the exchange's matching core; latencies are those of the run at each moment (``recorded_latency``), the clock
+ticks when the run's did, fee rates and opening balances are the run's. It ends where the live strategies had stopped.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,8 @@ from typing import Any
 from infra.config import Config
 from pipelines.backtest import Backtest, Settings
 from pipelines.backtest_source import Archive, Arrival
-from pipelines.compose import Latency, Written
+from pipelines.clock import BEAT_NS
+from pipelines.compose import Latency, Sink, Written
 from pipelines.exact import ratio
 from pipelines.parity_fills import Compared, Execution, Resting, Run, compare
 from pipelines.recorded_latency import AsRecorded, Latencies, recorded_latencies
@@ -66,6 +67,22 @@ class Free:
     notes: list[str]
 
 
+class Beaten(Backtest):
+    """A backtest whose clock ticks at recorded times: a busy machine's clock is late."""
+
+    def __init__(self, ticks: Iterable[int], config: Config, source: "Until", settings: Settings, sink: Sink) -> None:
+        super().__init__(config, source, settings, sink)
+        self._ticks = iter(ticks)
+
+    def _beat(self) -> None:
+        """First called ahead of the market, then at each recorded tick."""
+        if self._beat_on:
+            self._tick(self._loop.now // BEAT_NS)
+            later = next((ts for ts in self._ticks if ts > self._loop.now), None)
+            if later is not None:
+                self._loop.at(later, self._beat)
+
+
 class Until:
     """A source that ends at a time."""
 
@@ -97,7 +114,7 @@ def free_run(
     )
     kept = Kept()
     source = Until(Archive(root), deciders_stopped(config, run, run_dir))
-    backtest = Backtest(config, source, settings, kept)
+    backtest = Beaten(ticks(run), config, source, settings, kept)
     model.now = lambda: backtest.loop.now
     backtest.run(progress)
     live = side(events_of(run, FILLS), events_of(run, ORDERS_EVENTS))
@@ -126,6 +143,18 @@ def events_of(run: Recorded, topic: Topic) -> Iterator[Any]:
     for partition in run.partitions(topic):
         for row in run.rows(topic, partition):
             yield from wire.decode(row.value or b"", topic.types)
+
+
+def ticks(run: Recorded) -> list[int]:
+    """When the clock told a strategy's inbox the time: of one partition, since all are told at once."""
+    found = (
+        event.ts_init
+        for partition in run.partitions(STRATEGY_INBOX)[:1]
+        for row in run.rows(STRATEGY_INBOX, partition)
+        if row.key is None
+        for event in wire.decode(row.value or b"", STRATEGY_INBOX.types)
+    )
+    return sorted(found)
 
 
 def opening_balances(run: Recorded) -> dict[Currency, Decimal]:

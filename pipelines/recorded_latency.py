@@ -2,7 +2,7 @@
 
     hop          per topic, from the time of a record to that of what a stage made of it: on Kafka the broker's times, for
                  frames their receipt, for commands the gateway's decision
-    write ahead  the hop of ``orders.events``: ``OrderRequested`` to ``OrderSent``
+    write ahead  ``OrderRequested`` to ``OrderSent``
     to venue     ``OrderSent`` to the venue's time of the acceptance
     from venue   the venue's time of an acceptance or execution to ours
     feed         the least age of the market events received in the same tenth of a second, since a venue stamps some
@@ -40,6 +40,7 @@ from topics.orders import OrderAccepted, OrderFilled, OrderRequested, OrderSent
 HOPS = (
     (MARKET_RAW, MARKET_EVENTS),
     (MARKET_EVENTS, STRATEGY_INBOX),
+    (ORDERS_EVENTS, STRATEGY_INBOX),
     (FILLS, STRATEGY_INBOX),
     (CONTROLS, STRATEGY_INBOX),
     (STRATEGY_INBOX, ORDERS_INTENTS),
@@ -83,6 +84,7 @@ class Latencies:
     """Nanoseconds, each kind by the time at which it began; ``hops`` by topic."""
 
     hops: dict[str, Series]
+    write_ahead: Series
     to_venue: Series
     from_venue: Series
     feed: Series
@@ -90,7 +92,12 @@ class Latencies:
     @property
     def medians(self) -> dict[str, int]:
         """By what they are called in a report."""
-        ways = {"to venue": self.to_venue, "from venue": self.from_venue, "feed": self.feed}
+        ways = {
+            "write ahead": self.write_ahead,
+            "to venue": self.to_venue,
+            "from venue": self.from_venue,
+            "feed": self.feed,
+        }
         named = {f"hop {topic}": series for topic, series in self.hops.items()}
         return {name: series.median for name, series in {**named, **ways}.items()}
 
@@ -105,6 +112,9 @@ class AsRecorded:
     def hop(self, topic: Topic) -> int:
         series = self.found.hops.get(topic.name)
         return DEFAULT_HOP if series is None else series.at(self.now())
+
+    def write_ahead(self) -> int:
+        return self.found.write_ahead.at(self.now())
 
     def to_venue(self) -> int:
         return self.found.to_venue.at(self.now())
@@ -121,9 +131,13 @@ def recorded_latencies(run: Recorded) -> Latencies:
     orders = _Orders(run)
     hops = {source.name: Series(_stage_hops(run, source, made), DEFAULT_HOP) for source, made in HOPS}
     hops[ORDERS_INTENTS.name] = Series(orders.intents, DEFAULT_HOP)
-    hops[ORDERS_EVENTS.name] = Series(orders.ahead, DEFAULT_HOP)
-    ways = (Series(orders.to_venue, DEFAULT_WAY), Series(orders.from_venue, DEFAULT_WAY))
-    return Latencies(hops, *ways, Series(_ages(run), DEFAULT_WAY))
+    return Latencies(
+        hops=hops,
+        write_ahead=Series(orders.ahead, DEFAULT_HOP),
+        to_venue=Series(orders.to_venue, DEFAULT_WAY),
+        from_venue=Series(orders.from_venue, DEFAULT_WAY),
+        feed=Series(_ages(run), DEFAULT_WAY),
+    )
 
 
 class _Orders:

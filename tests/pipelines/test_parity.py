@@ -192,7 +192,9 @@ def test_decisions_hang_on_the_order_of_the_inbox(run: Path) -> None:
 def test_recorded_latencies_are_those_that_the_run_had(recorded: Path) -> None:
     found = recorded_latencies(ArchivedRun(recorded / "archive"))
     assert found.to_venue.median == found.from_venue.median == 5 * MS
-    assert found.hops["orders.events"].median == found.hops["market.events"].median == 2 * MS
+    assert (
+        found.write_ahead.median == found.hops["orders.events"].median == found.hops["market.events"].median == 2 * MS
+    )
     assert abs(found.hops["market.raw"].median - 2 * MS) <= MS // 2
 
 
