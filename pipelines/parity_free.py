@@ -36,10 +36,11 @@ from topics.orders import (
     OrderCanceled,
     OrderExpired,
     OrderFilled,
+    OrderModified,
     OrderRequested,
 )
 from topics.portfolio import BalanceChanged
-from topics.record import Currency, Liquidity
+from topics.record import ClientOrderId, Currency, Liquidity
 
 MS = 1_000_000
 FOREVER = 2**63
@@ -220,22 +221,23 @@ def execution(fill: Fill) -> Execution:
 
 
 def _resting(facts: Iterable[Any]) -> Iterator[Resting]:
-    commands: dict[str, OrderRequested] = {}
-    since: dict[str, int] = {}
-    until: dict[str, int] = {}
+    """Of a modified order one for each of its prices."""
+    terms: dict[ClientOrderId, Resting] = {}
+    """What is known of each order; not yet at the venue while ``since`` is FOREVER."""
     for fact in facts:
+        at = getattr(fact, "ts_event", 0) or getattr(fact, "ts_init", 0)
         match fact:
-            case OrderRequested():
-                commands[fact.client_order_id] = fact
-            case OrderAccepted():
-                since.setdefault(fact.client_order_id, fact.ts_event or fact.ts_init)
-            case OrderCanceled() | OrderExpired():
-                until[fact.client_order_id] = fact.ts_event or fact.ts_init
-            case OrderFilled():
-                since.setdefault(fact.client_order_id, fact.ts_event or fact.ts_init)
-                until.setdefault(fact.client_order_id, fact.ts_event or fact.ts_init)
-    for order, began in since.items():
-        command = commands[order].command if order in commands else None
-        if command is not None and command.price is not None:
-            key = (command.strategy, command.instrument, command.side, command.price)
-            yield Resting(*key, began, until.get(order, FOREVER))
+            case OrderRequested(command=command) if command.price is not None:
+                key = (command.strategy, command.instrument, command.side, command.price)
+                terms.setdefault(command.client_order_id, Resting(*key, FOREVER, FOREVER))
+            case OrderAccepted(client_order_id=order) | OrderFilled(client_order_id=order) if order in terms:
+                known = terms[order]
+                until = at if isinstance(fact, OrderFilled) else known.until
+                terms[order] = known._replace(since=min(known.since, at), until=until)
+            case OrderModified(client_order_id=order, price=price) if order in terms and price is not None:
+                before = terms.pop(order)
+                yield before._replace(until=at)
+                terms[fact.replaced_by or order] = before._replace(price=price, since=at, until=FOREVER)
+            case OrderCanceled(client_order_id=order) | OrderExpired(client_order_id=order) if order in terms:
+                terms[order] = terms[order]._replace(until=at)
+    yield from (one for one in terms.values() if one.since < FOREVER)

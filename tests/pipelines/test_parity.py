@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,15 @@ from infra.config import ConfigError, load
 from pipelines import cli_parity, parity_report
 from pipelines.archive_reader import Row, all_rows
 from pipelines.parity import DECISIONS, Exact, StrategyParity, exact_parity
-from pipelines.parity_free import free_run
+from pipelines.parity_free import free_run, side
 from pipelines.recorded_latency import recorded_latencies
 from pipelines.recorded_run import ArchivedRun
 from tests.pipelines.backtests import backtest, events, on_flow
 from tests.pipelines.flow_capture import record_flow
 from tests.pipelines.test_replay import of, rewrite
 from topics.catalog import FILLS, ORDERS_EVENTS, ORDERS_INTENTS, STRATEGY_INBOX, TOPICS
-from topics.orders import SubmitOrder
+from topics.orders import Judgement, OrderAccepted, OrderCanceled, OrderModified, OrderRequested, SubmitOrder
+from topics.record import OrderType, Side
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -196,6 +198,31 @@ def test_recorded_latencies_are_those_that_the_run_had(recorded: Path) -> None:
         found.write_ahead.median == found.hops["orders.events"].median == found.hops["market.events"].median == 2 * MS
     )
     assert abs(found.hops["market.raw"].median - 2 * MS) <= MS // 2
+
+
+def test_an_order_rests_at_each_of_its_prices_for_its_time() -> None:
+    submit = SubmitOrder(
+        client_order_id="a",
+        strategy="quoter",
+        account="sim.main",
+        instrument="sim:BTC-USDT",
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        order_qty=Decimal(1),
+        price=Decimal(100),
+        ts_init=1,
+    )
+    about = {"client_order_id": "a", "account": "sim.main", "instrument": "sim:BTC-USDT", "strategy": "quoter"}
+    facts = [
+        OrderRequested(**about, command=submit, venue_client_id="v", judged_by=Judgement(), ts_init=2),
+        OrderAccepted(**about, venue_order_id="7", ts_event=3, ts_init=4),
+        OrderModified(
+            **about, command_id="m", revision=1, order_qty=Decimal(1), price=Decimal(99), ts_event=5, ts_init=6
+        ),
+        OrderCanceled(**about, ts_event=8, ts_init=9),
+    ]
+    found = side([], facts).orders
+    assert [(one.price, one.since, one.until) for one in found] == [(Decimal(100), 3, 5), (Decimal(99), 5, 8)]
 
 
 def test_a_run_on_the_matching_core_is_reproduced_by_the_matching_core(recorded: Path) -> None:
