@@ -183,6 +183,13 @@ class BalanceMoved(msgspec.Struct, frozen=True, kw_only=True):
     ts_event: int
 
 
+class KeyPermissions(msgspec.Struct, frozen=True):
+    """What an API key may do beyond trading, as the venue says."""
+
+    may_withdraw: bool
+    ip_restricted: bool
+
+
 class StreamUp(msgspec.Struct, frozen=True):
     """The stream is subscribed: whatever happened before must be asked for."""
 

@@ -92,6 +92,20 @@ class ArchiveConfig(_Section, frozen=True):
     max_rows: int = 50_000
 
 
+class MetricsConfig(_Section, frozen=True):
+    """``port`` 0 takes a free one, which Prometheus finds by the files in ``<home>/targets``."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+class StagesConfig(_Section, frozen=True):
+    """``snapshot_every_s``: how often a stage writes its whole state to the tape, beside once at a clean stop; 0 is never."""
+
+    snapshot_every_s: float = 300.0
+
+
 class Config(_Section, frozen=True):
     run: RunConfig = RunConfig()
     venues: dict[Venue, VenueConfig] = {}
@@ -100,6 +114,8 @@ class Config(_Section, frozen=True):
     limits: tuple[LimitsConfig, ...] = ()
     gateway: GatewayConfig = GatewayConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    stages: StagesConfig = StagesConfig()
 
     @property
     def home(self) -> Path:
@@ -146,6 +162,8 @@ def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Confi
         raise ConfigError(f"{path}: {error}") from error
     if "TAPEDECK_HOME" in env:
         raw.setdefault("run", {})["home"] = env["TAPEDECK_HOME"]
+    if "TAPEDECK_METRICS_HOST" in env:
+        raw.setdefault("metrics", {})["host"] = env["TAPEDECK_METRICS_HOST"]
     return parse(raw, str(path))
 
 

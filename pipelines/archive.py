@@ -8,6 +8,7 @@ from pathlib import Path
 from infra import archive
 from infra.config import Config
 from infra.kafka import KafkaConf
+from infra.metrics import Exposition
 from infra.tail import Place, Tail, Taken, places, topic_ids
 from pipelines.sinks import SinkStatus, follow
 from topics.catalog import TOPICS
@@ -23,7 +24,9 @@ def archive_dir(config: Config) -> Path:
     return config.run_dir / "archive"
 
 
-def run_archive(config: Config, kafka_conf: KafkaConf, stop: threading.Event) -> None:
+def run_archive(
+    config: Config, kafka_conf: KafkaConf, stop: threading.Event, exposition: Exposition | None = None
+) -> None:
     """Until ``stop``; with ``stop`` already set, up to the end of the tape. Raises what it cannot go on with."""
     topics = tuple(TOPICS.values())
     root, ids = archive_dir(config), topic_ids(kafka_conf, config.prefix, topics)
@@ -32,6 +35,8 @@ def run_archive(config: Config, kafka_conf: KafkaConf, stop: threading.Event) ->
         archive.check_identity(root, place, ids[place.topic])
     starts = {place: start for place in places(topics) if (start := archive.next_offset(root, place)) is not None}
     status = SinkStatus(config.run_dir, STAGE)
+    if exposition is not None:
+        exposition.add(status)
     buffer = Buffer(root, config.archive.flush_every_s, config.archive.max_rows)
     with Tail(kafka_conf, config.prefix, topics, ids, starts) as tail:
 

@@ -1,6 +1,5 @@
 """The archive read back: a topic's records, partition by partition in the order of offsets, bytes as they were on the tape."""
 
-import heapq
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,13 +73,8 @@ def all_rows(root: Path, topic: Topic) -> Iterator[Row]:
         yield from rows(root, topic, partition)
 
 
-def merged(root: Path, topic: Topic, time_of: Callable[[Row], int]) -> Iterator[tuple[int, Row]]:
-    """All partitions by time, each in its own order: a record is never earlier than the one before it."""
-    streams = [_timed(rows(root, topic, partition), time_of) for partition in partitions(root, topic)]
-    return heapq.merge(*streams, key=lambda timed: timed[0])
-
-
-def _timed(found: Iterator[Row], time_of: Callable[[Row], int]) -> Iterator[tuple[int, Row]]:
+def timed(found: Iterator[Row], time_of: Callable[[Row], int]) -> Iterator[tuple[int, Row]]:
+    """Each record with its time: never earlier than the one before it."""
     last = 0
     for row in found:
         last = max(last, time_of(row))

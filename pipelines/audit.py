@@ -10,6 +10,7 @@ import threading
 from infra.config import Config
 from infra.edge import Edge
 from infra.kafka import KafkaConf
+from infra.metrics import Exposition
 from infra.postgres.migrate import migrate
 from infra.postgres.store import AuditStore, Batch
 from infra.postgres.tables import AUDITED
@@ -22,11 +23,19 @@ STAGE = "audit"
 MOST = 2000
 
 
-def run_audit(config: Config, kafka_conf: KafkaConf, postgres_dsn: str, stop: threading.Event) -> None:
+def run_audit(
+    config: Config,
+    kafka_conf: KafkaConf,
+    postgres_dsn: str,
+    stop: threading.Event,
+    exposition: Exposition | None = None,
+) -> None:
     """Until ``stop``; with ``stop`` already set, up to the end of the tape. Raises what it cannot go on with."""
     migrate(postgres_dsn, config.prefix)
     ids = topic_ids(kafka_conf, config.prefix, AUDITED)
     status = SinkStatus(config.run_dir, STAGE)
+    if exposition is not None:
+        exposition.add(status)
     with (
         AuditStore(postgres_dsn, config.prefix) as store,
         Edge(kafka_conf, config.prefix, STAGE, config_digest=config.digest(), subscriptions={}) as edge,

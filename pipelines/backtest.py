@@ -11,23 +11,24 @@ from decimal import Decimal
 
 import msgspec
 
+from adapters.simulated.queues import RISK_AVERSE, QueueModel
 from infra.config import Config, ConfigError, RunConfig
 from infra.version import revision
 from pipelines.backtest_gateway import BacktestGateway
+from pipelines.backtest_latency import Jittered, Sampled, Samples
 from pipelines.backtest_market import Market
 from pipelines.backtest_source import Arrival, Source
 from pipelines.backtest_venue import BacktestVenue, rates
 from pipelines.clock import BEAT_NS, EVERY
 from pipelines.clock import NAME as CLOCK
-from pipelines.compose import MS, Constant, Edge, Jittered, Latency, Loop, Sink, StageReader, Tape, compose
-from pipelines.folding import Fold
+from pipelines.compose import MS, Constant, Edge, Latency, Loop, Sink, StageReader, Tape, compose
+from pipelines.folding import QuickFold
 from pipelines.gateway import translate
 from pipelines.workers import stage_of, worker_names
-from topics import wire
 from topics.catalog import TICKED
 from topics.controls import Scope, SetLimit
 from topics.market import Instrument, Tick
-from topics.record import Account, Currency, venue_of
+from topics.record import Account, Currency, Record, venue_of
 
 SECOND = 1_000_000_000
 LEAD_NS = SECOND
@@ -42,19 +43,35 @@ ELSE = Decimal(100_000)
 
 @dataclass(frozen=True)
 class Settings:
-    """Fees are rates; balances of currencies not named here are plenty."""
+    """Fees are rates; balances of currencies not named here are plenty.
+
+    ``latency_ns``: one way between us and the venue; ``feed_ns`` that of market data (None: the same). With
+    ``sampled`` latencies are drawn from what was recorded instead.
+    """
 
     seed: int = 0
     hop_ns: int = 2 * MS
     latency_ns: int = 5 * MS
+    feed_ns: int | None = None
     jitter_ns: int = 0
+    sampled: Samples | None = None
+    queue: QueueModel = RISK_AVERSE
     maker: Decimal = Decimal("0.001")
     taker: Decimal = Decimal("0.001")
     balances: Mapping[Currency, Decimal] = field(default_factory=dict)
     recode_every: int | None = None
 
     def latency(self) -> Latency:
-        return Jittered(Constant(self.hop_ns, self.latency_ns), self.jitter_ns, self.seed)
+        if self.sampled is not None:
+            return Sampled(self.sampled, self.hop_ns, self.seed)
+        return Jittered(Constant(self.hop_ns, self.latency_ns, self.feed_ns), self.jitter_ns, self.seed)
+
+    @property
+    def usual_feed_ns(self) -> int:
+        """How long before the first record the venue's time begins."""
+        if self.sampled is not None:
+            return min(max(self.sampled.feed), 10 * SECOND)
+        return self.latency_ns if self.feed_ns is None else self.feed_ns
 
 
 @dataclass
@@ -69,7 +86,7 @@ class Counts:
 class Backtest:
     """Composed at construction, run once. ``sink`` gets every record of every topic."""
 
-    def __init__(self, config: Config, source: Source, settings: Settings, sink: Sink) -> None:
+    def __init__(self, config: Config, source: Source, settings: Settings, sink: Sink | None) -> None:
         self.counts = Counts()
         self._config = config
         self._source = source
@@ -80,7 +97,7 @@ class Backtest:
         self._instruments = traded(config, source)
         self._followed = {i.encode() for v in config.venues for i in (*config.instruments_of(v), f"{v}:")}
         self._latency = settings.latency()
-        self._loop = Loop(source.span[0] - settings.latency_ns - LEAD_NS)
+        self._loop = Loop(source.span[0] - settings.usual_feed_ns - LEAD_NS)
         self._tape = Tape(self._loop, self._latency, sink)
         self._deciders: list[StageReader] = []
         self._gateways: dict[Account, BacktestGateway] = {}
@@ -96,7 +113,7 @@ class Backtest:
         return self._loop
 
     @property
-    def folds(self) -> list[Fold]:
+    def folds(self) -> list[QuickFold]:
         """Every stage's, with what it took and how far it came."""
         return [self._market.fold, *(reader.fold for reader in self.readers.values())]
 
@@ -106,8 +123,9 @@ class Backtest:
         """``progress`` is told the share of the input's time that is done. Once ``stopped``, the input ends there."""
         self._compose()
         first, last = self._source.span
+        feed = self._latency.feed
         for arrival in filter(self._is_followed, self._source.arrivals()):
-            self._loop.run(arrival.ts - self._settings.latency_ns)
+            self._loop.run(arrival.ts - feed())
             self._market.arrive(arrival)
             self.counts.arrivals += 1
             if self.counts.arrivals % LOOK_EVERY == 0:
@@ -149,7 +167,8 @@ class Backtest:
 
     def _venue(self, name: str) -> BacktestVenue:
         listed = [i for i in self._instruments if i.venue == name]
-        return BacktestVenue(self._loop, self._latency, listed, rates(self._settings.maker, self._settings.taker))
+        fees = rates(self._settings.maker, self._settings.taker)
+        return BacktestVenue(self._loop, self._latency, listed, fees, self._settings.queue)
 
     def _open_gateways(self, epochs: Mapping[str, int]) -> None:
         for account in sorted(self._config.accounts):
@@ -174,11 +193,10 @@ class Backtest:
             self._loop.at(self._loop.now + BEAT_NS, self._beat)
 
     def _tick(self, n: int) -> None:
-        value = wire.encode([Tick(n=n, ts_init=self._loop.now)])
+        tick: list[Record] = [Tick(n=n, ts_init=self._loop.now)]
         for topic in TICKED:
             if n % EVERY.get(topic.name, 1) == 0:
-                for partition in range(topic.partitions):
-                    self._clock.publish_raw(topic, None, value, partition)
+                self._clock.tick(topic, tick)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -239,3 +257,8 @@ def seeded_limits(config: Config, digest: str, now: int) -> list[SetLimit]:
         for section in config.limits
         for name, value in section.limits().items()
     ]
+
+
+def run_backtest(config: Config, source: Source, settings: Settings, sink: Sink | None = None) -> Counts:
+    """In this process, with no folder and no tape but what ``sink`` is given; ``backtest_run`` makes a run of it."""
+    return Backtest(config, source, settings, sink).run()

@@ -17,7 +17,6 @@ from pipelines.compose import Edge, Latency, Loop, Tape, Written
 from pipelines.gateway import decide, revise, translate
 from pipelines.gateway.engine import Engine
 from pipelines.gateway.state import Held, State
-from topics import wire
 from topics.catalog import CONTROLS, ORDERS_EVENTS, ORDERS_INTENTS, PORTFOLIO_INBOX
 from topics.market import Instrument
 from topics.orders import (
@@ -48,7 +47,7 @@ class Tapes:
 
     def write(self, records: Sequence[Record]) -> None:
         for (topic, key), events in group(records, self._subscriptions).items():
-            self._edge.publish_raw(topic, key.encode(), wire.encode(events))
+            self._edge.write(topic, key, events)
             if topic is ORDERS_EVENTS:
                 self._state.book.n = self._edge.n
                 for fact in events:
@@ -103,13 +102,13 @@ class BacktestGateway:
     # --- inputs ----------------------------------------------------------------------------------------------------
 
     def _learn(self, written: Written) -> None:
-        self.state.market.fold(written.offset, wire.decode(written.value, PORTFOLIO_INBOX.types))
+        self.state.market.fold(written.offset, written.events)
 
     def _rule(self, written: Written) -> None:
-        self.state.rules.fold(written.offset, wire.decode(written.value, CONTROLS.types))
+        self.state.rules.fold(written.offset, written.events)
 
     def _obey(self, written: Written) -> None:
-        for command in wire.decode(written.value, ORDERS_INTENTS.types):
+        for command in written.events:
             if command.account != self.state.account:
                 continue
             match command:

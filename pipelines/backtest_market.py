@@ -4,21 +4,26 @@ What the venue does with a frame depends on nothing of ours, so a frame is parse
 records are written when it was received, by the stage that writes them in production.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipelines.backtest_source import Arrival
 from pipelines.backtest_venue import BacktestVenue
-from pipelines.compose import TOPIC_ID, Edge, Output, Tape, Written, routed
-from pipelines.folding import Fold
+from pipelines.compose import TOPIC_ID, Edge, Tape, Written, outputs_of
+from pipelines.folding import QuickFold
 from pipelines.marks import MarkState, sample
 from topics import wire
 from topics.book import Book
-from topics.catalog import MARKET_EVENTS, MARKET_RAW
-from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote
+from topics.catalog import MARKET_EVENTS, MARKET_RAW, Topic
+from topics.coordinates import Coordinate
+from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Trade
 from topics.record import InstrumentId, Record, Venue, venue_of
 from topics.routes import Subscriptions, routes
 from topics.stage import Stage
+
+MOVES = frozenset({Quote, BookDelta, BookSnapshot, Trade})
+"""What the venue's books are made of."""
+MARKS = frozenset({Quote, BookDelta, BookSnapshot, Gap})
 
 
 class Market:
@@ -33,12 +38,13 @@ class Market:
         subscriptions: Subscriptions,
         recode_every: int | None,
     ) -> None:
-        self.fold = Fold(normalize, self._normalized, recode_every)
+        self.fold = QuickFold(normalize, self._normalized, recode_every)
         self._tape = tape
         self._ingest = ingest
         self._venues = venues
         self._subscriptions = subscriptions
         self._marks: dict[InstrumentId, Marks] = {}
+        self._feeds: dict[InstrumentId, Callable[[Any], None]] = {}
         self._raw: Written
 
     def arrive(self, arrival: Arrival) -> None:
@@ -52,45 +58,58 @@ class Market:
         if src is None:
             src = self._ingest[venue_of(arrival.key.decode())].next_coordinate()
         self._raw = self._tape.append(MARKET_RAW, arrival.key, arrival.value, src, when=arrival.ts)
-        self.fold.feed(self._raw.inbound())
+        self.fold.feed(self._raw)
 
     def _normalized(self, outputs: list[Record], partition: int, offset: int) -> None:
         self._feed(outputs)
-        found = routed(self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions)
+        found = outputs_of(self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions)
         self._tape.after_hop(self._raw, self._write, found)
 
-    def _write(self, outputs: list[Output]) -> None:
-        for topic, key, value, src in outputs:
-            self._tape.append(topic, key, value, src.encode())
+    def _write(self, outputs: list[tuple[Topic, str, list[Record], Coordinate]]) -> None:
+        for output in outputs:
+            self._tape.write(*output)
 
     def _arrive_events(self, arrival: Arrival) -> None:
-        events = wire.decode(arrival.value, MARKET_EVENTS.types)
+        events = arrival.events
+        if events is None:
+            events = wire.decode(arrival.value, MARKET_EVENTS.types)
         self._feed(events)
-        written = self._tape.append(MARKET_EVENTS, arrival.key, arrival.value, arrival.src, when=arrival.ts)
-        beside = [record for event in events for record in self._beside(event)]
+        src = arrival.src
+        written = self._tape.append(
+            MARKET_EVENTS, arrival.key, arrival.value, src, when=arrival.ts, events=events, is_news=src is None
+        )
+        beside: list[Record] = []
+        for event in events:
+            beside += self._beside(event)
         if beside:
             self._tape.loop.at(written.ts, self._publish_beside, beside)
 
-    def _feed(self, events: list[Any]) -> None:
+    def _feed(self, events: Sequence[Any]) -> None:
         for event in events:
-            instrument = getattr(event, "instrument", None)
-            if instrument is not None:
-                self._venues[venue_of(instrument)].feed(event)
+            if type(event) in MOVES:
+                feed = self._feeds.get(event.instrument)
+                if feed is None:
+                    feed = self._feeds[event.instrument] = self._venues[venue_of(event.instrument)].feed
+                feed(event)
 
     # --- what normalize would have written beside market.events ------------------------------------------------------
 
-    def _beside(self, event: Any) -> list[Record]:
-        if isinstance(event, Instrument):
+    def _beside(self, event: Any) -> Sequence[Record]:
+        if type(event) is Instrument:
             return [event]
-        instrument = getattr(event, "instrument", None)
-        return [] if instrument is None else list(self._marks.setdefault(instrument, Marks(instrument)).after(event))
+        if type(event) not in MARKS:
+            return ()
+        marks = self._marks.get(event.instrument)
+        if marks is None:
+            marks = self._marks[event.instrument] = Marks(event.instrument)
+        return marks.after(event)
 
     def _publish_beside(self, records: list[Record]) -> None:
         for record in records:
             edge = self._ingest[venue_of(getattr(record, "instrument", ""))]
             for topic, key in routes(record, self._subscriptions):
                 if topic is not MARKET_EVENTS:
-                    edge.publish_raw(topic, key.encode(), wire.encode([record]))
+                    edge.write(topic, key, [record])
 
 
 class Marks:
@@ -101,7 +120,7 @@ class Marks:
         self._state = MarkState()
         self._book: Book | None = None
 
-    def after(self, event: Any) -> list[Record]:
+    def after(self, event: Any) -> Sequence[Record]:
         match event:
             case Quote():
                 self._state.quote(event.best_bid, event.best_ask, event.ts_init)
@@ -117,7 +136,7 @@ class Marks:
                 return []
             case _:
                 return []
-        return list(sample(self._state, self._instrument, True, event.ts_event, event.ts_init))
+        return sample(self._state, self._instrument, True, event.ts_event, event.ts_init)
 
     def _from_book(self, book: Book, now: int) -> None:
         bid, ask = book.best_bid, book.best_ask

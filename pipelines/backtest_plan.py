@@ -7,12 +7,18 @@ from typing import Any
 
 import msgspec
 
+from infra import services
 from infra.config import Config, ConfigError, RunConfig, find, load, parse
+from infra.errors import Problem
+from pipelines.backtest_runs import RunSource
 from pipelines.backtest_source import Source, open_source
+from pipelines.recorded_run import LiveRun
 from strategies import StrategyError
-from strategies.loading import load_strategy
+from strategies.loading import load_strategy, typed_params
 from topics.record import venue_of
 
+TOPIC = "topic"
+"""As a source: the live topics of the configured run."""
 BARS = ("time-1s",)
 LIMITS = {
     "scope": "firm",
@@ -27,8 +33,22 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Plan:
+    """``origin``: the configuration before it was narrowed to a strategy; None where a class path stands for it."""
+
     config: Config
     source: Source
+    origin: Config | None = None
+
+    @property
+    def venue(self) -> str:
+        return _venue(self.config)
+
+    def again(self, strategy: str, params: Mapping[str, Any]) -> Config:
+        """The same with other parameters."""
+        name, home = self.config.run.name, Path(self.config.run.home)
+        if self.origin is None:
+            return _of_class(strategy, params, self.source, name, home)
+        return configured(self.origin, strategy, params, name, home)
 
 
 def plan(
@@ -39,17 +59,34 @@ def plan(
     name: str,
     home: Path,
 ) -> Plan:
-    """ConfigError or Problem in one line. A class path needs no configuration; a recorded run brings its own."""
+    """ConfigError or Problem in one line. A class path needs no configuration; a recorded run brings its own.
+
+    ``paths`` may be ``topic``: the topics of the configured run.
+    """
+    live = list(map(str, paths)) == [TOPIC]
     if strategy is not None and ":" in strategy and path is None:
-        source = open_source(paths, "sim")
+        source = live_source(load(find())) if live else open_source(paths, "sim")
         return Plan(_of_class(strategy, params, source, name, home), source)
     config = load(path or _recorded_config(paths) or find())
+    source = live_source(config) if live else open_source(paths, _venue(config))
+    return Plan(configured(config, strategy, params, name, home), source, config)
+
+
+def configured(config: Config, strategy: str | None, params: Mapping[str, Any], name: str, home: Path) -> Config:
+    """Narrowed to the strategy, with these of its parameters changed, as a run of this name."""
     if strategy is not None:
         config = _narrowed(config, strategy, params)
     elif params:
         raise ConfigError("--params are one strategy's: name it")
-    config = msgspec.structs.replace(config, run=RunConfig(name=name, home=str(home)))
-    return Plan(config, open_source(paths, _venue(config)))
+    return msgspec.structs.replace(config, run=RunConfig(name=name, home=str(home)))
+
+
+def live_source(config: Config) -> Source:
+    """The topics of the configured run as they are now, from the broker."""
+    conf = services.broker(config.home)
+    if conf is None:
+        raise Problem(f"Kafka is down in {config.home}: start it with 'tapedeck services up'")
+    return RunSource(f"the topics of {config.run.name}", LiveRun(conf, config.prefix))
 
 
 def _recorded_config(paths: Sequence[Path]) -> Path | None:
@@ -70,16 +107,26 @@ def _narrowed(config: Config, strategy: str, params: Mapping[str, Any]) -> Confi
         known = ", ".join(config.strategies) or "none"
         raise ConfigError(f"no strategy named {strategy!r} in [strategies]: one of {known}; or a module:Class")
     chosen = config.strategies[strategy]
-    chosen = msgspec.structs.replace(chosen, params={**chosen.params, **params})
+    chosen = msgspec.structs.replace(
+        chosen, params={**chosen.params, **_usable(chosen.class_path, chosen.params, params)}
+    )
     return msgspec.structs.replace(config, strategies={strategy: chosen})
+
+
+def _usable(class_path: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """As the strategy declares them. ConfigError says which of them it cannot be made with."""
+    try:
+        typed = typed_params(class_path, given)
+        load_strategy(class_path, {**known, **typed})
+    except StrategyError as error:
+        raise ConfigError(str(error)) from error
+    return typed
 
 
 def _of_class(class_path: str, params: Mapping[str, Any], source: Source, name: str, home: Path) -> Config:
     """One strategy on everything that the source has, named after its class."""
-    try:
-        strategy = load_strategy(class_path, params)
-    except StrategyError as error:
-        raise ConfigError(str(error)) from error
+    params = _usable(class_path, {}, params)
+    strategy = load_strategy(class_path, params)
     venues = sorted({i.venue for i in source.instruments})
     if len(venues) != 1:
         raise ConfigError(f"{source.name} has instruments of {', '.join(venues)}: write a configuration")

@@ -2,13 +2,13 @@
 
 capture    hftbacktest's lines of Binance spot frames; several files are one stream
 archive    ``market.raw`` of a run, else its ``market.events``
+topic      the same of the configured run, read from the broker
 """
 
 import gzip
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import msgspec
 import orjson
@@ -20,37 +20,12 @@ from adapters.simulated.model import SelfTradePrevention
 from adapters.simulated.units import decimal, units
 from infra.errors import Problem
 from pipelines import archive_reader
-from pipelines.raw import decode_lines, encode_line
-from topics import wire
-from topics.catalog import INSTRUMENTS, MARKET_EVENTS, MARKET_RAW, Topic
-from topics.market import Instrument, Tick
+from pipelines.backtest_arrivals import Arrival, Source
+from pipelines.backtest_runs import Archive
+from pipelines.raw import encode_line
+from topics.catalog import MARKET_RAW
+from topics.market import Instrument
 from topics.record import InstrumentId, Venue
-
-
-class Arrival(NamedTuple):
-    """One record of the input as it is to be written to the tape at ``ts``; ``src`` None: it gets a coordinate there."""
-
-    ts: int
-    topic: Topic
-    key: bytes
-    value: bytes
-    src: bytes | None
-
-
-class Source(Protocol):
-    """``span``: first and last time. ``arrivals`` may be asked for once more, from the beginning."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def span(self) -> tuple[int, int]: ...
-
-    @property
-    def instruments(self) -> Sequence[Instrument]: ...
-
-    def arrivals(self) -> Iterator[Arrival]: ...
-
 
 # --- captures -------------------------------------------------------------------------------------------------------
 
@@ -171,56 +146,6 @@ def _listing(symbol: str, files: Iterable[Path]) -> listed.Instrument:
     raise Problem(f"{names}: no depth snapshot of {symbol}: it continues another capture, name that one first")
 
 
-# --- archives -------------------------------------------------------------------------------------------------------
-
-
-class Archive:
-    """A run's recorded market data, with the coordinates it had."""
-
-    def __init__(self, root: Path) -> None:
-        self.name = str(root)
-        self._root = root
-        self._topic = MARKET_RAW if archive_reader.partitions(root, MARKET_RAW) else MARKET_EVENTS
-        if not archive_reader.partitions(root, self._topic):
-            raise Problem(f"{root}: neither {MARKET_RAW.name} nor {MARKET_EVENTS.name} is in this archive")
-        self.instruments = _definitions(root)
-        times = [arrival.ts for arrival in self.arrivals()]
-        if not times or not self.instruments:
-            raise Problem(f"{root}: no market data, or no instrument definitions, in this archive")
-        self.span = (times[0], times[-1])
-
-    def arrivals(self) -> Iterator[Arrival]:
-        time_of = _raw_time if self._topic is MARKET_RAW else _event_time
-        for ts, row in archive_reader.merged(self._root, self._topic, time_of):
-            if row.key is not None and ts > 0:
-                src = None if row.src is None else row.src.encode()
-                yield Arrival(ts, self._topic, row.key, row.value or b"", src)
-
-
-def _raw_time(row: archive_reader.Row) -> int:
-    """When the last of the record's frames was received."""
-    lines = decode_lines(row.value or b"")
-    return lines[-1].ts if lines else 0
-
-
-def _event_time(row: archive_reader.Row) -> int:
-    """Ticks are left out: a backtest has a clock of its own."""
-    events = [] if row.key is None else wire.decode(row.value or b"", MARKET_EVENTS.types)
-    return events[-1].ts_init if events and not isinstance(events[-1], Tick) else 0
-
-
-def _definitions(root: Path) -> list[Instrument]:
-    """The first of each instrument."""
-    found: dict[InstrumentId, Instrument] = {}
-    topic = INSTRUMENTS if archive_reader.partitions(root, INSTRUMENTS) else MARKET_EVENTS
-    for row in archive_reader.all_rows(root, topic):
-        if row.key is not None and b'"Instrument"' in (row.value or b""):
-            for event in wire.decode(row.value or b"", topic.types):
-                if isinstance(event, Instrument):
-                    found.setdefault(event.instrument, event)
-    return [found[name] for name in sorted(found)]
-
-
 def open_source(paths: Sequence[Path], venue: Venue) -> Source:
     """Captures (files), or one run's folder or archive."""
     missing = [p for p in paths if not p.exists()]
@@ -231,3 +156,6 @@ def open_source(paths: Sequence[Path], venue: Venue) -> Source:
     if any(p.is_dir() for p in paths):
         raise Problem("several captures are one stream; of runs, name one")
     return Captures(paths, venue)
+
+
+__all__ = ["Archive", "Arrival", "Captures", "Source", "open_source"]

@@ -12,6 +12,7 @@ from adapters.execution import Accepted, Balance, Execution, OrderReport, Outcom
 from adapters.simulated import model as sim
 from adapters.simulated.core import Core
 from adapters.simulated.instruments import Instrument as Listing
+from adapters.simulated.queues import RISK_AVERSE, QueueModel
 from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE, decimal, units
 from pipelines.compose import Channel, Latency, Loop
@@ -44,12 +45,20 @@ Answered = Callable[[Outcome], None]
 class BacktestVenue:
     """One venue with its accounts; every instrument has a recorded book."""
 
-    def __init__(self, loop: Loop, latency: Latency, instruments: Sequence[Instrument], fees: Fees) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        latency: Latency,
+        instruments: Sequence[Instrument],
+        fees: Fees,
+        queue: QueueModel = RISK_AVERSE,
+    ) -> None:
         self._loop = loop
         self._latency = latency
         self._symbols = {i.instrument: i.venue_symbol for i in instruments}
         self._instruments = {i.venue_symbol: i.instrument for i in instruments}
-        self.core = Core([listing(i) for i in instruments], fees=fees, recorded=list(self._instruments))
+        recorded = list(self._instruments)
+        self.core = Core([listing(i) for i in instruments], fees=fees, recorded=recorded, queue=queue)
         self._hear: dict[Account, Hear] = {}
         self._ways_back: dict[Account, Channel] = {}
 
@@ -64,9 +73,11 @@ class BacktestVenue:
 
     def feed(self, event: Any) -> None:
         """One normalized market event; of other kinds and instruments nothing is made."""
-        recorded = _recorded(event)
-        if recorded is not None and event.instrument in self._symbols:
-            self._tell(self.core.feed(self._loop.now, self._symbols[event.instrument], recorded))
+        symbol, made = self._symbols.get(event.instrument), RECORDED.get(type(event))
+        if symbol is not None and made is not None:
+            events = self.core.feed(self._loop.now, symbol, made(event))
+            if events:
+                self._tell(events)
 
     # --- commands, arriving now ------------------------------------------------------------------------------------
 
@@ -174,18 +185,28 @@ def rates(maker: Decimal, taker: Decimal) -> Fees:
     return Fees(maker=units(maker), taker=units(taker))
 
 
-def _recorded(event: Any) -> sim.Recorded | None:
-    match event:
-        case Quote():
-            bid, ask = (event.best_bid, event.bid_size), (event.best_ask, event.ask_size)
-            return sim.BestQuote(event.sequence, units(bid[0]), units(bid[1]), units(ask[0]), units(ask[1]))
-        case BookDelta():
-            return sim.BookDelta(event.first_sequence, event.sequence, _levels(event.bids), _levels(event.asks))
-        case Trade():
-            return sim.MarketTrade(units(event.price), units(event.size), event.aggressor is Side.SELL)
-        case BookSnapshot():
-            return sim.BookSnapshot(event.sequence, _levels(event.bids), _levels(event.asks))
-    return None
+def _quote(e: Quote) -> sim.Recorded:
+    return sim.BestQuote(e.sequence, units(e.best_bid), units(e.bid_size), units(e.best_ask), units(e.ask_size))
+
+
+def _delta(e: BookDelta) -> sim.Recorded:
+    return sim.BookDelta(e.first_sequence, e.sequence, _levels(e.bids), _levels(e.asks))
+
+
+def _trade(e: Trade) -> sim.Recorded:
+    return sim.MarketTrade(units(e.price), units(e.size), e.aggressor is Side.SELL)
+
+
+def _snapshot(e: BookSnapshot) -> sim.Recorded:
+    return sim.BookSnapshot(e.sequence, _levels(e.bids), _levels(e.asks))
+
+
+RECORDED: dict[type, Callable[[Any], sim.Recorded]] = {
+    Quote: _quote,
+    BookDelta: _delta,
+    Trade: _trade,
+    BookSnapshot: _snapshot,
+}
 
 
 def _levels(levels: Iterable[Level]) -> list[tuple[int, int]]:

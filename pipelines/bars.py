@@ -98,6 +98,7 @@ def bars_stage(specs: Mapping[InstrumentId, tuple[str, ...]]) -> Stage[BarsState
         state_key=state_key,
         on_event=on_event,
         outputs=(Bar,),
+        reads=(Trade, BookDelta, Tick) if rules else (),
     )
 
 

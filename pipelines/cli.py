@@ -11,9 +11,19 @@ import typer
 from rich.console import Console
 
 from infra import services
-from infra.config import Config, load
+from infra.config import Config, find, load
 from infra.errors import Problem
-from pipelines import cli_data, cli_operate, cli_parity, cli_research, cli_services
+from pipelines import (
+    cli_data,
+    cli_operate,
+    cli_parity,
+    cli_research,
+    cli_runs,
+    cli_services,
+    cli_sql,
+    cli_strategy,
+    cli_watch,
+)
 
 app = typer.Typer(
     help="A trading platform in which everything that happens is on the tape.",
@@ -21,10 +31,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_services.app, name="services")
+app.add_typer(cli_runs.app, name="runs")
+app.add_typer(cli_strategy.app, name="strategy")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)
 cli_parity.mount(app)
+cli_watch.mount(app)
+cli_sql.mount(app)
 
 ConfigOption = Annotated[
     Path | None,
@@ -65,7 +79,7 @@ def prepare(config: ConfigOption = None) -> None:
     """Create the topics and the database schema of a configuration, and start no worker ('up' does it by itself)."""
     from pipelines.system import System
 
-    path = config or _find()
+    path = config or find()
     System(load(path), path.absolute(), err.print).prepare()
 
 
@@ -78,7 +92,7 @@ def up(
     from pipelines.live_view import LiveView
     from pipelines.system import System
 
-    path = config or _find()
+    path = config or find()
     with System(load(path), path.absolute(), err.print) as system:
         system.start()
         system.await_ready()
@@ -92,20 +106,20 @@ def up(
             system.run(until=None)
 
 
-def _find() -> Path:
-    from infra.config import find
-
-    return find()
-
-
 @app.command()
-def top(config: ConfigOption = None) -> None:
+def top(
+    config: ConfigOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+) -> None:
     """The live view of a running system."""
     from pipelines.live_view import LiveView, Observed
 
     loaded = load(config)
     with LiveView(Observed(loaded, endpoints(loaded).kafka)) as live:
-        while True:
+        if once:
+            live.await_market(5.0)
+            live.refresh()
+        while not once:
             live.refresh()
             time.sleep(0.25)
 
@@ -145,8 +159,15 @@ def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path
 
     if path.exists():
         raise Problem(f"{path} exists already: name another file")
+    before = find() if find().exists() else None
     path.write_text(TEMPLATE)
     err.print(f"wrote {path}: put in your venue and strategies, then 'tapedeck doctor' and 'tapedeck up'")
+    if find().resolve() == path.resolve():
+        was = "" if before is None else f", no longer {before}"
+        err.print(f"every command in this folder uses {path} from now on{was} (--config names another)")
+    else:
+        others = f"commands go on using {find()}" if find().exists() else "commands do not find it by themselves"
+        err.print(f"{others}: name this one with --config {path} or TAPEDECK_CONFIG")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from infra.config import Config, load
 from infra.errors import Problem
 from infra.kafka import KafkaConf, check_broker
 from pipelines import operate, operate_orders
+from pipelines.plain import plain_json
 from topics.controls import LimitName
 from topics.orders import ModifyRejected, OrderModified
 from topics.record import Side
@@ -52,10 +53,8 @@ def text(value: Any) -> str:
 def show(records: list[Any], columns: dict[str, str], as_json: bool, empty: str) -> None:
     """A table of the named fields, or JSON lines of the whole records."""
     if as_json:
-        import msgspec
-
         for r in records:
-            typer.echo(msgspec.json.encode(r).decode())
+            typer.echo(plain_json(r))
         return
     if not records:
         out.print(empty)
@@ -192,13 +191,26 @@ def limits(
     scope: Annotated[str | None, typer.Argument(help="With a name and a value: the scope to set it for.")] = None,
     name: Annotated[str | None, typer.Argument(help="The limit's name.")] = None,
     value: Annotated[str | None, typer.Argument(help="Its value.")] = None,
-    why: Annotated[str, typer.Option(help="Why, when setting one.")] = "",
+    why: Annotated[str, typer.Option(help="Why, when setting or removing one.")] = "",
     who: Who = "",
+    remove: Annotated[
+        bool,
+        typer.Option(
+            "--remove", help="Of SCOPE NAME: take the limit away. A check that no scope gives a limit denies."
+        ),
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Limits and states in force; with SCOPE NAME VALUE --why, set one."""
+    """Limits and states in force; with SCOPE NAME VALUE --why, set one; with SCOPE NAME --remove --why, remove one."""
     loaded, conf = _system(config)
+    if remove:
+        if scope is None or name is None or value is not None:
+            raise Problem(f"to remove a limit give SCOPE NAME --remove, the name one of {', '.join(LimitName)}")
+        removed = operate.remove_limit(operate.scope_of(scope, loaded), name, who or operate.whoami(), why)
+        operate.record(loaded, conf, removed)
+        out.print(f"{removed.scope} {removed.limit} removed, by {removed.who}: recorded as {removed.control_id}")
+        return
     if scope is not None:
         if name is None or value is None:
             raise Problem(f"to set a limit give SCOPE NAME VALUE, the name one of {', '.join(LimitName)}")

@@ -1,10 +1,10 @@
 """`tapedeck backtest`, `replay-stage` and `explain`: what recorded data is good for. Mounted by the command line."""
 
-import json
 import signal
 import time
+import tomllib
+from contextlib import closing
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.tree import Tree
 
 from infra import services
-from infra.config import Config, ConfigError, load
+from infra.config import Config, ConfigError, find, load
 from infra.errors import Problem
 
 ConfigOption = Annotated[
@@ -41,40 +41,73 @@ def backtest(
         str | None, typer.Argument(help="module:Class, or a name in the configuration; default: all of it.")
     ] = None,
     source: Annotated[
-        list[Path] | None, typer.Option("--from", help="A capture (several are one stream), or the folder of a run.")
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            help="A capture (several are one stream), the folder of a run or its archive, or 'topic': what the configured run has in Kafka.",
+        ),
     ] = None,
     config: ConfigOption = None,
-    params: Annotated[str, typer.Option(help="Parameters of the strategy, as a JSON object.")] = "",
-    seed: Annotated[int, typer.Option(help="Of what is drawn: the latencies' tail.")] = 0,
-    latency_ms: Annotated[float, typer.Option(help="One way between us and the venue.")] = 5.0,
-    hop_ms: Annotated[float, typer.Option(help="From one of our workers to the next.")] = 2.0,
-    jitter_ms: Annotated[
-        float, typer.Option(help="Mean of an exponential tail on the way to and from the venue.")
-    ] = 0.0,
-    fees: Annotated[str, typer.Option(help="Rates of maker and taker: 0.001,0.001")] = "0.001,0.001",
+    params: Annotated[
+        str, typer.Option(help="Parameters of the strategy: key=value,…; or a TOML file; or a JSON object.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Of what is drawn: latencies.")] = 0,
+    latency: Annotated[
+        str,
+        typer.Option(
+            help="constant:5ms, constant:5ms/8ms (orders/market data), jittered:5ms/2ms, sampled:<run's folder or Parquet file>."
+        ),
+    ] = "constant:5ms",
+    hop: Annotated[str, typer.Option(help="From one of our workers to the next.")] = "2ms",
+    fees: Annotated[str, typer.Option(help="Rates.")] = "maker=0.001,taker=0.001",
+    queue: Annotated[
+        str, typer.Option(help="Who cancels ahead of us: risk-averse (nobody), power, power:<n>, log.")
+    ] = "risk-averse",
     balance: Annotated[list[str] | None, typer.Option(help="Opening balance, as USDT=10000; default: plenty.")] = None,
     name: Annotated[str, typer.Option(help="Of the run; default: backtest and the time.")] = "",
     show_report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report's page.")] = True,
+    sweep: Annotated[
+        str, typer.Option(help="A grid of parameters, each point a run: 'spread=1,2,3 hold=5:20:5' (first:last:step).")
+    ] = "",
+    processes: Annotated[int | None, typer.Option(min=1, help="Of a sweep, at a time; default: one per core.")] = None,
 ) -> None:
     """Run strategies over recorded market data in this process: the same stages and checks, the exchange's matching core."""
+    from pipelines import backtest_options as options
     from pipelines.backtest import Settings
+
+    if not source:
+        raise Problem("name what to run over: --from <capture>, --from <folder of a run> or --from topic")
+    maker, taker = options.rates(fees)
+    settings = Settings(
+        seed=seed,
+        hop_ns=options.nanoseconds(hop),
+        maker=maker,
+        taker=taker,
+        balances=dict(options.balance(one) for one in balance or ()),
+        queue=options.queue(queue),
+    )
+    settings = options.with_latency(settings, latency)
+    run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
+    given = options.params(params)
+    if sweep:
+        _sweep(config, strategy, source, given, options.grid(sweep), settings, run_name, processes)
+    else:
+        _one_backtest(config, strategy, source, given, settings, run_name, show_report)
+
+
+def _one_backtest(
+    config: Path | None,
+    strategy: str | None,
+    source: list[Path],
+    params: dict[str, Any],
+    settings: Any,
+    name: str,
+    show_report: bool,
+) -> None:
     from pipelines.backtest_plan import plan
     from pipelines.backtest_run import run_backtest
 
-    if not source:
-        raise Problem("name what to run over: --from <capture> or --from <folder of a run>")
-    maker, taker = _rates(fees)
-    settings = Settings(
-        seed=seed,
-        hop_ns=_ns(hop_ms, "--hop-ms"),
-        latency_ns=_ns(latency_ms, "--latency-ms"),
-        jitter_ns=_ns(jitter_ms, "--jitter-ms"),
-        maker=maker,
-        taker=taker,
-        balances=dict(_balance(one) for one in balance or ()),
-    )
-    run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
-    planned = plan(config, strategy, source, _json_object(params), run_name, services.default_home())
+    planned = plan(config, strategy, source, params, name, services.default_home())
     began = time.monotonic()
     with _Interrupt() as interrupt, _progress() as bar:
         task = bar.add_task("backtest", total=1.0)
@@ -99,6 +132,47 @@ def backtest(
     raise typer.Exit(128 + signal.SIGINT if interrupt.requested else 0)
 
 
+def _sweep(
+    config: Path | None,
+    strategy: str | None,
+    source: list[Path],
+    params: dict[str, Any],
+    points: list[dict[str, str]],
+    settings: Any,
+    name: str,
+    processes: int | None,
+) -> None:
+    from pipelines import backtest_sweep_page as page
+    from pipelines.backtest_plan import TOPIC, plan
+    from pipelines.backtest_sweep import Done, Input, planned_jobs, sweep
+
+    if strategy is None:
+        raise Problem("--sweep is of one strategy's parameters: name it")
+    if list(map(str, source)) == [TOPIC]:
+        raise Problem("--sweep reads its input once per process: name the run's folder, for its archive")
+    home = services.default_home()
+    planned = plan(config, strategy, source, {**params, **points[0]}, name, home)
+    jobs = planned_jobs(points, lambda point: planned.again(strategy, {**params, **point}))
+    folder, done = planned.config.run_dir, list[Done]()
+    table = page.Table(folder / "sweep.duckdb", list(points[0]))
+    with closing(table), _Interrupt() as interrupt, _progress() as bar:
+        task = bar.add_task("sweep", total=len(jobs))
+        given = Input(source, planned.venue)
+        with closing(sweep(jobs, given, settings, processes, lambda: interrupt.requested)) as results:
+            for one in results:
+                table.add(one)
+                done.append(one)
+                bar.update(task, completed=len(done))
+    text = page.render(name, strategy, planned.source.name, settings.seed, len(jobs), done)
+    (folder / "sweep.html").write_text(text)
+    for one in done:
+        if one.error:
+            err.print(f"[yellow]broke:[/yellow] {escape(str(dict(one.point)))}: {escape(one.error)}")
+    err.print(f"{len(done)} of {len(jobs)} runs{', ended early' if interrupt.requested else ''}")
+    err.print(f"table: {folder / 'sweep.duckdb'}\npage: {folder / 'sweep.html'}")
+    raise typer.Exit(128 + signal.SIGINT if interrupt.requested else 0)
+
+
 def replay_stage(
     stage: Annotated[
         str | None, typer.Argument(help="A stage such as orders or intents/quoter, or gateway/<account>.")
@@ -109,9 +183,28 @@ def replay_stage(
     run: RunOption = None,
     config: ConfigOption = None,
     live: LiveOption = False,
-    recode: Annotated[int | None, typer.Option(help="Encode and decode the state after every so many events.")] = None,
+    recode: Annotated[
+        int | None,
+        typer.Option("--recode-every", "--recode", help="Encode and decode the state after every so many events."),
+    ] = None,
+    software: Annotated[
+        Path | None, typer.Option("--with", help="Another checkout: list what its code would have decided otherwise.")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="Other parameters, as quoter.order_qty=0.3: list what they would have changed."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="Other limits, as firm.max_order_value=100: list what they would have changed."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list of differing decisions as JSON.")] = False,
 ) -> None:
-    """Fold a stage's recorded input again and compare what comes out, byte by byte; exit code 1 on any difference."""
+    """Fold a stage's recorded input again and compare what comes out, byte by byte; exit code 1 on any difference.
+
+    With --with, --param or --limit (or the --config of another configuration beside --run) it lists the decisions that
+    would have been others, and exits with 0.
+    """
     from pipelines.replay import Range
     from pipelines.replay_all import covered, not_covered, replay_one
 
@@ -121,6 +214,12 @@ def replay_stage(
         raise Problem("--recode is a number of events, at least 1")
     loaded, recorded, run_dir = _recorded(run, config, live)
     names = covered(loaded) if every else [str(stage)]
+    if software or param or limit or _is_other(run, config):
+        from pipelines.cli_what_if import what_if
+
+        raw = raw_config(config or run)
+        what_if(names, recorded, run_dir, raw, param or (), limit or (), software, Range(first, end), as_json)
+        return
     equal = True
     for one in names:
         result = replay_one(one, loaded, recorded, run_dir, within=Range(first, end), recode_every=recode)
@@ -155,12 +254,27 @@ def explain(
 
 
 def _label(node: Any) -> str:
+    """Title, place, time, and how long after what it came from."""
+    at = f" {datetime.fromtimestamp(node.ts / 1e9, UTC):%H:%M:%S.%f}" if node.ts else ""
+    took = f" [green]+{(node.ts - node.after) / 1e6:.3f} ms[/green]" if node.ts and node.after else ""
     where = f" [cyan]{escape(node.where)}[/cyan]" if node.where else ""
     detail = f" [dim]{escape(node.detail)}[/dim]" if node.detail else ""
-    return f"[bold]{escape(node.title)}[/bold]{where}{detail}"
+    return f"[bold]{escape(node.title)}[/bold]{where}{at}{took}{detail}"
 
 
 # --- what is asked, in the types that do it --------------------------------------------------------------------------
+
+
+def _is_other(run: Path | None, config: Path | None) -> bool:
+    """Whether a configuration is named beside a run that has its own, which says something else."""
+    own = None if run is None else run / "tapedeck.toml"
+    return own is not None and own.exists() and config is not None and load(own).digest() != load(config).digest()
+
+
+def raw_config(path: Path | None) -> dict[str, Any]:
+    """The tables of a file, of a run's own one, or of what is found."""
+    chosen = find() if path is None else path / "tapedeck.toml" if path.is_dir() else path
+    return tomllib.loads(chosen.read_text())
 
 
 def _recorded(run: Path | None, config: Path | None, live: bool) -> tuple[Config, Any, Path]:
@@ -200,8 +314,21 @@ def _print_replayed(result: Any) -> None:
             out.print(f"  recorded at {d.place.topic}/{d.place.partition}@{d.place.offset}")
         _print_side("recorded", d.recorded)
         _print_side("replayed", d.replayed)
+    if result.begun:
+        places = ", ".join(f"{offset} of partition {p}" for p, offset in sorted(result.begun.items()))
+        out.print(f"  [dim]begun at snapshots: {places}[/dim]")
+    if len(result.segments) > 1:
+        _print_segments(result)
     for note in result.notes:
         out.print(f"  [yellow]{escape(note)}[/yellow]")
+
+
+def _print_segments(result: Any) -> None:
+    for one in result.segments.values():
+        said = "equal" if one.difference is None else f"DIFFERS first at {escape(one.difference.coordinate)}"
+        out.print(
+            f"  written by {escape(one.version) or 'a version that is not told'}: {said}, {one.equal:,} equal records"
+        )
 
 
 def _print_side(name: str, side: Any) -> None:
@@ -232,45 +359,3 @@ class _Interrupt:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=err, transient=True)
-
-
-def _ns(ms: float, name: str) -> int:
-    if not 0 <= ms < 1e9:
-        raise Problem(f"{name}: milliseconds, 0 or more")
-    return round(ms * 1_000_000)
-
-
-def _rates(text: str) -> tuple[Decimal, Decimal]:
-    try:
-        maker, taker = (Decimal(part) for part in text.split(","))
-    except (ValueError, InvalidOperation):
-        raise Problem(f"--fees {text!r}: two rates, like 0.001,0.001") from None
-    if not all(0 <= rate < 1 and _is_exact(rate) for rate in (maker, taker)):
-        raise Problem(f"--fees {text!r}: rates from 0 to 1 of at most 8 decimals, like 0.001,0.001")
-    return maker, taker
-
-
-def _balance(text: str) -> tuple[str, Decimal]:
-    currency, _, number = text.partition("=")
-    try:
-        amount = Decimal(number)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not currency or not _is_exact(amount):
-        raise Problem(f"--balance {text!r}: a currency and an amount of at most 8 decimals, like USDT=10000")
-    return currency, amount
-
-
-def _is_exact(amount: Decimal) -> bool:
-    """What the matching core can hold."""
-    return amount.is_finite() and 0 <= amount < 10**12 and amount == round(amount, 8)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text) if text else {}
-    except json.JSONDecodeError as error:
-        raise Problem(f"--params is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Problem('--params is a JSON object, like \'{"order_qty": "0.01"}\'')
-    return found

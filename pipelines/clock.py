@@ -12,6 +12,7 @@ import time
 from infra.config import Config
 from infra.edge import Edge
 from infra.kafka import KafkaConf
+from infra.metrics import Exposition, Words
 from pipelines.edge_process import keep_status, open_edge
 from topics import wire
 from topics.catalog import MARKET_EVENTS, TICKED, Topic
@@ -24,10 +25,16 @@ EVERY = {MARKET_EVENTS.name: 10}
 NAME = "clock"
 
 
-async def run_clock(config: Config, kafka_conf: KafkaConf, stop: asyncio.Event) -> None:
+async def run_clock(
+    config: Config, kafka_conf: KafkaConf, stop: asyncio.Event, exposition: Exposition | None = None
+) -> None:
     """Until ``stop``; EdgeFailed when the broker's answer is fatal."""
+    told = Words()
+    if exposition is not None:
+        exposition.add(told)
     with await open_edge(config, kafka_conf, NAME) as edge:
-        status = asyncio.create_task(keep_status(config.run_dir / "status" / f"{NAME}.json", lambda: _status(edge)))
+        path = config.run_dir / "status" / f"{NAME}.json"
+        status = asyncio.create_task(keep_status(path, lambda: _status(edge), told))
         try:
             await _beat(edge, stop)
         finally:

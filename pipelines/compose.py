@@ -1,6 +1,6 @@
 """The stages composed in one process: topics are ordered logs in memory, time is simulated, and nothing waits.
 
-What is written to a topic reaches all of its readers one hop later, in the order of the log. Each stage is folded by
+What is written to a topic reaches all of its readers one hop later, in the order of the log. Each stage is folded as by
 the ``Processor`` of its worker, its outputs are routed by ``topics.routes`` and carry the coordinates they would carry
 on Kafka (with ``TOPIC_ID`` as every topic's identity), so a strategy cannot tell where it runs, and what is written
 can be archived, reported and replayed like a live run.
@@ -10,42 +10,91 @@ Deterministic: events of the same time happen in the order in which they were sc
 
 import heapq
 import itertools
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
 from infra.shell.processor import Inbound
-from pipelines.folding import Fold
+from pipelines.folding import QuickFold
 from pipelines.partitioning import partition_of
 from topics import wire
 from topics.catalog import STAGE_LOG, Topic
 from topics.coordinates import HEADER, Coordinate
+from topics.market import Bar, BookDelta, BookSnapshot, Mark, Quote, Tick, Trade
 from topics.record import Record
 from topics.routes import Subscriptions, group
 from topics.stage import Stage
+from topics.strategy import Signal
 from topics.system import StageStarted
 
 TOPIC_ID = "in-process"
 SCHEMA = 1
 MS = 1_000_000
+MOST_KEYS = 100_000
+"""Whose lanes are remembered."""
 
 
-class Written(NamedTuple):
-    """One record of the tape; ``ts`` is when it was appended, in simulated nanoseconds."""
+class Written:
+    """One record of the tape; ``ts`` is when it was appended, in simulated nanoseconds.
 
-    topic: Topic
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
-    src: bytes | None
-    ts: int
+    Of what was written as events the bytes are made when somebody asks, and the other way round. ``is_news``: made here,
+    so nothing of its producer and source came later before.
+    """
+
+    __slots__ = ("_events", "_src", "_value", "is_news", "key", "offset", "partition", "topic", "ts")
+
+    def __init__(
+        self,
+        topic: Topic,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        src: bytes | Coordinate | None,
+        ts: int,
+        events: Sequence[Any] | None = None,
+        is_news: bool = False,
+    ) -> None:
+        self.topic, self.partition, self.offset, self.key, self.ts = topic, partition, offset, key, ts
+        self.is_news = is_news
+        self._value, self._src, self._events = value, src, events
+
+    @property
+    def value(self) -> bytes:
+        if self._value is None:
+            self._value = wire.encode(self._events or ())
+        return self._value
+
+    @property
+    def events(self) -> Sequence[Any]:
+        """Immutable. BadRecord where the bytes are none of the topic's."""
+        found = self._events
+        if found is None:
+            found = self._events = wire.decode(self.value, self.topic.types)
+        return found
+
+    @property
+    def src(self) -> bytes | None:
+        return self._src.encode() if isinstance(self._src, Coordinate) else self._src
 
     def inbound(self) -> Inbound:
-        headers = () if self.src is None else ((HEADER, self.src),)
-        return Inbound(self.partition, self.offset, self.key, self.value, headers)
+        src = self.src
+        return Inbound(self.partition, self.offset, self.key, self.value, () if src is None else ((HEADER, src),))
+
+
+def as_decoded(record: Record) -> bool:
+    """Whether the record is what its bytes would be decoded to, beyond doubt: flat, immutable, and made by our own code.
+
+    What a strategy made is not: a whole number where a fraction is declared would come back as another type.
+    """
+    if type(record) is Signal:
+        return type(record.value) is float and isfinite(record.value) and type(record.name) is str and not record.data
+    return type(record) in FLAT
+
+
+FLAT = (Quote, Trade, BookDelta, BookSnapshot, Mark, Tick, Bar)
 
 
 Reader = Callable[[Written], None]
@@ -64,13 +113,18 @@ class Latency(Protocol):
     def to_venue(self) -> int: ...
 
     def from_venue(self) -> int:
-        """Of answers and private events. Market data took its own time when it was recorded."""
+        """Of answers and private events."""
+
+    def feed(self) -> int:
+        """Of market data: how long before its recorded time the venue had it."""
 
 
 @dataclass(frozen=True)
 class Constant:
     hop_ns: int = 2 * MS
     venue_ns: int = 5 * MS
+    feed_ns: int | None = None
+    """None: as ``venue_ns``."""
 
     def hop(self, topic: Topic) -> int:
         return self.hop_ns
@@ -84,28 +138,8 @@ class Constant:
     def from_venue(self) -> int:
         return self.venue_ns
 
-
-class Jittered:
-    """Constant latencies and, on the way to and from the venue, an exponential tail with this mean."""
-
-    def __init__(self, base: Constant, mean_ns: int, seed: int) -> None:
-        self._base, self._mean_ns = base, mean_ns
-        self._random = random.Random(seed)
-
-    def hop(self, topic: Topic) -> int:
-        return self._base.hop(topic)
-
-    def write_ahead(self) -> int:
-        return self._base.write_ahead()
-
-    def to_venue(self) -> int:
-        return self._base.to_venue() + self._tail()
-
-    def from_venue(self) -> int:
-        return self._base.from_venue() + self._tail()
-
-    def _tail(self) -> int:
-        return int(self._random.expovariate(1 / self._mean_ns)) if self._mean_ns else 0
+    def feed(self) -> int:
+        return self.venue_ns if self.feed_ns is None else self.feed_ns
 
 
 class Loop:
@@ -118,7 +152,7 @@ class Loop:
 
     def at(self, when: int, call: Callable[..., None], *args: Any) -> None:
         """Not before now: what should have happened earlier happens now."""
-        heapq.heappush(self._due, (max(when, self.now), next(self._count), call, args))
+        heapq.heappush(self._due, (when if when > self.now else self.now, next(self._count), call, args))
 
     def run(self, until: int | None = None) -> None:
         """Everything due at or before ``until`` (None: everything)."""
@@ -146,17 +180,32 @@ class Channel:
         self._loop.at(self._last, call, *args)
 
 
+class Lane:
+    """One partition of a topic: its next offset, and when what is on its way there arrives at its readers, in order."""
+
+    __slots__ = ("arrived", "next", "partition", "readers", "topic")
+
+    def __init__(self, topic: Topic, partition: int, readers: list[Reader]) -> None:
+        self.topic, self.partition, self.readers = topic, partition, readers
+        self.next = 0
+        self.arrived = 0
+
+    def deliver(self, written: Written) -> None:
+        for reader in self.readers:
+            reader(written)
+
+
 class Tape:
     """The topics. ``sink`` gets every record as it is appended."""
 
-    def __init__(self, loop: Loop, latency: Latency, sink: Sink = lambda written: None) -> None:
+    def __init__(self, loop: Loop, latency: Latency, sink: Sink | None = None) -> None:
         self.loop = loop
         self.records = 0
-        self._latency = latency
+        self._hop = latency.hop
         self._sink = sink
-        self._next: dict[tuple[str, int], int] = defaultdict(int)
         self._readers: dict[str, list[Reader]] = defaultdict(list)
-        self._channels: dict[tuple[str, int], Channel] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._of_key: dict[tuple[str, bytes | str], tuple[Lane, bytes]] = {}
 
     def topic_id(self, topic: Topic) -> str:
         return TOPIC_ID
@@ -172,32 +221,69 @@ class Tape:
         src: bytes | None,
         partition: int | None = None,
         when: int | None = None,
+        events: Sequence[Any] | None = None,
+        is_news: bool = False,
     ) -> Written:
-        """At the end of the key's partition, now (or at ``when``, which is later); its readers have it a hop later."""
-        if partition is None:
-            partition = partition_of(key or b"", topic.partitions)
-        place = (topic.name, partition)
+        """Bytes at the end of the key's partition, now (or at ``when``, which is later); its readers have it a hop later.
+
+        ``events``: what they decode to, where that is known.
+        """
+        lane = self._lane_of(topic, key or b"")[0] if partition is None else self._lane(topic, partition)
         ts = self.loop.now if when is None else when
-        written = Written(topic, partition, self._next[place], key, value, src, ts)
-        self._next[place] += 1
+        return self._put(lane, Written(topic, lane.partition, lane.next, key, value, src, ts, events, is_news))
+
+    def write(self, topic: Topic, key: str, records: list[Record], src: Coordinate) -> Written:
+        """Records made here, as they will be read."""
+        lane, raw_key = self._lane_of(topic, key)
+        value, events = None, None
+        if all(map(as_decoded, records)):
+            events = records
+        else:
+            value = wire.encode(records)
+        return self._put(
+            lane, Written(topic, lane.partition, lane.next, raw_key, value, src, self.loop.now, events, True)
+        )
+
+    def tick(self, topic: Topic, partition: int, events: list[Record], src: Coordinate) -> Written:
+        """Without a key, to a partition."""
+        lane = self._lane(topic, partition)
+        return self._put(lane, Written(topic, partition, lane.next, None, None, src, self.loop.now, events, True))
+
+    def _put(self, lane: Lane, written: Written) -> Written:
+        lane.next += 1
         self.records += 1
-        self._sink(written)
-        readers = self._readers.get(topic.name)
-        if readers:
-            channel = self._channel(place)
-            channel.send(ts + self._latency.hop(topic), _deliver, readers, written)
+        if self._sink is not None:
+            self._sink(written)
+        if lane.readers:
+            self._after(lane, written.ts + self._hop(written.topic), lane.deliver, written)
         return written
+
+    def _after(self, lane: Lane, when: int, call: Callable[..., None], *args: Any) -> None:
+        """Not before what was sent along the lane earlier."""
+        if when > lane.arrived:
+            lane.arrived = when
+        self.loop.at(lane.arrived, call, *args)
 
     def after_hop(self, written: Written, call: Callable[..., None], *args: Any) -> None:
         """When a reader of the record would have it."""
-        ready = written.ts + self._latency.hop(written.topic)
-        self._channel((written.topic.name, written.partition)).send(ready, call, *args)
+        lane = self._lane(written.topic, written.partition)
+        self._after(lane, written.ts + self._hop(written.topic), call, *args)
 
-    def _channel(self, place: tuple[str, int]) -> Channel:
-        channel = self._channels.get(place)
-        if channel is None:
-            channel = self._channels[place] = Channel(self.loop)
-        return channel
+    def _lane_of(self, topic: Topic, key: bytes | str) -> tuple[Lane, bytes]:
+        found = self._of_key.get((topic.name, key))
+        if found is None:
+            raw = key.encode() if isinstance(key, str) else key
+            lane = self._lane(topic, partition_of(raw, topic.partitions))
+            if len(self._of_key) >= MOST_KEYS:
+                self._of_key.clear()
+            found = self._of_key[topic.name, key] = (lane, raw)
+        return found
+
+    def _lane(self, topic: Topic, partition: int) -> Lane:
+        lane = self._lanes.get((topic.name, partition))
+        if lane is None:
+            lane = self._lanes[topic.name, partition] = Lane(topic, partition, self._readers[topic.name])
+        return lane
 
     def start(self, name: str, version: str, config: str) -> int:
         """A worker's first record; its offset is an edge's epoch."""
@@ -205,11 +291,6 @@ class Tape:
             stage=name, instance=0, version=version, config=config, schema=SCHEMA, ts_init=self.loop.now
         )
         return self.append(STAGE_LOG, name.encode(), wire.encode([record]), None).offset
-
-
-def _deliver(readers: Sequence[Reader], written: Written) -> None:
-    for reader in readers:
-        reader(written)
 
 
 class Log(Protocol):
@@ -220,7 +301,7 @@ class Log(Protocol):
 
     def subscribe(self, topic: Topic, reader: Reader) -> None: ...
 
-    def append(self, topic: Topic, key: bytes | None, value: bytes, src: bytes | None) -> object: ...
+    def write(self, topic: Topic, key: str, records: list[Record], src: Coordinate) -> object: ...
 
 
 class Edge:
@@ -233,14 +314,23 @@ class Edge:
 
     def publish(self, records: Iterable[Record]) -> None:
         for (topic, key), events in group(records, self._subscriptions).items():
-            self.publish_raw(topic, key.encode(), wire.encode(events))
+            self.write(topic, key, events)
 
-    def publish_raw(self, topic: Topic, key: bytes | None, value: bytes, partition: int | None = None) -> None:
-        self._tape.append(topic, key, value, self.next_coordinate(), partition)
+    def write(self, topic: Topic, key: str, records: list[Record]) -> None:
+        """One record of the tape."""
+        self._tape.write(topic, key, records, self._next())
+
+    def tick(self, topic: Topic, events: list[Record]) -> None:
+        """To every partition."""
+        for partition in range(topic.partitions):
+            self._tape.tick(topic, partition, events, self._next())
 
     def next_coordinate(self) -> bytes:
+        return self._next().encode()
+
+    def _next(self) -> Coordinate:
         self.n += 1
-        return Coordinate(self.name, "", self.epoch, self.n).encode()
+        return Coordinate(self.name, "", self.epoch, self.n)
 
 
 class StageReader:
@@ -252,22 +342,18 @@ class StageReader:
         self._tape = tape
         self._topic_id = tape.topic_id(stage.input)
         self._subscriptions = subscriptions
-        self._stopped = False
-        self.fold = Fold(stage, self._publish, recode_every)
-
-    def read(self, written: Written) -> None:
-        if not self._stopped:
-            self.fold.feed(written.inbound())
+        self.fold = QuickFold(stage, self._publish, recode_every)
+        self.read: Reader = self.fold.feed
 
     def stop(self) -> None:
         """What comes from now on stays unread."""
-        self._stopped = True
+        self.fold.stopped = True
 
     def _publish(self, outputs: list[Record], partition: int, offset: int) -> None:
-        for topic, key, value, src in routed(
+        for topic, key, records, src in outputs_of(
             self.fold.stage, outputs, partition, offset, self._topic_id, self._subscriptions
         ):
-            self._tape.append(topic, key, value, src.encode())
+            self._tape.write(topic, key, records, src)
 
 
 class Output(NamedTuple):
@@ -283,38 +369,29 @@ def routed(
     stage: Stage[Any], outputs: list[Record], partition: int, offset: int, topic_id: str, subscriptions: Subscriptions
 ) -> list[Output]:
     """The outputs of one input record as ``infra.shell.outputs`` writes them."""
-    source = f"{stage.input.name}@{topic_id}/{partition}"
     return [
-        Output(topic, key.encode(), wire.encode(records), Coordinate(stage.name, source, offset, minor))
-        for minor, ((topic, key), records) in enumerate(group(outputs, subscriptions).items())
+        Output(topic, key.encode(), wire.encode(records), src)
+        for topic, key, records, src in outputs_of(stage, outputs, partition, offset, topic_id, subscriptions)
     ]
 
 
-class DecodedOnce:
-    """The events of a topic's records, for several readers of the same record one after another. Events are immutable."""
-
-    def __init__(self, topic: Topic) -> None:
-        self._types = topic.types
-        self._value: bytes | None = None
-        self._events: list[Any] = []
-
-    def __call__(self, value: bytes) -> list[Any]:
-        if value is not self._value:
-            self._events = wire.decode(value, self._types)
-            self._value = value
-        return self._events
+def outputs_of(
+    stage: Stage[Any], outputs: list[Record], partition: int, offset: int, topic_id: str, subscriptions: Subscriptions
+) -> list[tuple[Topic, str, list[Record], Coordinate]]:
+    """The same, not yet bytes."""
+    source = f"{stage.input.name}@{topic_id}/{partition}"
+    return [
+        (topic, key, records, Coordinate(stage.name, source, offset, minor))
+        for minor, ((topic, key), records) in enumerate(group(outputs, subscriptions).items())
+    ]
 
 
 def compose(
     stages: Iterable[Stage[Any]], tape: Log, subscriptions: Subscriptions, recode_every: int | None = None
 ) -> dict[str, StageReader]:
     """The stages as readers of the tape, by name; those of one topic read each record in the order given."""
-    decoders: dict[str, DecodedOnce] = {}
     readers: dict[str, StageReader] = {}
     for stage in stages:
-        if stage.decode is None:
-            decoder = decoders.setdefault(stage.input.name, DecodedOnce(stage.input))
-            stage = replace(stage, decode=decoder)
         readers[stage.name] = StageReader(stage, tape, subscriptions, recode_every)
         tape.subscribe(stage.input, readers[stage.name].read)
     return readers

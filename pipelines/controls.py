@@ -24,6 +24,7 @@ from topics.controls import (
     InForce,
     Kill,
     LimitName,
+    RemoveLimit,
     Resume,
     Scope,
     ScopeKind,
@@ -47,6 +48,8 @@ class ScopeControls(msgspec.Struct):
     state: TradingState = TradingState.ACTIVE
     limits: dict[LimitName, Decimal] = {}
     params: dict[str, str] = {}
+    removed: dict[LimitName, bool] = {}
+    """Limits that an operator has taken away, and nobody set since."""
 
 
 class ControlsState(msgspec.Struct):
@@ -67,6 +70,8 @@ class ControlsState(msgspec.Struct):
                 return [self._set_state(control, TradingState.ACTIVE), *_resumed(control)]
             case SetLimit():
                 return self._set_limit(control)
+            case RemoveLimit():
+                return self._remove_limit(control)
             case SetParams():
                 return self._set_params(control)
             case Flatten():
@@ -124,7 +129,16 @@ class ControlsState(msgspec.Struct):
     def _set_limit(self, control: SetLimit) -> list[Record]:
         if not is_sane(control.value):
             return []
-        self._of(control.scope).limits[control.limit] = control.value
+        controls = self._of(control.scope)
+        controls.limits[control.limit] = control.value
+        controls.removed.pop(control.limit, None)
+        return [self.in_force(control)]
+
+    def _remove_limit(self, control: RemoveLimit) -> list[Record]:
+        """Remembered, so that the configuration's seed does not bring it back."""
+        controls = self._of(control.scope)
+        controls.limits.pop(control.limit, None)
+        controls.removed[control.limit] = True
         return [self.in_force(control)]
 
     def _set_params(self, control: SetParams) -> list[Record]:

@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,10 +129,19 @@ def run_demo(*, capture: Path | None, seconds: float, speed: float, seed: int, v
     os.environ |= {KEY: secrets.token_hex(16), SECRET: secrets.token_hex(32), "TAPEDECK_HOME": str(home)}
     env = dict(os.environ)
     arguments = demo_config.exchange_arguments(capture, speed, seed)
-    with Exchange(run_dir / "exchange", env, arguments) as exchange:
+    with _exchange(run_dir, env, arguments) as exchange:
         path = run_dir / "tapedeck.toml"
         path.write_text(demo_config.toml(name, home, exchange.address, exchange.prices(), capture is not None))
         return _trade(exchange, path, env, seconds, view, began)
+
+
+def _exchange(run_dir: Path, env: Mapping[str, str], arguments: list[str]) -> Exchange:
+    """A run whose exchange refused to start (the capture is none, say) leaves no folder."""
+    try:
+        return Exchange(run_dir / "exchange", env, arguments)
+    except Problem:
+        shutil.rmtree(run_dir)
+        raise
 
 
 def _trade(exchange: Exchange, path: Path, env: Mapping[str, str], seconds: float, view: bool, began: float) -> int:

@@ -11,10 +11,12 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
+from adapters.base import VenueError
+from adapters.execution import KeyPermissions
 from infra import kafka, services
 from infra.config import Config, find, load
 from infra.errors import Problem
-from pipelines.preflight import check_account
+from pipelines.preflight import check_account, key_permissions
 from pipelines.workers import stage_of
 from topics.catalog import TOPICS
 from topics.controls import LimitName
@@ -124,13 +126,39 @@ def _account(config: Config, account: str) -> Iterator[Finding]:
         listed = check_account(config, account)
         return f"keys accepted, {listed} instruments, answered in {time.monotonic() - began:.1f} s"
 
-    yield _tried(f"account {account}", ask)
+    tried = _tried(f"account {account}", ask)
+    yield tried
+    if tried[0] == GOOD:
+        yield from _key(config, account)
     yield from _clock(config, venue_of(account))
+
+
+def _key(config: Config, account: str) -> Iterator[Finding]:
+    what = f"key of {account}"
+    try:
+        found = key_permissions(config, account)
+    except VenueError as error:
+        yield NOTE, what, f"its permissions could not be asked for: {' '.join(str(error).split())}"
+        return
+    yield from ((level, what, word) for level, word in judged_key(found))
+
+
+def judged_key(found: KeyPermissions | None) -> Iterator[tuple[str, str]]:
+    """(level, the word on it): a trading key needs neither withdrawals nor the whole internet."""
+    if found is None:
+        yield NOTE, "the venue does not say what it may do: look there that it may not withdraw"
+        return
+    if found.may_withdraw:
+        yield BAD, "it may withdraw: make a key without 'Enable Withdrawals'; trading does not need it"
+    if not found.ip_restricted:
+        yield NOTE, "it works from any address: restrict it to this machine's at the venue"
+    if not found.may_withdraw and found.ip_restricted:
+        yield GOOD, "may not withdraw, and is restricted by address"
 
 
 def _clock(config: Config, venue: str) -> Iterator[Finding]:
     """The venue's against ours at the middle of the question; requests are refused beyond the receive window."""
-    from adapters.base import Endpoints, VenueError
+    from adapters.base import Endpoints
     from adapters.registry import market_data
 
     settings = config.venues[venue]

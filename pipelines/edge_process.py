@@ -16,6 +16,7 @@ import msgspec
 from infra.config import Config
 from infra.edge import Edge
 from infra.kafka import KafkaConf
+from infra.metrics import Words
 
 EVERY_S = 1.0
 
@@ -34,11 +35,14 @@ def write_status(path: Path, words: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-async def keep_status(path: Path, words: Callable[[], dict[str, Any]]) -> None:
-    """Until cancelled; the last word is written on the way out."""
+async def keep_status(path: Path, words: Callable[[], dict[str, Any]], told: Words | None = None) -> None:
+    """Until cancelled; the last word is written on the way out. ``told`` is what metrics are made of."""
     try:
         while True:
-            write_status(path, words())
+            now = words()
+            write_status(path, now)
+            if told is not None:
+                told.say({"ts": time.time_ns(), **now})
             await asyncio.sleep(EVERY_S)
     finally:
         write_status(path, {**words(), "ready": False})

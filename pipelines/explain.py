@@ -1,7 +1,8 @@
 """`tapedeck explain`: an order's chain by coordinates, from its executions back to the frames that caused it.
 
-fill → fact → order intent → inbox event → (signal → market event | bar → …) → raw frames. Each step is a record on the
-tape, named by where it stands; nothing is guessed.
+Two branches. What became of it: its facts in the order of the tape, and at an execution the fill that it became. Why:
+order intent → inbox event → (signal → market event | bar → …) → raw frames. Each step is a record on the tape, named by
+where it stands; nothing is guessed. Times are ours (``ts_init``, or when a frame was received).
 """
 
 from collections.abc import Iterator
@@ -10,13 +11,26 @@ from typing import Any
 
 from infra.errors import Problem
 from pipelines.archive_reader import Row
+from pipelines.gateway.checks import FLATTEN_CAUSE
 from pipelines.raw import decode_lines
 from pipelines.recorded_run import Recorded
 from topics import wire
-from topics.catalog import FILLS, MARKET_RAW, ORDERS_EVENTS, ORDERS_INTENTS, TOPICS, VENUE_PRIVATE, Topic
+from topics.catalog import (
+    CONTROLS,
+    FILLS,
+    MARKET_RAW,
+    ORDERS_EVENTS,
+    ORDERS_INTENTS,
+    STRATEGY_INBOX,
+    TOPICS,
+    VENUE_PRIVATE,
+    Topic,
+)
 from topics.coordinates import Coordinate
-from topics.orders import OrderDenied, OrderFilled, OrderRequested
+from topics.market import Bar, Tick
+from topics.orders import OrderDenied, OrderFilled, OrderRequested, OrderSent, SubmitOrder
 from topics.record import ClientOrderId
+from topics.strategy import Signal
 
 DEEPEST = 12
 FRAME = 160
@@ -24,12 +38,23 @@ FRAME = 160
 
 @dataclass
 class Node:
-    """One record, and under it what it came from."""
+    """One record, and under it what it came from. ``ts`` is its time (ns, 0: none); ``after`` that of what it followed."""
 
     title: str
     where: str
     detail: str = ""
     causes: list["Node"] = field(default_factory=list)
+    ts: int = 0
+    after: int = 0
+
+    def caused_by(self, cause: "Node") -> "Node":
+        self.causes.append(cause)
+        self.after = self.after or cause.ts
+        return self
+
+    def latest(self) -> int:
+        """The time of the newest among what the chain ends in."""
+        return max((cause.latest() for cause in self.causes), default=self.ts)
 
 
 class Tape:
@@ -48,52 +73,137 @@ class Tape:
 
     def _partition(self, topic: str, partition: int) -> dict[int, Row]:
         if (topic, partition) not in self._rows:
-            self._rows[topic, partition] = {r.offset: r for r in self._run.rows(TOPICS[topic], partition)}
+            rows = self._run.rows(TOPICS[topic], partition) if topic in TOPICS else ()
+            self._rows[topic, partition] = {r.offset: r for r in rows}
         return self._rows[topic, partition]
 
 
 def explain(run: Recorded, order: ClientOrderId) -> Node:
     """The tree of one order. Problem when it is not on the tape."""
     tape = Tape(run)
-    facts = [(row, f) for row in tape.rows(ORDERS_EVENTS) for f in _events(row, ORDERS_EVENTS) if _is_of(f, order)]
-    intent = next(((r, i) for r in tape.rows(ORDERS_INTENTS) for i, c in _indexed(r) if _is_of(c, order)), None)
+    facts = list(_of(tape, ORDERS_EVENTS, order))
+    intent = next((found for found in _of(tape, ORDERS_INTENTS, order) if isinstance(found[2], SubmitOrder)), None)
     if not facts and intent is None:
         raise Problem(f"no order {order} on this tape: 'tapedeck orders' lists the client order ids")
-    root = Node(f"order {order}", "")
-    fills = [(row, f) for row in tape.rows(FILLS) for f in _events(row, FILLS) if _is_of(f, order)]
-    root.causes += [_fill(tape, row, fill) for row, fill in fills]
-    others = [(row, f) for row, f in facts if not (fills and isinstance(f, OrderFilled))]
-    root.causes += [Node(type(f).__name__, _place(ORDERS_EVENTS, row), _told(f)) for row, f in others]
-    if intent is not None:
-        root.causes.append(_record(tape, ORDERS_INTENTS.name, *intent, 0))
-    elif replaces := next((f.command.replaces for _, f in facts if isinstance(f, OrderRequested | OrderDenied)), ""):
-        root.causes.append(explain(run, replaces))
-    return root
+    became = Node("what became of it", "", "" if facts else "nothing yet: the gateway has not answered")
+    fills = list(_of(tape, FILLS, order))
+    last = 0
+    for row, index, fact in facts:
+        node = _fact(tape, row, index, fact, fills)
+        node.after, last = last, node.ts
+        became.causes.append(node)
+    why = _why(run, tape, intent, facts)
+    return Node(f"order {order}", "", _summary(facts, why), [became, why])
 
 
-def _fill(tape: Tape, row: Row, fill: Any) -> Node:
-    node = Node("Fill", _place(FILLS, row), _told(fill))
-    source = _source(row)
-    if source is not None:
-        node.causes.append(_cause(tape, source, -1, 1))
+Found = tuple[Row, int, Any]
+
+
+def _of(tape: Tape, topic: Topic, order: ClientOrderId) -> Iterator[Found]:
+    """(record, index, event) of the order, in the order of the tape."""
+    raw = order.encode()
+    for row in tape.rows(topic):
+        if raw in (row.value or b""):
+            for index, event in enumerate(_events(row, topic)):
+                if getattr(event, "client_order_id", "") == order:
+                    yield row, index, event
+
+
+def _fact(tape: Tape, row: Row, index: int, fact: Any, fills: list[Found]) -> Node:
+    node = Node(type(fact).__name__, _place(ORDERS_EVENTS, row, index), _told(fact), ts=fact.ts_init)
+    if isinstance(fact, OrderRequested | OrderDenied):
+        node.causes += _judged(fact)
+    elif isinstance(fact, OrderFilled):
+        node.causes += [
+            Node("Fill", _place(FILLS, r, i), _told(f), ts=f.ts_init)
+            for r, i, f in fills
+            if f.trade_id == fact.trade_id
+        ]
+        source = _source(row)
+        if source is not None:
+            node.causes.append(_cause(tape, source, -1, DEEPEST))
     return node
+
+
+def _judged(fact: OrderRequested | OrderDenied) -> list[Node]:
+    """What the gateway looked at, and how far it had read."""
+    judged = fact.judged_by
+    told = (
+        ("judged at", ", ".join(f"{name}@{offset}" for name, offset in judged.offsets.items())),
+        ("it saw", " ".join(f"{name}={value}" for name, value in judged.values.items())),
+        ("limits", " ".join(f"{name}={value}" for name, value in judged.limits.items())),
+    )
+    return [Node(title, "", detail) for title, detail in told if detail]
+
+
+def _why(run: Recorded, tape: Tape, intent: Found | None, facts: list[Found]) -> Node:
+    """The chain of the intent; of an order that no strategy made, who asked for it."""
+    if intent is not None:
+        return Node("why", "", "", [_record(tape, ORDERS_INTENTS.name, intent[0], intent[1], 0)])
+    command = next((f.command for _, _, f in facts if isinstance(f, OrderRequested | OrderDenied)), None)
+    if command is None:
+        return Node("why", "", "not placed by this platform: the gateway found it at the venue")
+    if command.replaces:
+        return Node("why", "", f"it replaces {command.replaces}, which was modified", [explain(run, command.replaces)])
+    if command.cause.startswith(FLATTEN_CAUSE):
+        return Node("why", "", _told(command), _flatten(tape, command.cause.removeprefix(FLATTEN_CAUSE)))
+    cause = f", cause {command.cause}" if command.cause else ""
+    return Node(
+        "why", "", f"sent to the gateway over gRPC by {command.strategy}{cause} {_told(command)}", ts=command.ts_init
+    )
+
+
+def _flatten(tape: Tape, control_id: str) -> list[Node]:
+    for row in tape.rows(CONTROLS):
+        for index, control in enumerate(_events(row, CONTROLS)):
+            if control.control_id == control_id:
+                detail = f"{control.scope} by {control.who}: {control.why}"
+                return [Node(type(control).__name__, _place(CONTROLS, row, index), detail, ts=control.ts_init)]
+    return [Node("flatten", "", f"{control_id} is not recorded")]
+
+
+def _summary(facts: list[Found], why: Node) -> str:
+    """How long it took from the newest frame that it was decided on to the order's departure."""
+    sent = next((f.ts_init for _, _, f in facts if isinstance(f, OrderSent)), 0)
+    frame = max((node.latest() for node in why.causes), default=0)
+    return f"sent {(sent - frame) / 1e6:.3f} ms after what it was decided on" if sent and frame else ""
 
 
 def _record(tape: Tape, topic: str, row: Row, index: int, depth: int) -> Node:
     """One event of a record and what it came from; ``index`` -1 is the whole record."""
     events = _events(row, TOPICS[topic])
     told = events if index < 0 else events[index : index + 1]
-    node = Node(_names(told), _place(TOPICS[topic], row, index), "; ".join(_told(e) for e in told[:3]))
+    ts = max((getattr(e, "ts_init", 0) for e in told), default=0)
+    node = Node(_names(told), _place(TOPICS[topic], row, index), "; ".join(_told(e) for e in told[:3]), ts=ts)
     cause = next((getattr(e, "cause", "") for e in told), "")
     source = _source(row)
     if depth >= DEEPEST:
         return node
     if cause.startswith("strategy.inbox/"):
         inbox, partition, offset, place = cause.split("/")
-        node.causes.append(_at(tape, inbox, int(partition), int(offset), int(place), depth + 1))
-    elif source is not None:
-        node.causes.append(_cause(tape, source, index, depth + 1))
+        event = _at(tape, inbox, int(partition), int(offset), int(place), depth + 1)
+        if event.title == Tick.__name__:
+            event.causes += _known_then(tape, told[0], int(partition), int(offset), depth + 1)
+        return node.caused_by(event)
+    if source is not None:
+        return node.caused_by(_cause(tape, source, index, depth + 1))
     return node
+
+
+def _known_then(tape: Tape, intent: Any, partition: int, offset: int, depth: int) -> Iterator[Node]:
+    """The tick only said when: the strategy's last signal or bar of the order's instrument before it says on what."""
+    for earlier in range(offset - 1, -1, -1):
+        row = tape.row(STRATEGY_INBOX.name, partition, earlier)
+        if row is None:
+            return
+        if row.key != intent.strategy.encode():
+            continue
+        for index, event in reversed(list(enumerate(_events(row, STRATEGY_INBOX)))):
+            if isinstance(event, Signal | Bar) and event.instrument == getattr(intent, "instrument", ""):
+                node = _record(tape, STRATEGY_INBOX.name, row, index, depth)
+                node.title = f"last before it: {node.title}"
+                yield node
+                return
 
 
 def _cause(tape: Tape, source: Coordinate, index: int, depth: int) -> Node:
@@ -114,10 +224,12 @@ def _at(tape: Tape, topic: str, partition: int, offset: int, index: int, depth: 
 
 def _raw(row: Row, where: str) -> Node:
     lines = decode_lines(row.value or b"")
-    node = Node(f"{len(lines)} frame{'s' if len(lines) != 1 else ''} of the venue", where)
+    ts = max((line.ts for line in lines), default=0)
+    node = Node(f"{len(lines)} frame{'s' if len(lines) != 1 else ''} of the venue", where, ts=ts)
     for line in lines[:20]:
         frame = line.frame.decode(errors="replace")
-        node.causes.append(Node(f"received {line.ts}", "", frame if len(frame) <= FRAME else frame[:FRAME] + "…"))
+        short = frame if len(frame) <= FRAME else frame[:FRAME] + "…"
+        node.causes.append(Node("received", "", short, ts=line.ts))
     return node
 
 
@@ -132,14 +244,6 @@ def _events(row: Row, topic: Topic) -> list[Any]:
         return wire.decode(row.value or b"", topic.types)
     except wire.BadRecord:
         return []
-
-
-def _indexed(row: Row) -> Iterator[tuple[int, Any]]:
-    return enumerate(_events(row, ORDERS_INTENTS))
-
-
-def _is_of(event: Any, order: ClientOrderId) -> bool:
-    return getattr(event, "client_order_id", "") == order
 
 
 def _source(row: Row) -> Coordinate | None:
@@ -163,10 +267,6 @@ SHOWN = (
     "order_type",
     "order_qty",
     "price",
-    "trigger_price",
-    "revision",
-    "replacement",
-    "replaced_by",
     "last_qty",
     "last_px",
     "liquidity",
@@ -190,7 +290,6 @@ SHOWN = (
     "n",
     "reason",
     "ts_event",
-    "ts_init",
 )
 
 

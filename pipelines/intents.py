@@ -92,8 +92,10 @@ class _Host:
         self.at = at
         self.strategy = strategy if running.params is None else strategy.with_params(running.params)
         self.commands = 0
+        self.ts_event = 0
 
     def handle(self, event: Any) -> list[Record]:
+        self.ts_event = getattr(event, "ts_event", 0)
         if isinstance(event, CLOCKED):
             self.running.desk.advance(event.ts_init)
         match event:
@@ -218,7 +220,12 @@ class _Host:
         now = self.running.desk.now
         match decision:
             case SubmitOrder():
-                ids = {"client_order_id": self._next_id(), "account": self.subscription.account, "cause": self._cause()}
+                ids: dict[str, Any] = {
+                    "client_order_id": self._next_id(),
+                    "account": self.subscription.account,
+                    "cause": self._cause(),
+                }
+                ids["ts_event"] = self.ts_event
             case ModifyOrder() | CancelOrder() | CancelAll():
                 ids = {"command_id": self._next_id(), "account": self.subscription.account, "cause": self._cause()}
             case _:

@@ -19,7 +19,6 @@ from rich.text import Text
 
 from infra import kafka
 from infra.config import Config
-from pipelines import operate
 from pipelines.cli_operate import text
 from topics import catalog, wire
 from topics.market import Mark
@@ -28,6 +27,11 @@ from topics.portfolio import PortfolioLine, PositionChanged
 
 STALE_S = 3.0
 WIDE = 120
+ALARMING = {
+    "unknown": "orders unknown: they may rest at the venue",
+    "dead_letters": "records that could not be read (topic dead.letters)",
+    "missing": "records fell out of retention unread",
+}
 
 
 class Watched(Protocol):
@@ -136,6 +140,12 @@ class LiveView:
         """One line that stays under the picture until four newer ones push it out."""
         self._notes.append(line)
 
+    def await_market(self, timeout_s: float) -> None:
+        """Until the tape has told a market, or it is quiet."""
+        deadline = time.monotonic() + timeout_s
+        while self._tail is not None and not self._tail.marks and time.monotonic() < deadline:
+            time.sleep(0.1)
+
     def refresh(self) -> None:
         now = time.monotonic()
         if self._live is None or now - self._drawn < 0.5:
@@ -147,8 +157,8 @@ class LiveView:
         size = self._console.size
         market = Panel(self._markets(), title="market", border_style="dim")
         strategies = Panel(self._pnl(size.width < WIDE), title="strategies", border_style="dim")
-        halted = [f"halted for new risk: {name}: {why}" for name, why in operate.halts(self._watched.config).items()]
-        notes = [Text("\n".join([*halted, *self._notes]), style="yellow")] if self._notes or halted else []
+        told = [Text(line, style="bold red") for line in alarms(self._watched.statuses())]
+        notes = [*told, *(Text(line, style="yellow") for line in self._notes)]
         if size.width < WIDE:
             rows = max(2, size.height - 22)
             return Group(self._headline(), market, strategies, self._open_orders(rows), self._unwell(), *notes)
@@ -271,6 +281,26 @@ class LiveView:
         if not working:
             table.add_row("none", "", "", "", "", "", "")
         return table
+
+
+def alarms(statuses: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What somebody should look at: kills, halts, unknown orders, what is missing or could not be read, silent workers."""
+    found = []
+    for name, s in sorted(statuses.items()):
+        found += [f"killed: {scope} by {who}" for scope, who in s.get("kills", {}).items()]
+        found += [f"halted for new risk: {instrument}: {why}" for instrument, why in s.get("halts", {}).items()]
+        if s.get("alarm"):
+            found.append(s["alarm"])
+        for field, words in ALARMING.items():
+            if s.get(field):
+                found.append(f"{name}: {s[field]:,} {words}")
+        if _is_silent(s):
+            found.append(f"{name} has said nothing for {time.time() - s['ts'] / 1e9:.0f} s")
+    return found
+
+
+def _is_silent(status: Mapping[str, Any]) -> bool:
+    return bool(status.get("ready")) and time.time() - status.get("ts", 0) / 1e9 > STALE_S
 
 
 def _unwell(status: Mapping[str, Any]) -> bool:

@@ -11,7 +11,19 @@ from infra.config import Config
 from infra.errors import Problem
 from infra.kafka import KafkaConf
 from topics import catalog, wire
-from topics.controls import AnyControl, Flatten, InForce, Kill, LimitName, Resume, Scope, ScopeKind, SetLimit, SetParams
+from topics.controls import (
+    AnyControl,
+    Flatten,
+    InForce,
+    Kill,
+    LimitName,
+    RemoveLimit,
+    Resume,
+    Scope,
+    ScopeKind,
+    SetLimit,
+    SetParams,
+)
 from topics.orders import CancelOrder, OrderUpdated
 from topics.portfolio import BalanceChanged, PortfolioLine, PositionChanged
 
@@ -94,6 +106,12 @@ def set_limit(scope: Scope, name: str, value: str, who: str, why: str) -> SetLim
     if not number.is_finite() or number < 0:
         raise Problem(f"a limit is a number of at least 0, not {value}")
     return SetLimit(limit=LimitName(name), value=number, **_common(scope, who, why))  # type: ignore[arg-type]
+
+
+def remove_limit(scope: Scope, name: str, who: str, why: str) -> RemoveLimit:
+    if name not in set(LimitName):
+        raise Problem(f"no limit named {name!r}: one of {', '.join(LimitName)}")
+    return RemoveLimit(limit=LimitName(name), **_common(scope, who, why))  # type: ignore[arg-type]
 
 
 def record(config: Config, conf: KafkaConf, control: AnyControl) -> None:

@@ -19,8 +19,10 @@ from pipelines.compose import Reader, Written
 from pipelines.partitioning import partition_of
 from pipelines.recorded_run import Recorded
 from pipelines.replay import Difference, Place, Side
+from topics import wire
 from topics.catalog import TOPICS, Topic
 from topics.coordinates import Coordinate
+from topics.record import Record
 
 MS = 1_000_000
 
@@ -99,13 +101,13 @@ class RecordedTape:
     def subscribe(self, topic: Topic, reader: Reader) -> None:
         self._readers[topic.name].append(reader)
 
-    def append(self, topic: Topic, key: bytes | None, value: bytes, src: bytes | None) -> None:
+    def write(self, topic: Topic, key: str, records: list[Record], src: Coordinate) -> None:
         """To be found at its recorded place. Of compacted topics most places are gone: they are left out."""
         if topic.compacted:
             return
-        at, key = Coordinate.decode(src or b""), key or b""
-        place = (topic.name, partition_of(key, topic.partitions))
-        self._made[(*place, at.producer, at.source)].append(Made(at, key, value))
+        raw_key = key.encode()
+        place = (topic.name, partition_of(raw_key, topic.partitions))
+        self._made[(*place, src.producer, src.source)].append(Made(src, raw_key, wire.encode(records)))
         partition = self._partitions.get(place)
         if partition is not None and partition.waits:
             self._schedule(partition)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 
+from adapters.execution import KeyPermissions
 from infra.config import Config, ConfigError
 from infra.errors import Problem
 from pipelines.workers import stage_of
@@ -30,6 +31,21 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise Problem(f"gateway.port: {host}:{port} is not to be had: {error.strerror}") from None
+
+
+def key_permissions(config: Config, account: Account) -> KeyPermissions | None:
+    """What the venue says that the account's key may do; None where it does not say. VenueError."""
+    from pipelines.gateway.venue import execution_adapter
+
+    async def ask() -> KeyPermissions | None:
+        adapter = execution_adapter(config, account, lambda at_ns, frame: None)
+        try:
+            told = getattr(adapter, "key_permissions", None)
+            return None if told is None else await told()
+        finally:
+            await adapter.close()
+
+    return asyncio.run(ask())
 
 
 def check_account(config: Config, account: Account) -> int:

@@ -20,7 +20,8 @@ class Recorded(Protocol):
 
     def partitions(self, topic: Topic) -> list[int]: ...
 
-    def rows(self, topic: Topic, partition: int) -> Iterator[Row]: ...
+    def rows(self, topic: Topic, partition: int, first: int = 0) -> Iterator[Row]:
+        """From offset ``first`` on."""
 
 
 class ArchivedRun:
@@ -33,8 +34,8 @@ class ArchivedRun:
     def partitions(self, topic: Topic) -> list[int]:
         return archive_reader.partitions(self._root, topic)
 
-    def rows(self, topic: Topic, partition: int) -> Iterator[Row]:
-        return archive_reader.rows(self._root, topic, partition)
+    def rows(self, topic: Topic, partition: int, first: int = 0) -> Iterator[Row]:
+        return archive_reader.rows(self._root, topic, partition, first)
 
 
 class LiveRun:
@@ -51,8 +52,8 @@ class LiveRun:
     def partitions(self, topic: Topic) -> list[int]:
         return sorted(self._read(topic))
 
-    def rows(self, topic: Topic, partition: int) -> Iterator[Row]:
-        return iter(self._read(topic).get(partition, ()))
+    def rows(self, topic: Topic, partition: int, first: int = 0) -> Iterator[Row]:
+        return (row for row in self._read(topic).get(partition, ()) if row.offset >= first)
 
     def _read(self, topic: Topic) -> dict[int, list[Row]]:
         if topic.name not in self._rows:

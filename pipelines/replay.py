@@ -1,9 +1,11 @@
 """Stage replay: a stage's recorded input is folded again, and what comes out is compared with what it wrote, byte by byte.
 
-The fold begins at offset 0 (there is no state to begin with elsewhere), with the fence that the worker had; a range
-narrows what is compared. Recorded outputs are those whose coordinate names the stage, each coordinate once. Of a
-compacted topic only what compaction left is compared. What a stage had not taken when the recording ended (beyond its
-last checkpoint, or its last output where no status tells that) is counted and not compared.
+The fold begins at offset 0 or, for a range that begins later, at the newest snapshot of the state before it, with the
+fence that the worker had. Where another version went on after a clean stop, its fold goes on from the snapshot taken
+then, so what one version did otherwise is not told of the next one. Recorded outputs are those whose coordinate names
+the stage, each coordinate once. Of a compacted topic only what compaction left is compared. What a stage had not taken
+when the recording ended (beyond its last checkpoint, or its last output where no status tells that) is counted and not
+compared.
 """
 
 from collections.abc import Mapping
@@ -12,11 +14,12 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from infra.errors import Problem
-from infra.shell.processor import Inbound
+from infra.shell.processor import Inbound, StageBroken
 from pipelines.archive_reader import Row
 from pipelines.compose import routed
 from pipelines.folding import Fold
 from pipelines.recorded_run import Recorded
+from pipelines.replay_snapshots import Snapshot, snapshots
 from topics.catalog import DEAD_LETTERS, TOPICS, Topic
 from topics.coordinates import Coordinate
 from topics.record import Record
@@ -52,8 +55,20 @@ class Difference:
 
 
 @dataclass
+class Segment:
+    """What one version (software and configuration) wrote, in the order of first appearance."""
+
+    version: str
+    equal: int = 0
+    difference: Difference | None = None
+
+
+@dataclass
 class Replayed:
-    """``equal`` output records were the same; ``beyond`` were not recorded yet; ``versions`` wrote what was recorded."""
+    """``equal`` output records were the same; ``beyond`` were not recorded yet; ``difference`` is the first of all.
+
+    ``segments`` by version; ``begun``: of each partition that was not folded from the start, the offset it began at.
+    """
 
     stage: str
     inputs: int = 0
@@ -61,13 +76,18 @@ class Replayed:
     beyond: int = 0
     repeated: int = 0
     difference: Difference | None = None
-    versions: set[str] = field(default_factory=set)
+    segments: dict[str, Segment] = field(default_factory=dict)
+    begun: dict[int, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def segment(self, version: str | None) -> Segment:
+        return self.segments.setdefault(version or "", Segment(version or ""))
 
 
 class Known(NamedTuple):
     digest: bytes
     place: Place
+    version: str
 
 
 class Range(NamedTuple):
@@ -110,7 +130,8 @@ class _Comparison:
         self._topic_id = run.topic_id(stage.input)
         self._result = Replayed(stage.name)
         self._known: dict[tuple[int, int, int], Known] = {}
-        self._differences: list[tuple[tuple[int, int, int], Difference]] = []
+        self._difference: tuple[tuple[int, int, int], Difference] | None = None
+        self._seats: dict[int, dict[int, Snapshot]] = {}
         self._fold = Fold(stage, self._compare, recode_every)
         self._taken = taken
 
@@ -118,13 +139,28 @@ class _Comparison:
         self._index()
         if not self._taken:
             self._taken = _ends(self._known)
+        self._find_seats()
         ends = {partition: self._replay(partition) for partition in self._run.partitions(self._stage.input)}
         for at, known in self._known.items():
             if at[1] in self._within:
                 self._left(at, known, ends.get(at[0], 0))
-        if self._differences:
-            self._result.difference = min(self._differences, key=lambda one: one[0])[1]
+        if self._difference is not None:
+            self._result.difference = self._difference[1]
         return self._result
+
+    def _find_seats(self) -> None:
+        """By partition and offset, the snapshots that the fold begins with or goes on from."""
+        first = self._within.first
+        changes = changes_of_version(self._known)
+        if not first and not changes:
+            return
+        for one in snapshots(self._run, self._stage.name, self._stage.input):
+            seats = self._seats.setdefault(one.partition, {})
+            if one.offset <= first:
+                seats.clear()
+                seats[one.offset] = one
+            elif any(last < one.offset <= new for last, new in changes.get(one.partition, ())):
+                seats[one.offset] = one
 
     def _index(self) -> None:
         """What the stage wrote, by (input partition, offset, index)."""
@@ -141,30 +177,46 @@ class _Comparison:
             return
         at = (int(partition), coordinate.major, coordinate.minor)
         place, digest = Place(topic.name, row.partition, row.offset), _digest(topic.name, row.key, row.value)
-        self._result.versions.add(row.ver or "")
         if at not in self._known:
-            self._known[at] = Known(digest, place)
+            self._known[at] = Known(digest, place, row.ver or "")
             return
         self._result.repeated += 1
         if self._known[at].digest != digest and at[1] in self._within:
             first = self._side(self._known[at].place)
-            self._differs(at, "delivered twice with other bytes", first, _side(topic.name, row), place)
+            self._differs(at, "delivered twice with other bytes", first, _side(topic.name, row), place, row.ver)
 
     def _replay(self, partition: int) -> int:
         """The offset after the last of the input."""
-        expected = 0
-        for row in self._run.rows(self._stage.input, partition):
+        seats = self._seats.get(partition, {})
+        expected = max((offset for offset in seats if offset <= self._within.first), default=0)
+        if expected:
+            self._result.begun[partition] = expected
+        for row in self._run.rows(self._stage.input, partition, expected):
             if row.offset != expected:
-                raise Problem(
-                    f"{self._stage.name}: {self._stage.input.name}/{partition} lacks offsets {expected} to {row.offset - 1}: "
-                    "without them its state cannot be folded"
-                )
+                raise Problem(self._lacks(partition, expected, row.offset))
+            if row.offset in seats:
+                self._fold.restore(partition, seats[row.offset].entries())
             expected = row.offset + 1
             if self._within.end is not None and row.offset >= self._within.end:
                 return expected
             self._result.inputs += 1
-            self._fold.feed(Inbound(row.partition, row.offset, row.key, row.value, row.headers))
+            try:
+                self._fold.feed(Inbound(row.partition, row.offset, row.key, row.value, row.headers))
+            except StageBroken as error:
+                self._differs((partition, row.offset, 0), f"the fold raised: {error}", None, None, None, None)
+                return 0
         return expected
+
+    def _lacks(self, partition: int, first: int, found: int) -> str:
+        after = [
+            s.offset for s in snapshots(self._run, self._stage.name, self._stage.input) if s.partition == partition
+        ]
+        usable = next((offset for offset in after if offset >= found), None)
+        hint = "" if usable is None else f"; --from {usable} begins at a snapshot after them"
+        return (
+            f"{self._stage.name}: {self._stage.input.name}/{partition} lacks offsets {first} to {found - 1}: "
+            f"without them its state cannot be folded{hint}"
+        )
 
     def _compare(self, outputs: list[Record], partition: int, offset: int) -> None:
         for topic, key, value, src in routed(
@@ -178,35 +230,64 @@ class _Comparison:
                 self._not_recorded(at, topic, made)
             elif known.digest == _digest(topic.name, key, value):
                 self._result.equal += 1
+                self._result.segment(known.version).equal += 1
             else:
-                self._differs(at, "other bytes", self._side(known.place), made, known.place)
+                self._differs(at, "other bytes", self._side(known.place), made, known.place, known.version)
 
     def _not_recorded(self, at: tuple[int, int, int], topic: Topic, made: Side) -> None:
         if at[1] >= self._taken.get(at[0], 0):
             self._result.beyond += 1
         elif not topic.compacted:
-            self._differs(at, "replayed, not recorded", None, made, None)
+            self._differs(at, "replayed, not recorded", None, made, None, self._version_at(at))
 
     def _left(self, at: tuple[int, int, int], known: Known, end: int) -> None:
         if at[1] < end:
-            self._differs(at, "recorded, not replayed", self._side(known.place), None, known.place)
+            self._differs(at, "recorded, not replayed", self._side(known.place), None, known.place, known.version)
         else:
             self._result.beyond += 1
 
+    def _version_at(self, at: tuple[int, int, int]) -> str | None:
+        """Of what was written next to a record that was not."""
+        same = (known.version for (p, offset, _), known in self._known.items() if (p, offset) >= (at[0], at[1]))
+        return next(same, None) or next(reversed(self._result.segments), None)
+
     def _differs(
-        self, at: tuple[int, int, int], what: str, recorded: Side | None, replayed: Side | None, place: Place | None
+        self,
+        at: tuple[int, int, int],
+        what: str,
+        recorded: Side | None,
+        replayed: Side | None,
+        place: Place | None,
+        version: str | None,
     ) -> None:
-        """Only the earliest of a partition is told, so the others need not be kept."""
-        if any(one[0] <= at for one in self._differences):
+        """Only the first of each version, and of all, is told, so the others need not be kept."""
+        segment = self._result.segment(version)
+        if segment.difference is not None and self._difference is not None and self._difference[0] <= at:
             return
         source = f"{self._stage.input.name}@{self._topic_id}/{at[0]}"
         coordinate = Coordinate(self._stage.name, source, at[1], at[2]).encode().decode()
-        self._differences = [(at, Difference(what, coordinate, recorded, replayed, place))]
+        difference = Difference(what, coordinate, recorded, replayed, place)
+        segment.difference = segment.difference or difference
+        if self._difference is None or at < self._difference[0]:
+            self._difference = (at, difference)
 
     def _side(self, place: Place) -> Side:
         topic = TOPICS[place.topic]
         row = next(r for r in self._run.rows(topic, place.partition) if r.offset == place.offset)
         return _side(place.topic, row)
+
+
+def changes_of_version(known: Mapping[tuple[int, int, int], Known]) -> dict[int, list[tuple[int, int]]]:
+    """By input partition, between which offsets another version went on: (the last of the old one's, the first of the new one's)."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    last: dict[int, tuple[int, str]] = {}
+    for partition, offset, minor in sorted(known):
+        version = known[partition, offset, minor].version
+        before = last.get(partition)
+        if before is not None and before[1] != version:
+            found.setdefault(partition, []).append((before[0], offset))
+        last[partition] = (offset, version)
+    return found
 
 
 def outputs_of(stage: Stage[Any]) -> list[Topic]:

@@ -45,7 +45,7 @@ def replay_one(
             within=within,
             recode_every=recode_every,
         )
-    result.notes += version_notes(result.versions, config)
+    result.notes += version_notes(set(result.segments), config)
     return result
 
 

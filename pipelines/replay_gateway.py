@@ -5,8 +5,9 @@ cancels, are edges' facts: they are read, not replayed. ``reconciled``, ``carrie
 taken from the judgement: no input tells them.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -18,6 +19,7 @@ from pipelines.recorded_run import Recorded
 from pipelines.replay import Difference, Place, Range, Replayed, Side
 from topics import wire
 from topics.catalog import CONTROLS, ORDERS_EVENTS, PORTFOLIO_INBOX, Topic
+from topics.controls import LimitName, Scope, SetLimit
 from topics.coordinates import Coordinate
 from topics.orders import Judgement, ModifyDenied, ModifyRequested, OrderDenied, OrderRequested
 from topics.record import Account, OrderType
@@ -28,71 +30,106 @@ Decision = OrderRequested | OrderDenied | ModifyRequested | ModifyDenied
 class _Input:
     """One of the gateway's inputs, folded up to an offset."""
 
-    def __init__(self, run: Recorded, topic: Topic, part: Any) -> None:
+    def __init__(
+        self, run: Recorded, topic: Topic, part: Any, fixed: frozenset[tuple[Scope, LimitName]] = frozenset()
+    ) -> None:
         self._rows: Iterator[Row] = run.rows(topic, 0)
         self._topic = topic
         self._part = part
+        self._fixed = fixed
         self._next: Row | None = next(self._rows, None)
 
     def fold_to(self, offset: int) -> bool:
         """False when the input is not recorded as far as that."""
         while self._next is not None and self._next.offset <= offset:
-            self._part.fold(self._next.offset, _events(self._topic, self._next))
+            events = [e for e in _events(self._topic, self._next) if not self._is_fixed(e)]
+            self._part.fold(self._next.offset, events)
             self._next = next(self._rows, None)
         return bool(self._part.offset == offset)
+
+    def _is_fixed(self, event: Any) -> bool:
+        return isinstance(event, SetLimit) and (event.scope, event.limit) in self._fixed
+
+
+class Rejudged(NamedTuple):
+    """A recorded decision and the one made again; ``short`` says which input is not recorded as far as it was judged by."""
+
+    row: Row
+    fact: Decision
+    decided: Decision | None
+    short: str = ""
+
+
+Limits = Iterable[tuple[str, str, str]]
+"""(scope, name, value) in force throughout, whatever the tape says of them."""
+
+
+def rejudged(account: Account, run: Recorded, limits: Limits = ()) -> Iterator[Rejudged]:
+    """Every decision in the order of the tape; what follows is judged on the recorded facts."""
+    decisions = run.rows(ORDERS_EVENTS, 0)  # asked for first: of a run that goes on, its inputs then reach further
+    state = State.empty(account)
+    fixed = _fix(state, limits)
+    inputs = {
+        "portfolio.inbox": _Input(run, PORTFOLIO_INBOX, state.market),
+        "controls": _Input(run, CONTROLS, state.rules, fixed),
+    }
+    last = (-1, -1)
+    for row in decisions:
+        at = _coordinate(row)
+        if at is None or at.producer != f"gateway.{account}" or (at.major, at.minor) <= last:
+            continue
+        last = (at.major, at.minor)
+        for fact in _events(ORDERS_EVENTS, row):
+            if isinstance(fact, Decision):
+                judged = fact.judged_by
+                short = [name for name, one in inputs.items() if not one.fold_to(judged.offsets[name])]
+                decided = None if short else _decide(state, fact, judged)
+                yield Rejudged(row, fact, decided, f"{short[0]} is not recorded as offset" if short else "")
+            state.book.fold(fact)
+
+
+def _fix(state: State, limits: Limits) -> frozenset[tuple[Scope, LimitName]]:
+    fixed = set()
+    for n, (scope, name, value) in enumerate(limits):
+        one = SetLimit(
+            control_id=f"what-if-{n}",
+            scope=Scope.parse(scope),
+            limit=LimitName(name),
+            value=Decimal(value),
+            who="what-if",
+            why="",
+            ts_init=0,
+        )
+        state.rules.state.apply(one)
+        fixed.add((one.scope, one.limit))
+    return frozenset(fixed)
 
 
 def replay_decisions(account: Account, run: Recorded, *, within: Range = Range()) -> Replayed:  # noqa: B008
     """``within`` are offsets of ``orders.events``."""
-    producer = f"gateway.{account}"
-    decisions = run.rows(ORDERS_EVENTS, 0)  # asked for first: of a run that goes on, its inputs then reach further
-    state = State.empty(account)
-    inputs = {
-        "portfolio.inbox": _Input(run, PORTFOLIO_INBOX, state.market),
-        "controls": _Input(run, CONTROLS, state.rules),
-    }
     result = Replayed(f"gateway/{account}")
-    last = (-1, -1)
-    for row in decisions:
-        at = _coordinate(row)
-        if at is None or at.producer != producer or (at.major, at.minor) <= last:
-            continue
-        last = (at.major, at.minor)
+    for one in rejudged(account, run):
         result.inputs += 1
-        result.versions.add(row.ver or "")
-        for fact in _events(ORDERS_EVENTS, row):
-            if isinstance(fact, Decision):
-                _decide_again(state, inputs, fact, row, result, within)
-            state.book.fold(fact)
+        if one.row.offset in within:
+            _compare(one, result)
         if result.difference is not None:
             break
     return result
 
 
-def _decide_again(
-    state: State,
-    inputs: dict[str, _Input],
-    fact: Decision,
-    row: Row,
-    result: Replayed,
-    within: Range,
-) -> None:
-    judged = fact.judged_by
-    short = [name for name, one in inputs.items() if not one.fold_to(judged.offsets[name])]
-    if row.offset not in within:
-        return
+def _compare(one: Rejudged, result: Replayed) -> None:
+    row, fact, segment = one.row, one.fact, result.segment(one.row.ver)
     recorded = Side(ORDERS_EVENTS.name, row.key or b"", wire.encode([fact]))
-    place = Place(ORDERS_EVENTS.name, row.partition, row.offset)
-    if short:
-        what = f"{short[0]} is not recorded as offset {judged.offsets[short[0]]}, which it was judged by"
-        result.difference = Difference(what, row.src or "", recorded, None, place)
-        return
-    decided = _decide(state, fact, judged)
-    if decided is not None and wire.encode([decided]) == recorded.value:
+    replayed = None if one.decided is None else Side(ORDERS_EVENTS.name, row.key or b"", wire.encode([one.decided]))
+    if replayed == recorded:
         result.equal += 1
+        segment.equal += 1
         return
-    replayed = None if decided is None else Side(ORDERS_EVENTS.name, row.key or b"", wire.encode([decided]))
-    result.difference = Difference("decided otherwise", row.src or "", recorded, replayed, place)
+    what = "decided otherwise"
+    if one.short:
+        what = f"{one.short} {fact.judged_by.offsets[one.short.partition(' ')[0]]}, which it was judged by"
+    place = Place(ORDERS_EVENTS.name, row.partition, row.offset)
+    segment.difference = result.difference = Difference(what, row.src or "", recorded, replayed, place)
 
 
 def _decide(state: State, fact: Decision, judged: Judgement) -> Decision | None:

@@ -38,26 +38,35 @@ def build_report(config: Config, out: Path, *, console: Console | None = None) -
 
 def render(config: Config, data: ReportData) -> str:
     """The page, whole."""
-    environment = jinja2.Environment(
+    parity = parity_report.read(config.run_dir)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            run=config.run.name,
+            data=data,
+            tiles=tiles(data),
+            parity=parity,
+            charts=[*charts(data), *parity_charts(parity)],
+            colours=colour_of(data),
+            fee_text=fee_text(data),
+            plotly=Markup(get_plotlyjs()),
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """For templates of pages that are whole in one file."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"exact": exact, "money": money, "tone": tone, "clock": clock, "ms": ms}
-    environment.globals |= {"parity_report": parity_report}
-    parity = parity_report.read(config.run_dir)
-    return environment.get_template("report.html.j2").render(
-        parity=parity,
-        run=config.run.name,
-        data=data,
-        tiles=tiles(data),
-        charts=[*charts(data), *parity_charts(parity)],
-        colours=colour_of(data),
-        fee_text=fee_text(data),
-        plotly=Markup(get_plotlyjs()),
-    )
+    made.filters |= {"exact": exact, "money": money, "tone": tone, "clock": clock, "ms": ms}
+    made.globals |= {"parity_report": parity_report}
+    return made
 
 
 def tiles(data: ReportData) -> list[Tile]:

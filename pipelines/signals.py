@@ -51,7 +51,15 @@ def signals_stage(strategy_id: StrategyId, strategy: Strategy, subscription: Sub
         state_key=state_key,
         on_event=on_event,
         outputs=(Signal, StrategyHalted),
+        reads=_reads(strategy),
     )
+
+
+def _reads(strategy: Strategy) -> tuple[type[Record], ...]:
+    """Quotes always: every signal carries the last one."""
+    trades = (Trade,) if strategy.overrides("on_trade") else ()
+    book = (BookSnapshot, BookDelta) if strategy.overrides("on_book") else ()
+    return (Quote, Gap, *trades, *book)
 
 
 def _fold(strategy_id: StrategyId, strategy: Strategy, state: Seen[Any], event: Any) -> list[Record]:

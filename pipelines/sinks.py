@@ -6,10 +6,13 @@ first takes all that is on the tape by then; started with ``stop`` already set, 
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from prometheus_client.core import Metric
+
+from infra.metrics import LONG, Histogram, Words, catalog
 from infra.tail import Tail, Taken
 from pipelines.edge_process import EVERY_S, write_status
 
@@ -31,6 +34,8 @@ class SinkStatus:
     lag: int = 0
     dead_letters: int = 0
     missing: int = 0
+    told: Words = field(default_factory=Words)
+    writing: Histogram = field(default_factory=lambda: Histogram(LONG))
     _due: float = 0.0
 
     @property
@@ -39,8 +44,15 @@ class SinkStatus:
 
     def write(self) -> None:
         self._due = time.monotonic() + EVERY_S
-        words = {name: value for name, value in vars(self).items() if name not in ("run_dir", "_due")}
+        words = {
+            name: value for name, value in vars(self).items() if name not in ("run_dir", "told", "writing", "_due")
+        }
+        self.told.say({"ts": time.time_ns(), **words})
         write_status(self.run_dir / "status" / f"{self.stage}.0.json", {"instance": 0, **words})
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.told.collect()
+        yield catalog.PROCESSING.histograms([((), self.writing)])
 
 
 def follow(tail: Tail, write: Write, status: SinkStatus, stop: threading.Event, *, most: int) -> None:
@@ -61,7 +73,10 @@ def follow(tail: Tail, write: Write, status: SinkStatus, stop: threading.Event, 
 def _step(tail: Tail, write: Write, status: SinkStatus, most: int) -> None:
     taken = tail.take(most, POLL_S)
     status.records_in += len(taken)
+    began = time.perf_counter()
     write(taken)
+    if taken:
+        status.writing.observe(time.perf_counter() - began)
     if status.due:
         status.lag = tail.lag()
         status.write()

@@ -42,4 +42,7 @@ max_data_age = "2"            # seconds since the last mark was received
 [gateway]
 port = 0                      # gRPC; 0 takes a free one, written to <home>/runs/<run>/gateway.<account>.json
 reconcile_every_s = 10
+
+# [stages]
+# snapshot_every_s = 300      # how often a stage's whole state goes to the tape, so that a replay can begin there; 0 is never
 """

@@ -15,6 +15,7 @@ from typing import Any
 
 from infra.config import Config, ConfigError
 from infra.kafka import KafkaConf, check_broker
+from infra.metrics import Exposition
 from topics.stage import Stage
 
 
@@ -97,32 +98,38 @@ def run_worker(name: str, config: Config, kafka: KafkaConf, postgres: str, insta
     )
     _follow_supervisor()
     check_broker(kafka)
+    with Exposition(config.metrics, config.run_dir, name, instance) as exposition:
+        _run(name, config, kafka, postgres, instance, exposition)
+
+
+def _run(name: str, config: Config, kafka: KafkaConf, postgres: str, instance: int, exposition: Exposition) -> None:
     kind, _, which = name.partition("/")
     match kind:
         case "ingest":
             from pipelines.ingest import run_ingest
 
             _known(which, config.venues, "venue")
-            _run_async(lambda stop: run_ingest(config, kafka, which, stop))
+            _run_async(lambda stop: run_ingest(config, kafka, which, stop, exposition))
         case "gateway":
             from pipelines.gateway.worker import run_gateway
 
             _known(which, config.accounts, "account")
-            _run_async(lambda stop: run_gateway(config, kafka, which, stop))
+            _run_async(lambda stop: run_gateway(config, kafka, which, stop, exposition))
         case "clock":
             from pipelines.clock import run_clock
 
-            _run_async(lambda stop: run_clock(config, kafka, stop))
+            _run_async(lambda stop: run_clock(config, kafka, stop, exposition))
         case "audit":
             from pipelines.audit import run_audit
 
-            run_audit(config, kafka, postgres, _stop_event())
+            run_audit(config, kafka, postgres, _stop_event(), exposition)
         case "archive":
             from pipelines.archive import run_archive
 
-            run_archive(config, kafka, _stop_event())
+            run_archive(config, kafka, _stop_event(), exposition)
         case _:
             from infra.shell import run_stage
+            from pipelines.exhibits import exhibit_of
 
             run_stage(
                 stage_of(name, config),
@@ -132,6 +139,9 @@ def run_worker(name: str, config: Config, kafka: KafkaConf, postgres: str, insta
                 state_dir=config.run_dir / "state",
                 config_digest=config.digest(),
                 instance=instance,
+                exposition=exposition,
+                exhibit=exhibit_of(name, config),
+                snapshot_every_s=config.stages.snapshot_every_s,
             )
 
 

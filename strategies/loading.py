@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import msgspec.structs
 
 from strategies.api import Strategy, StrategyError
 
@@ -13,6 +14,22 @@ def load_strategy(path: str, params: Mapping[str, Any]) -> Strategy:
     """``strategies.spread_buyer:SpreadBuyer`` and its table from TOML; quantities as strings, to keep their digits."""
     cls = _find(path)
     return _make(cls, decode_params(cls, msgspec.json.encode(params)))
+
+
+def typed_params(path: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters given as text (``0.01``, ``true``) as what the strategy declares them to be; plain values as in TOML."""
+    cls = _find(path)
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(cls.Params)}
+    return {name: _typed(cls, name, types[name], v) if name in types else v for name, v in given.items()}
+
+
+def _typed(cls: type[Strategy], name: str, kind: Any, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.to_builtins(msgspec.convert(value, kind, strict=False))
+    except (msgspec.MsgspecError, ArithmeticError) as error:
+        raise StrategyError(f"{cls.__name__}: {name}={value}: {error}") from error
 
 
 def _find(path: str) -> type[Strategy]:

@@ -26,6 +26,9 @@ class Topic:
     retention_ms: int = 30 * DAY_MS
     forget_ms: int | None = None
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def config(self) -> dict[str, str]:
         """The broker's settings for it. Broker time, because played captures carry old times and would expire at once."""
         common = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_MESSAGE_BYTES)}
@@ -128,13 +131,14 @@ PORTFOLIO_INBOX = Topic(
 PORTFOLIO_STATE = Topic("portfolio.state", (portfolio.PortfolioLine,), partitions=1)
 CONTROLS = Topic(
     "controls",
-    (controls.SetLimit, controls.Kill, controls.Resume, controls.Flatten, controls.SetParams),
+    (controls.SetLimit, controls.RemoveLimit, controls.Kill, controls.Resume, controls.Flatten, controls.SetParams),
     partitions=1,
     retention_ms=-1,
 )
 CONTROLS_STATE = Topic("controls.state", (controls.InForce,), partitions=1, retention_ms=365 * DAY_MS)
 GATEWAY_LEASES = Topic("gateway.leases", (system.GatewayLease,), partitions=1, compacted=True)
 STAGE_LOG = Topic("stage.log", (system.StageStarted,), partitions=1, retention_ms=-1)
+STAGE_SNAPSHOTS = Topic("stage.snapshots", (system.StageSnapshot,), partitions=1, retention_ms=7 * DAY_MS)
 DEAD_LETTERS = Topic("dead.letters", (system.DeadLetter,), partitions=1, retention_ms=365 * DAY_MS)
 
 

@@ -68,6 +68,12 @@ class SetLimit(Control, frozen=True, kw_only=True):
     value: Decimal
 
 
+class RemoveLimit(Control, frozen=True, kw_only=True):
+    """The scope no longer supplies this limit; a check whose limit no scope supplies denies. The configuration does not seed it again."""
+
+    limit: LimitName
+
+
 class Kill(Control, frozen=True, kw_only=True):
     """Stop new risk in scope, cancel everything in it, keep trying until the venue confirms. Survives restarts."""
 
@@ -86,7 +92,7 @@ class SetParams(Control, frozen=True, kw_only=True):
     params: msgspec.Raw
 
 
-AnyControl = SetLimit | Kill | Resume | Flatten | SetParams
+AnyControl = SetLimit | RemoveLimit | Kill | Resume | Flatten | SetParams
 
 
 class InForce(Record, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ class SubmitOrder(Record, frozen=True, kw_only=True):
     """``client_order_id`` is the idempotency key. ``cause`` names the inbox event it came from; ``reason`` is the strategy's own word.
 
     ``trigger_price`` (FIX StopPx) is a stop order's. ``replaces`` is the gateway's own: the order whose rest this one is.
+    ``ts_event`` is the venue's time of that event; 0 where it has none (a tick, a bar, an operator).
     """
 
     client_order_id: ClientOrderId
@@ -45,6 +46,7 @@ class SubmitOrder(Record, frozen=True, kw_only=True):
     replaces: ClientOrderId = ""
     reason: str = ""
     cause: str = ""
+    ts_event: int = 0
     ts_init: int
 
 

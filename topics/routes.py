@@ -81,7 +81,7 @@ def _order(r: orders.OrderUpdated, _: Subscriptions) -> Iterable[str]:
 
 
 def _control(r: controls.Control, _: Subscriptions) -> Iterable[str]:
-    limit = f"|{r.limit}" if isinstance(r, controls.SetLimit) else ""
+    limit = f"|{r.limit}" if isinstance(r, controls.SetLimit | controls.RemoveLimit) else ""
     return (f"{r.scope}|{type(r).__name__}{limit}",)
 
 
@@ -136,6 +136,7 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     portfolio.BalanceChanged: ((t.ACCOUNT_EVENTS, _account), (t.PORTFOLIO_INBOX, PORTFOLIO)),
     portfolio.PortfolioLine: ((t.PORTFOLIO_STATE, _line), (t.PORTFOLIO_STATE_LATEST, _line)),
     controls.SetLimit: ((t.CONTROLS, _control),),
+    controls.RemoveLimit: ((t.CONTROLS, _control),),
     controls.Kill: ((t.CONTROLS, _control),),
     controls.Resume: ((t.CONTROLS, _control),),
     controls.Flatten: ((t.CONTROLS, _control),),
@@ -148,6 +149,7 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     ),
     system.StageStarted: ((t.STAGE_LOG, lambda r, s: (r.stage,)),),
     system.GatewayLease: ((t.GATEWAY_LEASES, _account),),
+    system.StageSnapshot: ((t.STAGE_SNAPSHOTS, lambda r, s: (f"{r.stage}/{r.partition}",)),),
     system.DeadLetter: ((t.DEAD_LETTERS, lambda r, s: (f"{r.topic}/{r.partition}",)),),
 }
 

@@ -24,6 +24,7 @@ class Stage(Generic[S]):
     whether it was kept live or encoded and decoded in between. ``state_key`` says whose state an event folds into: None when it is not this
     stage's, EVERY for all keys of the partition. ``decode`` turns a record's value into events, for inputs that are not our own wire form
     (BadRecord for what cannot be read). With ``own_key`` only records with this Kafka key, and keyless ticks, are this stage's.
+    Of other types than ``reads`` (None: none other) an event changes nothing and puts nothing out, so that it may be passed over.
     Outputs are routed by ``topics.routes``; their order is part of what replay compares.
     """
 
@@ -35,3 +36,4 @@ class Stage(Generic[S]):
     decode: Callable[[bytes], list[Any]] | None = None
     outputs: tuple[type[Record], ...] = ()
     own_key: str | None = None
+    reads: tuple[type[Record], ...] | None = None

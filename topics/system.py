@@ -42,3 +42,22 @@ class DeadLetter(Record, frozen=True, kw_only=True):
     reason: str
     payload: bytes
     key: bytes = b""
+
+
+class StageSnapshot(Record, frozen=True, kw_only=True):
+    """A piece of what a stage knew when every record of its input partition before ``offset`` was folded, and none after.
+
+    The ``n`` pieces of a snapshot share ``topic_id``, ``offset`` and ``ts_init``. ``key`` says whose state it is; without one it is
+    the fence. ``state`` (base64 on the wire) is what the store holds; pieces of one key, in the order of ``i``, are joined.
+    """
+
+    stage: str
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    i: int
+    n: int
+    key: str | None = None
+    state: bytes
+    ts_init: int

@@ -18,6 +18,7 @@ from adapters.binance.user_stream import stream
 from adapters.execution import (
     Balance,
     Execution,
+    KeyPermissions,
     Listed,
     NewOrder,
     NotSent,
@@ -86,6 +87,19 @@ class BinanceExecution:
                 await self.balances()  # the cheapest signed question: tells about keys and clock
         except TimeoutError:
             raise VenueUnreachable(f"no answer within {CONNECT_S:g} s") from None
+
+    async def key_permissions(self) -> KeyPermissions | None:
+        """None where the venue does not say: its test network has no such endpoint.
+
+        https://developers.binance.com/docs/wallet/account/api-key-permission
+        """
+        if not self._ccxt.urls["api"].get("sapi"):
+            return None
+        found, answer = await question(self._ccxt.sapiGetAccountApiRestrictions)
+        raise_refusal(answer)
+        if not isinstance(found, dict) or "enableWithdrawals" not in found:
+            return None
+        return KeyPermissions(bool(found["enableWithdrawals"]), bool(found.get("ipRestrict")))
 
     async def _list_symbols(self, again: bool) -> None:
         _, answer = await question(lambda: self._ccxt.load_markets(again))

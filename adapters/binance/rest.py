@@ -107,6 +107,7 @@ def client(
         made.set_sandbox_mode(True)
     if rest_url:
         made.urls["api"]["public"] = made.urls["api"]["private"] = rest_url
+        made.urls["api"]["sapi"] = rest_url.replace("/api/v3", "/sapi/v1")
     return made
 
 

@@ -30,6 +30,7 @@ from adapters.simulated.model import (
     Side,
     TimeInForce,
 )
+from adapters.simulated.queues import RISK_AVERSE, QueueModel
 from adapters.simulated.recorded import RecordedBook
 from adapters.simulated.resume import Remains, restore_accounts, restore_orders
 from adapters.simulated.settlement import FEES, MARKET, Fees, Settlement
@@ -47,10 +48,11 @@ class Core:
         fees: Fees | None = None,
         recorded: Iterable[str] = (),
         self_trade_prevention: SelfTradePrevention = SelfTradePrevention.EXPIRE_MAKER,
+        queue: QueueModel = RISK_AVERSE,
     ) -> None:
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         replayed = set(recorded)
-        self._recorded = {symbol: RecordedBook() for symbol in self.instruments if symbol in replayed}
+        self._recorded = {symbol: RecordedBook(queue) for symbol in self.instruments if symbol in replayed}
         self._books = {symbol: PriceTimeBook() for symbol in self.instruments if symbol not in replayed}
         self._markets: dict[str, Market] = {**self._books, **self._recorded}
         self._mode = self_trade_prevention
@@ -160,10 +162,15 @@ class Core:
     def feed(self, now_ns: int, symbol: str, recorded: Recorded) -> list[Event]:
         """Recorded market data moves the recorded book; resting orders that it reaches are filled as makers."""
         self._settlement.begin(now_ns)
+        is_quiet = True
         for fill in self._recorded[symbol].apply(recorded):
+            is_quiet = False
             self._settlement.trade(fill.order, None, fill.order.price, fill.qty)
         if isinstance(recorded, MarketTrade):
+            is_quiet = False
             self._settlement.note_price(symbol, recorded.price)
+        if is_quiet:
+            return []
         self._trigger_stops()
         return self._settlement.finish("trade")
 

@@ -62,4 +62,7 @@ ENDPOINTS = (
     _private("GET", "account", "account.status", 20, orders_api.account_status),
 )
 
+WALLET = (_private("GET", "account/apiRestrictions", "", 1, orders_api.key_permissions),)
+"""Under /sapi/v1; REST alone."""
+
 REQUESTS = frozenset(one.request for one in ENDPOINTS)

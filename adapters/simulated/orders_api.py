@@ -89,6 +89,14 @@ def account_status(venue: Venue, account: str, params: Params) -> Json:
     return answer
 
 
+def key_permissions(venue: Venue, account: str, params: Params) -> Json:
+    """https://developers.binance.com/docs/wallet/account/api-key-permission: a key that trades spot and cannot withdraw."""
+    allowed = {"enableReading": True, "enableSpotAndMarginTrading": True}
+    refused = ("enableWithdrawals", "enableInternalTransfer", "enableMargin", "enableFutures", "enableVanillaOptions")
+    others = dict.fromkeys((*refused, "permitsUniversalTransfer", "enablePortfolioMarginTrading"), False)
+    return {"ipRestrict": True, "createTime": 1_623_840_271_000, **allowed, **others}
+
+
 # Details
 
 

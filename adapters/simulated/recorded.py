@@ -4,7 +4,7 @@ Laws:
 - What was recorded is never altered: `depth` and `best` answer with recorded quantities only.
 - Each displayed quantity is taken once: what takers took at a level stays taken until the level shrinks or goes.
 - An order joins the queue behind everything displayed at its price. The queue ahead of it shrinks by recorded
-  trades at that price, and a level that shrinks below it cuts it (nobody behind us is assumed to leave first).
+  trades at that price; what a level that shrinks without a trade says is the queue model's (`queues`).
 - A recorded trade reaches our orders in price-time priority with its quantity: those priced through first, then
   those at its price whose queue it used up.
 - Recorded quotes that cross an order fill it at its own price with what they display.
@@ -15,17 +15,19 @@ venue's REST answer would have been) and the shown one (with the newest best quo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
 from heapq import merge
+from itertools import takewhile
 
 import msgspec
 from sortedcontainers import SortedDict
 
 from adapters.simulated.book import Contra, Levels, crosses
 from adapters.simulated.model import BestQuote, BookDelta, BookSnapshot, MarketTrade, Order, Recorded, Side
+from adapters.simulated.queues import RISK_AVERSE, QueueModel
 
 FIRST_TRADE_ID = 10**12
-SIDES = (Side.BUY, Side.SELL)
 
 
 class Fill(msgspec.Struct, frozen=True):
@@ -36,46 +38,115 @@ class Fill(msgspec.Struct, frozen=True):
 
 
 class Ladder:
-    """Prices and quantities of one side, best first."""
+    """Prices and quantities of one side. The prices are kept sorted with the best last, where most changes are."""
+
+    __slots__ = ("_qty", "_up", "_upwards")
 
     def __init__(self, side: Side) -> None:
-        self._sign = -1 if side is Side.BUY else 1
-        self._levels: SortedDict[int, int] = SortedDict()
+        self._up = -_sign(side)
+        self._upwards: list[int] = []
+        self._qty: dict[int, int] = {}
 
     def set(self, price: int, qty: int) -> None:
         if qty:
-            self._levels[price * self._sign] = qty
-        else:
-            self._levels.pop(price * self._sign, None)
+            if price not in self._qty:
+                insort(self._upwards, price * self._up)
+            self._qty[price] = qty
+        elif price in self._qty:
+            del self._qty[price]
+            del self._upwards[bisect_left(self._upwards, price * self._up)]
 
     def get(self, price: int) -> int:
-        qty: int = self._levels.get(price * self._sign, 0)
-        return qty
+        return self._qty.get(price, 0)
 
     def best(self) -> tuple[int, int] | None:
-        if not self._levels:
+        if not self._upwards:
             return None
-        key, qty = self._levels.peekitem(0)
-        return key * self._sign, qty
+        price = self._upwards[-1] * self._up
+        return price, self._qty[price]
 
-    def better_than(self, price: int) -> list[int]:
-        return [key * self._sign for key in self._levels.irange(maximum=price * self._sign, inclusive=(True, False))]
+    def is_better(self, price: int) -> bool:
+        """Whether there is a better price than this."""
+        return bool(self._upwards) and self._upwards[-1] > price * self._up
 
     def prices(self) -> Iterator[int]:
-        return (key * self._sign for key in self._levels)
+        """Best first."""
+        return (key * self._up for key in reversed(self._upwards))
 
     def top(self, limit: int) -> Levels:
-        return [(key * self._sign, self._levels[key]) for key in self._levels.islice(0, limit)]
+        found = self._upwards[: -limit - 1 : -1] if limit > 0 else []
+        return [(key * self._up, self._qty[key * self._up]) for key in found]
 
 
 class Resting:
-    """Our orders at one price, first in first out, each with the displayed quantity still ahead of it."""
+    """Our orders at one price, first in first out, each with the displayed quantity still ahead of it.
 
-    __slots__ = ("ahead", "orders")
+    ``traded``: what was traded at the price since its displayed quantity was last told.
+    """
+
+    __slots__ = ("ahead", "orders", "traded")
 
     def __init__(self) -> None:
         self.orders: dict[int, Order] = {}
         self.ahead: dict[int, int] = {}
+        self.traded = 0
+
+
+class Half:
+    """One side: what depth updates say, what is shown, what takers took of it, and our orders, best price first."""
+
+    __slots__ = ("_queue", "depth", "ours", "shown", "side", "sign", "taken")
+
+    def __init__(self, side: Side, queue: QueueModel) -> None:
+        self.side, self.sign = side, _sign(side)
+        self._queue = queue
+        self.depth, self.shown = Ladder(side), Ladder(side)
+        self.taken: dict[int, int] = {}
+        self.ours: SortedDict[int, Resting] = SortedDict()
+
+    def show(self, price: int, qty: int) -> None:
+        if self.ours:
+            resting = self.ours.get(price * self.sign)
+            if resting is not None:
+                self._advance(resting, self.shown.get(price), qty)
+        self.shown.set(price, qty)
+        if price in self.taken:
+            self.taken[price] = min(self.taken[price], qty)
+            if self.taken[price] == 0:
+                del self.taken[price]
+
+    def quoted(self, price: int, qty: int) -> None:
+        """The newest best of this side: nothing better is there."""
+        while self.shown.is_better(price):
+            better = self.shown.best()
+            assert better is not None
+            self.show(better[0], 0)
+        self.show(price, qty)
+
+    def available(self, price: int) -> int:
+        return self.shown.get(price) - self.taken.get(price, 0)
+
+    def take(self, price: int, qty: int) -> None:
+        if qty > 0:
+            self.taken[price] = self.taken.get(price, 0) + qty
+
+    def add(self, order: Order) -> None:
+        resting = self.ours.setdefault(order.price * self.sign, Resting())
+        resting.orders[order.order_id] = order
+        resting.ahead[order.order_id] = self.shown.get(order.price)
+
+    def drop(self, order: Order) -> None:
+        key = order.price * self.sign
+        resting = self.ours[key]
+        resting.orders.pop(order.order_id, None)
+        resting.ahead.pop(order.order_id, None)
+        if not resting.orders:
+            del self.ours[key]
+
+    def _advance(self, resting: Resting, before: int, after: int) -> None:
+        ahead_of, traded = self._queue.ahead, resting.traded
+        resting.traded = 0
+        resting.ahead = {one: ahead_of(ahead, before, after, traded) for one, ahead in resting.ahead.items()}
 
 
 class RecordedBook:
@@ -83,50 +154,42 @@ class RecordedBook:
 
     prints = False
 
-    def __init__(self) -> None:
+    def __init__(self, queue: QueueModel = RISK_AVERSE) -> None:
         self.update_id = 0
         self._quote_id = 0
-        self._depth = {side: Ladder(side) for side in SIDES}
-        self._shown = {side: Ladder(side) for side in SIDES}
-        self._taken: dict[Side, dict[int, int]] = {side: {} for side in SIDES}
-        self._ours: dict[Side, SortedDict[int, Resting]] = {side: SortedDict() for side in SIDES}
+        self._buy, self._sell = Half(Side.BUY, queue), Half(Side.SELL, queue)
         self._trade_id = FIRST_TRADE_ID - 1
 
     # The market of the core
 
     def walk(self, side: Side, limit: int | None) -> Iterator[Contra]:
-        contra = side.other
-        ours = self._ours[contra]
-        sign = _sign(contra)
-        own_keys = list(ours)
-        for price in _merged(self._shown[contra].prices(), (key * sign for key in own_keys), sign):
+        half = self._half(side.other)
+        own_keys = list(half.ours)
+        for price in _merged(half.shown.prices(), (key * half.sign for key in own_keys), half.sign):
             if limit is not None and not crosses(side, limit, price):
                 return
-            yield from self._at(contra, price)
+            yield from self._at(half, price)
 
     def consume(self, taker_side: Side, contra: Contra, qty: int) -> None:
         if contra.order is None:
-            taken = self._taken[taker_side.other]
-            taken[contra.price] = taken.get(contra.price, 0) + qty
+            self._half(taker_side.other).take(contra.price, qty)
         elif contra.order.leaves == 0:
-            self._drop(contra.order)
+            self.remove(contra.order)
 
     def rest(self, order: Order) -> None:
-        resting = self._ours[order.side].setdefault(order.price * _sign(order.side), Resting())
-        resting.orders[order.order_id] = order
-        resting.ahead[order.order_id] = self._shown[order.side].get(order.price)
+        self._half(order.side).add(order)
 
     def remove(self, order: Order) -> None:
-        self._drop(order)
+        self._half(order.side).drop(order)
 
     def reduce(self, order: Order, by: int) -> None:
         """What is displayed ahead of it stays ahead of it."""
 
     def best(self, side: Side) -> tuple[int, int] | None:
-        return self._shown[side].best()
+        return self._half(side).shown.best()
 
     def depth(self, limit: int) -> tuple[Levels, Levels]:
-        return self._depth[Side.BUY].top(limit), self._depth[Side.SELL].top(limit)
+        return self._buy.depth.top(limit), self._sell.depth.top(limit)
 
     def next_trade_id(self) -> int:
         self._trade_id += 1
@@ -137,86 +200,74 @@ class RecordedBook:
 
     def queue_ahead(self, order: Order) -> int:
         """Displayed quantity that trades before this resting order."""
-        resting: Resting = self._ours[order.side][order.price * _sign(order.side)]
+        half = self._half(order.side)
+        resting: Resting = half.ours[order.price * half.sign]
         return resting.ahead[order.order_id]
 
     # What was recorded
 
-    def apply(self, recorded: Recorded) -> Iterator[Fill]:
+    def apply(self, recorded: Recorded) -> Iterable[Fill]:
         """The fills it causes, to be settled one by one: each is decided after the one before was settled."""
         if isinstance(recorded, MarketTrade):
-            yield from self._on_trade(recorded)
-            return
+            half = self._buy if recorded.buyer_is_maker else self._sell
+            return self._on_trade(half, recorded) if half.ours else ()
         if isinstance(recorded, BookSnapshot):
             self._on_snapshot(recorded)
         elif isinstance(recorded, BookDelta):
             self._on_delta(recorded)
         else:
             self._on_quote(recorded)
-        yield from self._crossed()
+        return self._crossed() if self._buy.ours or self._sell.ours else ()
 
     def _on_snapshot(self, snapshot: BookSnapshot) -> None:
         if snapshot.update_id <= self.update_id:
             return
         self.update_id = snapshot.update_id
-        for side, levels in ((Side.BUY, snapshot.bids), (Side.SELL, snapshot.asks)):
-            gone = set(self._depth[side].prices()) | set(self._shown[side].prices())
+        for half, levels in ((self._buy, snapshot.bids), (self._sell, snapshot.asks)):
+            gone = set(half.depth.prices()) | set(half.shown.prices())
             for price in gone - {price for price, _ in levels}:
-                self._depth[side].set(price, 0)
-                self._show(side, price, 0)
+                half.depth.set(price, 0)
+                half.show(price, 0)
             for price, qty in levels:
-                self._depth[side].set(price, qty)
-                self._show(side, price, qty)
+                half.depth.set(price, qty)
+                half.show(price, qty)
 
     def _on_delta(self, delta: BookDelta) -> None:
         """An older delta than the best quote says nothing about prices at or inside that quote."""
         if delta.last_id <= self.update_id:
             return
         self.update_id = delta.last_id
-        for side, levels in ((Side.BUY, delta.bids), (Side.SELL, delta.asks)):
-            best = self._shown[side].best() if delta.last_id < self._quote_id else None
+        is_older = delta.last_id < self._quote_id
+        for half, levels in ((self._buy, delta.bids), (self._sell, delta.asks)):
+            best = half.shown.best() if is_older else None
             for price, qty in levels:
-                self._depth[side].set(price, qty)
-                if best is None or price * _sign(side) > best[0] * _sign(side):
-                    self._show(side, price, qty)
+                half.depth.set(price, qty)
+                if best is None or price * half.sign > best[0] * half.sign:
+                    half.show(price, qty)
 
     def _on_quote(self, quote: BestQuote) -> None:
-        if quote.update_id <= max(self.update_id, self._quote_id):
+        if quote.update_id <= self.update_id or quote.update_id <= self._quote_id:
             return
         self._quote_id = quote.update_id
-        for side, price, qty in ((Side.BUY, quote.bid, quote.bid_qty), (Side.SELL, quote.ask, quote.ask_qty)):
-            for better in self._shown[side].better_than(price):
-                self._show(side, better, 0)
-            self._show(side, price, qty)
+        self._buy.quoted(quote.bid, quote.bid_qty)
+        self._sell.quoted(quote.ask, quote.ask_qty)
 
-    def _show(self, side: Side, price: int, qty: int) -> None:
-        self._shown[side].set(price, qty)
-        taken = self._taken[side]
-        if price in taken:
-            taken[price] = min(taken[price], qty)
-            if taken[price] == 0:
-                del taken[price]
-        resting = self._ours[side].get(price * _sign(side))
-        if resting is not None:
-            resting.ahead = {order_id: min(ahead, qty) for order_id, ahead in resting.ahead.items()}
-
-    def _on_trade(self, trade: MarketTrade) -> Iterator[Fill]:
-        side = Side.BUY if trade.buyer_is_maker else Side.SELL
-        sign, leaves = _sign(side), trade.qty
-        for key in list(self._ours[side].irange(maximum=trade.price * sign)):
-            if key == trade.price * sign:
-                yield from self._on_trade_at(side, trade.price, leaves)
+    def _on_trade(self, half: Half, trade: MarketTrade) -> Iterator[Fill]:
+        leaves = trade.qty
+        for key in list(half.ours.irange(maximum=trade.price * half.sign)):
+            if key == trade.price * half.sign:
+                yield from self._on_trade_at(half.ours[key], leaves)
                 return
-            for order in list(self._ours[side][key].orders.values()):
+            for order in list(half.ours[key].orders.values()):
                 qty = min(order.leaves, leaves)
                 leaves -= qty
                 yield from self._fill(order, qty)
 
-    def _on_trade_at(self, side: Side, price: int, leaves: int) -> Iterator[Fill]:
+    def _on_trade_at(self, resting: Resting, leaves: int) -> Iterator[Fill]:
         """The trade meets displayed quantity and our orders in the order of the queue."""
-        resting = self._ours[side][price * _sign(side)]
         queued = [(order, resting.ahead[order.order_id]) for order in resting.orders.values()]
         resting.ahead = {order_id: max(0, ahead - leaves) for order_id, ahead in resting.ahead.items()}
+        resting.traded += leaves
         passed = 0
         for order, ahead in queued:
             displayed = min(leaves, max(0, ahead - passed))
@@ -227,40 +278,34 @@ class RecordedBook:
 
     def _crossed(self) -> Iterator[Fill]:
         """Our orders that a recorded quote has reached, best first, with what it displays and nobody took."""
-        for side in SIDES:
-            for key in list(self._ours[side]):
-                price = key * _sign(side)
-                best = self._shown[side.other].best()
-                if best is None or not crosses(side, price, best[0]):
+        for half, other in ((self._buy, self._sell), (self._sell, self._buy)):
+            for key in list(half.ours):
+                price = key * half.sign
+                best = other.shown.best()
+                if best is None or not crosses(half.side, price, best[0]):
                     break
-                for order in list(self._ours[side][key].orders.values()):
-                    for shown in self._reached(side, price):
-                        available = self._available(side.other, shown)
-                        qty = min(order.leaves, available)
-                        self._take(side.other, shown, qty)
+                for order in list(half.ours[key].orders.values()):
+                    for shown in _reached(half.side, price, other.shown):
+                        qty = min(order.leaves, other.available(shown))
+                        other.take(shown, qty)
                         yield from self._fill(order, qty)
-
-    def _reached(self, side: Side, price: int) -> list[int]:
-        prices = []
-        for shown in self._shown[side.other].prices():
-            if not crosses(side, price, shown):
-                break
-            prices.append(shown)
-        return prices
 
     def _fill(self, order: Order, qty: int) -> Iterator[Fill]:
         if qty <= 0:
             return
         yield Fill(order, qty)
         if order.leaves == 0:
-            self._drop(order)
+            self.remove(order)
 
     # Details
 
-    def _at(self, side: Side, price: int) -> Iterator[Contra]:
+    def _half(self, side: Side) -> Half:
+        return self._buy if side is Side.BUY else self._sell
+
+    def _at(self, half: Half, price: int) -> Iterator[Contra]:
         """Displayed quantity and our orders at one price, in the order of the queue."""
-        available, passed = self._available(side, price), 0
-        resting = self._ours[side].get(price * _sign(side))
+        available, passed = half.available(price), 0
+        resting = half.ours.get(price * half.sign)
         for order in () if resting is None else list(resting.orders.values()):
             assert resting is not None
             ahead = min(resting.ahead[order.order_id], available) - passed
@@ -271,20 +316,9 @@ class RecordedBook:
         if available > passed:
             yield Contra(price, available - passed, None)
 
-    def _available(self, side: Side, price: int) -> int:
-        return self._shown[side].get(price) - self._taken[side].get(price, 0)
 
-    def _take(self, side: Side, price: int, qty: int) -> None:
-        if qty > 0:
-            self._taken[side][price] = self._taken[side].get(price, 0) + qty
-
-    def _drop(self, order: Order) -> None:
-        ours, key = self._ours[order.side], order.price * _sign(order.side)
-        resting = ours[key]
-        resting.orders.pop(order.order_id, None)
-        resting.ahead.pop(order.order_id, None)
-        if not resting.orders:
-            del ours[key]
+def _reached(side: Side, price: int, shown: Ladder) -> list[int]:
+    return list(takewhile(lambda one: crosses(side, price, one), shown.prices()))
 
 
 def _sign(side: Side) -> int:

@@ -11,17 +11,19 @@ import orjson
 from aiohttp import web
 
 from adapters.simulated import wire
-from adapters.simulated.endpoints import ENDPOINTS, Endpoint
+from adapters.simulated.endpoints import ENDPOINTS, WALLET, Endpoint
 from adapters.simulated.requests import ApiError, Params, authenticate
 from adapters.simulated.venue import Venue
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SIGNATURE = re.compile(r"(?:^|&)signature=([^&]*)")
 PREFIX = "/api/v3/"
+WALLET_PREFIX = "/sapi/v1/"
 
 
 def routes(venue: Venue) -> list[web.RouteDef]:
-    return [web.route(one.verb, PREFIX + one.path, _handler(venue, one)) for one in ENDPOINTS]
+    offered = [(PREFIX, one) for one in ENDPOINTS] + [(WALLET_PREFIX, one) for one in WALLET]
+    return [web.route(one.verb, prefix + one.path, _handler(venue, one)) for prefix, one in offered]
 
 
 def _handler(venue: Venue, endpoint: Endpoint) -> Handler:

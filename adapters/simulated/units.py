@@ -6,10 +6,12 @@ Text enters through `units` and leaves through `text` ("0.00000000"); nothing in
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 SCALE = 10**8
 
 
+@lru_cache(1 << 16)
 def units(value: str | Decimal) -> int:
     """The amount in 1e-8; ValueError when it is no number or finer than 1e-8."""
     try:

@@ -8,7 +8,7 @@ import os
 import ssl
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -34,10 +34,24 @@ def fetch(jars: Iterable[Jar], folder: Path) -> None:
             context = _context(Path(scratch))
             list(pool.map(lambda jar: _fetch_one(context, jar, folder), jars))
     except (requests.RequestException, RuntimeError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise ServiceError(f"Kafka's files cannot be fetched, check the network or jgo's mirrors: {why}") from error
+        raise ServiceError(
+            f"Kafka's files cannot be fetched, check the network or jgo's mirrors: {reason(error)}"
+        ) from error
     except OSError as error:
         raise ServiceError(f"Kafka's files cannot be stored in {folder}: {error.strerror}") from error
+
+
+def reason(error: BaseException) -> str:
+    """What is at the bottom of it, whole: a connection's error wraps the one that says why several times."""
+    bottom = error
+    while inner := bottom.__cause__ or getattr(bottom, "reason", None) or next(_wrapped(bottom), None):
+        bottom = inner
+    found = " ".join(str(bottom).split()) or type(bottom).__name__
+    return found if bottom is error else f"{type(error).__name__}: {found}"
+
+
+def _wrapped(error: BaseException) -> Iterator[BaseException]:
+    return (one for one in error.args if isinstance(one, BaseException))
 
 
 def resolve(folder: Path) -> list[Jar]:

@@ -94,10 +94,18 @@ class LivePartition(Generic[S]):
         for key in sorted(self._changed):
             self._store.set(STATES + key.encode(), VERSION + _encode(self._states[key]))
         if self._fence_changed:
-            fence = [Coordinate(*source, *last) for source, last in self._fences().items()]
-            self._store.set(FENCE, VERSION + _encode(fence))
+            self._store.set(FENCE, self._fence_bytes())
         self._changed.clear()
         self._fence_changed = False
+
+    def entries(self) -> list[tuple[bytes, bytes]]:
+        """Everything as a store would hold it after a write-back: the fence, then each key's state, by key."""
+        states = {} if self._complete else dict(self._store.items(STATES, END_OF_STATES))
+        states |= {STATES + key.encode(): VERSION + _encode(state) for key, state in self._states.items()}
+        return [(FENCE, self._fence_bytes()), *sorted(states.items())]
+
+    def _fence_bytes(self) -> bytes:
+        return VERSION + _encode([Coordinate(*source, *last) for source, last in self._fences().items()])
 
     def _fences(self) -> dict[tuple[str, str], tuple[int, int]]:
         if self._fence is None:

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, Message
 from infra import kafka
 from infra.version import revision
 from topics import wire
+from topics.catalog import Topic
 from topics.coordinates import HEADER, VERSION_HEADER, Coordinate
 from topics.record import Record
 from topics.routes import Subscriptions, group
@@ -28,14 +29,18 @@ class Outputs:
         subscriptions: Subscriptions,
         config_digest: str,
         count: Callable[[int], None] = lambda n: None,
+        show: Callable[[Topic, list[Record]], None] = lambda topic, records: None,
     ) -> None:
-        """``sources``: input partition to the source in its outputs' coordinates. ``count`` is told how many left."""
+        """``sources``: input partition to the source in its outputs' coordinates. ``count`` is told how many left,
+        ``show`` what.
+        """
         self._prefix = prefix
         self._stage = stage
         self._sources = sources
         self._subscriptions = subscriptions
         self._version = f"{revision()}:{config_digest}".encode()
         self._count = count
+        self._show = show
         self._names: dict[str, str] = {}
         self._failure: KafkaError | None = None
         self._producer = kafka.producer(conf)
@@ -46,14 +51,19 @@ class Outputs:
         for minor, ((topic, key), records) in enumerate(grouped.items()):
             coordinate = Coordinate(self._stage, self._sources[partition], offset, minor)
             self._produce(self._name(topic.name), wire.encode(records), key, coordinate)
+            self._show(topic, records)
         self._producer.poll(0)
         self._count(len(grouped))
 
     def announce(self, record: Record) -> None:
         """Write a record about the stage itself, which has no coordinate, and wait for it."""
-        for (topic, key), records in group([record], self._subscriptions).items():
-            self._produce(self._name(topic.name), wire.encode(records), key, None)
+        self.note([record])
         self.flush()
+
+    def note(self, records: list[Record]) -> None:
+        """Write records about the stage itself, which have no coordinate, as one Kafka record a key, without waiting."""
+        for (topic, key), events in group(records, self._subscriptions).items():
+            self._produce(self._name(topic.name), wire.encode(events), key, None)
 
     def flush(self) -> None:
         """Wait until all is acknowledged. KafkaProblem when it is not in time: then there must be no checkpoint."""

@@ -62,7 +62,8 @@ class Processor(Generic[S]):
                 return
             events = self._decode(record.value)
         except BadRecord as error:
-            outputs: list[Record] = [self._dead_letter(record, str(error))]
+            self._status.dead_letters += 1
+            outputs: list[Record] = [dead_letter(self._stage, record, str(error))]
         else:
             outputs = self._fold(live, events, record)
         if source is not None:
@@ -75,6 +76,10 @@ class Processor(Generic[S]):
         if found is None:
             found = self._live[partition] = LivePartition(self._open_store(partition), self._stage.state_type)
         return found
+
+    def entries(self) -> dict[int, list[tuple[bytes, bytes]]]:
+        """By partition that was folded into since the assignment: all that is known of it, as a store would hold it."""
+        return {partition: live.entries() for partition, live in self._live.items()}
 
     def write_back(self) -> None:
         for live in self._live.values():
@@ -111,22 +116,23 @@ class Processor(Generic[S]):
             live.put(k, state)
             outputs.extend(out)
 
-    def _dead_letter(self, record: Inbound, reason: str) -> DeadLetter:
-        self._status.dead_letters += 1
-        payload = record.value or b""
-        if len(payload) > MAX_DEAD_PAYLOAD:
-            reason = f"{reason} (the first {MAX_DEAD_PAYLOAD} of {len(payload)} bytes)"
-        where = f"{self._stage.input.name}[{record.partition}]@{record.offset}"
-        log.warning("%s: dead letter %s: %s", self._stage.name, where, reason)
-        return DeadLetter(
-            stage=self._stage.name,
-            topic=self._stage.input.name,
-            partition=record.partition,
-            offset=record.offset,
-            reason=reason,
-            payload=payload[:MAX_DEAD_PAYLOAD],
-            key=record.key or b"",
-        )
+
+def dead_letter(stage: Stage[Any], record: Inbound, reason: str) -> DeadLetter:
+    """What the stage says about a record that it cannot read."""
+    payload = record.value or b""
+    if len(payload) > MAX_DEAD_PAYLOAD:
+        reason = f"{reason} (the first {MAX_DEAD_PAYLOAD} of {len(payload)} bytes)"
+    where = f"{stage.input.name}[{record.partition}]@{record.offset}"
+    log.warning("%s: dead letter %s: %s", stage.name, where, reason)
+    return DeadLetter(
+        stage=stage.name,
+        topic=stage.input.name,
+        partition=record.partition,
+        offset=record.offset,
+        reason=reason,
+        payload=payload[:MAX_DEAD_PAYLOAD],
+        key=record.key or b"",
+    )
 
 
 def coordinate(headers: Headers) -> Coordinate | None:

@@ -29,6 +29,11 @@ class Progress:
         return max(0, offset - expected)
 
     @property
+    def next_offsets(self) -> dict[int, int]:
+        """By partition, the first offset not read."""
+        return dict(self._next)
+
+    @property
     def caught_up(self) -> bool:
         return self._target is not None and all(self._next[p] >= end for p, end in self._target.items())
 

@@ -73,6 +73,9 @@ class Callbacks(Protocol):
     def idle(self) -> None:
         """Once per turn of the loop."""
 
+    def stopped(self) -> None:
+        """The loop has ended as asked, its last checkpoint is done, and the partitions are still ours."""
+
     def go_on(self) -> None:
         """Called in long waits: raises what ends them."""
 
@@ -165,6 +168,10 @@ class QuixShell(Application):
             low, high = self._consumer.get_watermark_offsets(TopicPartition(tp.topic, tp.partition), timeout=30)
             ranges[tp.partition] = (tp.offset if tp.offset >= 0 else low, high)
         return ranges
+
+    def _run_dataframe(self, *args: Any, **kwargs: Any) -> None:
+        super()._run_dataframe(*args, **kwargs)
+        self._callbacks.stopped()
 
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         try:

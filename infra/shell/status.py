@@ -10,8 +10,10 @@ import msgspec
 class Status(msgspec.Struct, kw_only=True):
     """``lag`` counts the records that wait in all assigned partitions; ``ready`` once all that waited at the assignment
     is folded. ``committed`` is the next offset per partition as of the last checkpoint; ``checkpoint_s`` how long that
-    took, from the flush of the outputs to the end of the transaction. ``missing`` counts input records that fell out of
-    retention unread. ``ts`` is when this was written (UTC nanoseconds): an old one means that the process hangs.
+    took, from the flush of the outputs to the end of the transaction; ``ends`` where each partition ends as last seen.
+    ``snapshot_s`` is what the last snapshot of the state added to its checkpoint. ``missing`` counts input records that
+    fell out of retention unread; ``alarm`` is what somebody should look at. ``ts`` is when this was written (UTC
+    nanoseconds): an old one means that the process hangs.
     """
 
     stage: str
@@ -29,7 +31,11 @@ class Status(msgspec.Struct, kw_only=True):
     missing: int = 0
     checkpoints: int = 0
     checkpoint_s: float = 0.0
+    snapshots: int = 0
+    snapshot_s: float = 0.0
     committed: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    alarm: str = ""
 
     def write(self, path: Path) -> None:
         """Replace the file at once, so that a reader never sees half of it."""

@@ -16,11 +16,14 @@ from confluent_kafka.admin import AdminClient
 
 from infra import kafka
 from infra.edge import started
+from infra.metrics import Exposition
 from infra.shell.changelog import changelog
+from infra.shell.metrics import Exhibit, Nothing, StageMetrics
 from infra.shell.outputs import Outputs
 from infra.shell.processor import Inbound, Processor
 from infra.shell.progress import Progress
 from infra.shell.quix import QuixShell, Store, Timing, translated
+from infra.shell.snapshots import Snapshots
 from infra.shell.status import Status, status_path
 from topics.catalog import DEAD_LETTERS, STAGE_LOG
 from topics.routes import Subscriptions
@@ -43,9 +46,14 @@ def run_stage(
     commit_interval_s: float | None = None,
     on_ready: Callable[[], None] | None = None,
     timing: Timing = Timing(),  # noqa: B008
+    exposition: Exposition | None = None,
+    exhibit: Exhibit = Nothing(),  # noqa: B008
+    snapshot_every_s: float = 0.0,
 ) -> None:
     """Fold the stage's input until SIGTERM or SIGINT, then checkpoint and return. Main thread only, once per process.
 
+    ``exposition`` gets the stage's metrics, with what the ``exhibit`` makes of its outputs. With ``snapshot_every_s``
+    the state goes to ``stage.snapshots`` so often, and at the end.
     ``on_ready`` is called once, when all that waited at the assignment is folded. KafkaProblem without a broker or
     topics, or when a successor has fenced this worker; StageBroken when the fold raises. End the process then, and
     start another.
@@ -53,7 +61,23 @@ def run_stage(
     if commit_interval_s is not None:
         timing = replace(timing, commit_interval_s=commit_interval_s)
     with _Stop() as stop, translated(f"{stage.name}.{instance}"):
-        _Worker(stage, kafka, prefix, subscriptions, state_dir, config_digest, instance, timing, on_ready, stop).run()
+        worker = _Worker(
+            stage,
+            kafka,
+            prefix,
+            subscriptions,
+            state_dir,
+            config_digest,
+            instance,
+            timing,
+            on_ready,
+            stop,
+            exhibit,
+            snapshot_every_s,
+        )
+        if exposition is not None:
+            exposition.add(worker.metrics)
+        worker.run()
 
 
 class _Stopped(BaseException):
@@ -100,10 +124,15 @@ class _Worker:
         timing: Timing,
         on_ready: Callable[[], None] | None,
         stop: _Stop,
+        exhibit: Exhibit,
+        snapshot_every_s: float,
     ) -> None:
         self._stop = stop
         self._on_ready = on_ready
         self._status = Status(stage=stage.name, instance=instance)
+        self._exhibit = exhibit
+        self._holds_states = False
+        self.metrics = StageMetrics(self._status, exhibit)
         self._status_path = status_path(state_dir, stage.name, instance)
         self._status_path.parent.mkdir(parents=True, exist_ok=True)
         self._status_due = 0.0
@@ -122,6 +151,7 @@ class _Worker:
             subscriptions=subscriptions,
             config_digest=config_digest,
             count=self._count_out,
+            show=exhibit.written,
         )
         self._app = QuixShell(
             conf,
@@ -133,6 +163,7 @@ class _Worker:
             callbacks=self,
         )
         self._processor = Processor(stage, partial(Store, self._app), self._outputs.publish, self._status)
+        self._snapshots = Snapshots(stage.name, stage.input.name, topic_id, snapshot_every_s, self._outputs.note)
         self._started = started(stage.name, instance, config_digest)
 
     def run(self) -> None:
@@ -147,31 +178,51 @@ class _Worker:
 
     def record(self, inbound: Inbound) -> None:
         self._status.missing += self._progress.seen(inbound.partition, inbound.offset)
+        began = time.perf_counter()
         self._processor.process(inbound)
+        self.metrics.processing.observe(time.perf_counter() - began)
 
     def assigned(self, ranges: dict[int, tuple[int, int]]) -> None:
         self._progress.assign(ranges)
         self._status.partitions = tuple(sorted(ranges))
+        self._holds_states = True
         log.info("%s.%d: partitions %s", self._status.stage, self._status.instance, list(self._status.partitions))
 
     def dropped(self) -> None:
         self._processor.forget()
+        self._exhibit.forgotten()
+        self._holds_states = False
 
     def checkpoint(self) -> None:
         self._checkpoint_began = time.monotonic()
         self._outputs.flush()
         self._processor.write_back()
+        if self._snapshots.due:
+            self._snapshot()
+
+    def stopped(self) -> None:
+        if self._snapshots.wanted:
+            self._snapshot()
+            self._snapshots.write_all()
+            self._outputs.flush()
+
+    def _snapshot(self) -> None:
+        began = time.monotonic()
+        self._status.snapshots += self._snapshots.take(self._processor.entries(), self._progress.next_offsets)
+        self._status.snapshot_s = time.monotonic() - began
 
     def committed(self, offsets: dict[int, int]) -> None:
         self._status.committed.update(offsets)
         self._status.checkpoints += 1
         self._status.checkpoint_s = time.monotonic() - self._checkpoint_began
+        self.metrics.checkpoint.observe(self._status.checkpoint_s)
 
     def idle(self) -> None:
         if self._stop.requested:  # asked between the start of run() and that of its loop, where Quix forgets it
             self._app.stop()
         if not self._status.ready and self._progress.caught_up:
             self._become_ready()
+        self._snapshots.write_some()
         if time.monotonic() >= self._status_due:
             self._write_status()
 
@@ -186,10 +237,19 @@ class _Worker:
         if self._on_ready is not None:
             self._on_ready()
 
+    def _show_states(self) -> None:
+        if not self._exhibit.wants_states or not self._holds_states or not self._status.ready:
+            return
+        parts = [self._processor.live(partition) for partition in self._status.partitions]
+        self._exhibit.stand({key: part.get(key) for part in parts for key in part.keys()})  # noqa: SIM118 no dict
+        self._status.alarm = self._exhibit.alarm
+
     def _write_status(self) -> None:
         self._status_due = time.monotonic() + STATUS_EVERY_S
+        self._show_states()
         if self._status.partitions and self._status.ready:
-            self._status.lag = self._progress.lag(self._app.ends(self._status.partitions))
+            self._status.ends = self._app.ends(self._status.partitions)
+            self._status.lag = self._progress.lag(self._status.ends)
         self._status.write(self._status_path)
 
     def _count_out(self, records: int) -> None:

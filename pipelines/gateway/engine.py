@@ -31,6 +31,7 @@ from adapters.execution import (
 from infra.edge import EdgeFailed
 from pipelines.gateway import decide, revise, translate
 from pipelines.gateway.lease import Lease
+from pipelines.gateway.metrics import GatewayMetrics
 from pipelines.gateway.state import Held, State
 from pipelines.gateway.tape import Tape
 from pipelines.order import OrderFacts
@@ -89,6 +90,7 @@ class Engine:
     adapter: ExecutionAdapter
     lease: Lease
     clock: Clock = time.time_ns
+    metrics: GatewayMetrics = field(default_factory=lambda: GatewayMetrics(""))
     unresolved: Callable[[Held], None] = lambda held: None
     ask: Callable[[Held], Awaitable[bool]] = _nobody_asks
     fail: Callable[[BaseException], None] = lambda error: None
@@ -244,8 +246,12 @@ class Engine:
         """What waited for its write-ahead longer than the venue would take it, or into our end, is not sent at all."""
         if self._is_late(fact.ts_init):
             return Refused(translate.NOT_SENT, TOO_LATE)
-        self.tape.write([OrderSent(**translate.about(held), ts_init=self.clock())])
-        return await self.adapter.submit(new_order(fact))
+        sent_ns = self.clock()
+        self.tape.write([OrderSent(**translate.about(held), ts_init=sent_ns)])
+        self.metrics.sent(fact, sent_ns)
+        outcome = await self.adapter.submit(new_order(fact))
+        self.metrics.answered("submit", self.clock() - sent_ns)
+        return outcome
 
     async def _modify(self, held: Held, fact: ModifyRequested, durable: "asyncio.Future[list[int]]") -> None:
         cid = held.client_order_id
@@ -315,7 +321,9 @@ class Engine:
         if held.facts.is_terminal:
             outcome: Outcome = Refused("TERMINAL", f"the order is {held.facts.status}")
         else:
-            outcome = await self.adapter.cancel(ref(held), self.clock())
+            sent_ns = self.clock()
+            outcome = await self.adapter.cancel(ref(held), sent_ns)
+            self.metrics.answered("cancel", self.clock() - sent_ns)
         if held.facts.status is OrderStatus.CANCELED:
             return
         if isinstance(outcome, Unknown) and await self.ask(held):

@@ -3,8 +3,9 @@
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipelines.gateway.state import State
 from topics.orders import OrderStatus
@@ -22,13 +23,14 @@ class GatewayStatus:
     records_in: int = 0
     events_in: int = 0
     dead_letters: int = 0
+    words: dict[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
         return self.run_dir / "status" / f"gateway.{self.account}.json"
 
     def write(self, state: State, *, records_out: int, lag: int) -> None:
-        words = {
+        words: dict[str, Any] = {
             "stage": f"gateway/{self.account}",
             "pid": os.getpid(),
             "ready": state.ready,
@@ -45,6 +47,7 @@ class GatewayStatus:
             "halts": {instrument: halt.why for instrument, halt in sorted(state.book.halts.items())},
             "kills": {scope: f"{kill.who}: {kill.why}" for scope, kill in sorted(state.rules.kills.items())},
         }
+        self.words = words
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text(json.dumps(words))

@@ -3,7 +3,7 @@ awaited until it is durable.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from infra.edge import Edge
 from pipelines.gateway.state import State
@@ -37,6 +37,7 @@ class Tape:
 
     def __init__(self, edge: Edge, state: State, subscriptions: Subscriptions) -> None:
         self.records = 0
+        self.heard: Callable[[Record], None] = lambda fact: None
         self._edge = edge
         self._state = state
         self._subscriptions = subscriptions
@@ -71,6 +72,7 @@ class Tape:
         self._state.book.n = self._edge.n
         for fact in facts:
             self._state.book.fold(fact)  # type: ignore[arg-type]
+            self.heard(fact)
             for listener in self._listeners:
                 listener.tell(fact)  # type: ignore[arg-type]
 

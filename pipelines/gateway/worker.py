@@ -20,12 +20,14 @@ from infra import kafka
 from infra.config import Config
 from infra.edge import Edge
 from infra.errors import Hopeless
+from infra.metrics import Exposition
 from pipelines.gateway.controller import Controller
 from pipelines.gateway.engine import Engine
 from pipelines.gateway.flatten import Flattening
 from pipelines.gateway.intake import Intake
 from pipelines.gateway.lease import Lease, LeaseLost, await_free
 from pipelines.gateway.load import load
+from pipelines.gateway.metrics import GatewayMetrics
 from pipelines.gateway.recover import Recovery
 from pipelines.gateway.service import Server
 from pipelines.gateway.snapshot import path_of
@@ -52,7 +54,13 @@ def edge_name(account: Account) -> str:
     return f"gateway.{account}"
 
 
-async def run_gateway(config: Config, kafka_conf: kafka.KafkaConf, account: Account, stop: asyncio.Event) -> None:
+async def run_gateway(
+    config: Config,
+    kafka_conf: kafka.KafkaConf,
+    account: Account,
+    stop: asyncio.Event,
+    exposition: Exposition | None = None,
+) -> None:
     """Until ``stop``. Problem in one line when the venue cannot be reached or the account is another's; Hopeless when
     keys or clock are refused.
     """
@@ -73,7 +81,10 @@ async def run_gateway(config: Config, kafka_conf: kafka.KafkaConf, account: Acco
             blocking=False,
         )
         with edge:
-            await Gateway(config, kafka_conf, account, adapter, edge, frames).run(stop)
+            gateway = Gateway(config, kafka_conf, account, adapter, edge, frames)
+            if exposition is not None:
+                exposition.add(gateway.metrics)
+            await gateway.run(stop)
     finally:
         await adapter.close()
 
@@ -96,8 +107,11 @@ class Gateway:
         self.tape = Tape(edge, self.state, config.subscriptions())
         window_ns = adapter.recv_window_ms * 1_000_000
         self.lease = Lease(self.tape, conf, config.prefix, account, edge.epoch, config.gateway.lease_s, window_ns)
-        self.engine = Engine(self.state, self.tape, adapter, self.lease, fail=self._fail)
         wanted = frozenset(config.instruments_of(venue_of(account)))
+        ours = sorted(s for s, c in config.strategies.items() if c.account == account)
+        self.metrics = GatewayMetrics(account, ours, sorted(wanted))
+        self.tape.heard = self.metrics.heard
+        self.engine = Engine(self.state, self.tape, adapter, self.lease, fail=self._fail, metrics=self.metrics)
         self.recovery = Recovery(self.engine, time.time_ns(), wanted)
         self.recovery.reconciled = self.lease.reconciled  # one word: learnt by the one, handed on by the other
         self.engine.unresolved, self.engine.ask = self.recovery.resolve, self.recovery.ask
@@ -193,7 +207,7 @@ class Gateway:
 
     def _is_set(self, scope: str, name: LimitName) -> bool:
         known = self.state.rules.state.scopes.get(scope)
-        return known is not None and name in known.limits
+        return known is not None and (name in known.limits or name in known.removed)
 
     def _write_address(self) -> None:
         path = self.config.run_dir / f"gateway.{self.account}.json"
@@ -286,6 +300,8 @@ class Gateway:
 
     def _write_status(self) -> None:
         self.status.write(self.state, records_out=self.tape.records, lag=self.intake.lag)
+        self.metrics.state_is(self.state)
+        self.metrics.told.say(self.status.words)
 
     async def _stop_cleanly(self) -> None:
         """No new risk, then (a setting leaves them) no open order of ours, then the lease goes to whoever comes next."""

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any
+
+from prometheus_client.core import Metric
 
 from adapters.base import Endpoints, MarketData, Rest
 from adapters.registry import market_data
 from infra.config import Config, ConfigError
 from infra.edge import Edge
 from infra.kafka import KafkaConf
+from infra.metrics import Exposition, Stated, Words, catalog
 from pipelines.edge_process import keep_status, open_edge
 from pipelines.ingest.fetcher import Fetcher, Wanted, What
 from pipelines.ingest.requests import follow_requests
@@ -24,7 +27,9 @@ log = logging.getLogger("tapedeck.ingest")
 DEFINITIONS_EVERY_S = 60.0
 
 
-async def run_ingest(config: Config, kafka_conf: KafkaConf, venue: Venue, stop: asyncio.Event) -> None:
+async def run_ingest(
+    config: Config, kafka_conf: KafkaConf, venue: Venue, stop: asyncio.Event, exposition: Exposition | None = None
+) -> None:
     """Until ``stop``. A venue that does not answer is tried for ever; EdgeFailed when the broker's answer is fatal."""
     adapter, instruments = _followed(config, venue)
     chosen = config.venues[venue]
@@ -32,6 +37,8 @@ async def run_ingest(config: Config, kafka_conf: KafkaConf, venue: Venue, stop: 
     with await open_edge(config, kafka_conf, f"ingest/{venue}") as edge:
         async with contextlib.aclosing(_Closing(adapter.rest(endpoints))) as closing:
             ingest = Ingest(config, kafka_conf, venue, adapter, endpoints, instruments, edge, closing.rest)
+            if exposition is not None:
+                exposition.add(ingest.told)
             await _until(stop, ingest.parts())
             ingest.writer.flush()
         edge.flush()
@@ -72,6 +79,7 @@ class Ingest:
     ) -> None:
         self._config, self._kafka, self._venue, self._edge = config, kafka_conf, venue, edge
         self._symbols = sorted(instruments)
+        self.told = Words(self._venue_metrics)
         self.writer = RawWriter(edge, venue, instruments, adapter.symbol_in)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
         self.stream = Stream(
@@ -86,7 +94,7 @@ class Ingest:
 
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         status = self._config.run_dir / "status" / f"ingest.{self._venue}.json"
-        parts = [self.writer.run(), keep_status(status, self.status)]
+        parts = [self.writer.run(), keep_status(status, self.status, self.told)]
         if not self._symbols:
             log.warning("%s: no instrument of this venue is configured: nothing to do", self._edge.name)
             return parts
@@ -126,6 +134,13 @@ class Ingest:
             "last_frame_ns": self.writer.last_ns,
             "problem": self.stream.problem or self.fetcher.problem or next(iter(self.fetcher.refused.values()), ""),
         }
+
+    def _venue_metrics(self, words: Stated) -> Iterator[Metric]:
+        venue = (self._venue,)
+        yield catalog.CONNECTED.of([(venue, bool(words["connected"]))])
+        yield catalog.CONNECTIONS.of([(venue, words["connections"])])
+        if words["last_frame_ns"]:
+            yield catalog.LAST_FRAME.of([(venue, words["last_frame_ns"] / 1e9)])
 
 
 async def _until(stop: asyncio.Event, parts: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from adapters.binance import execution, private
 from adapters.binance.execution import BinanceExecution
 from adapters.binance.private import order_report
-from adapters.execution import OrderReport
+from adapters.execution import KeyPermissions, OrderReport
 from adapters.paper import PaperExecution
 from adapters.simulated.core import Core
 from adapters.simulated.instruments import TABLE
@@ -62,6 +62,10 @@ class TestBinanceOnTheSimulatedExchange(ExecutionContract):
 
         async with listening(Trading(adapter, touch, time.time_ns)) as made:
             yield made
+
+    async def test_the_venue_says_what_a_key_may_do(self, trading: Trading) -> None:
+        told = await trading.adapter.key_permissions()  # type: ignore[attr-defined]
+        assert told == KeyPermissions(may_withdraw=False, ip_restricted=True)
 
     async def test_lists_longer_than_a_page_are_read_to_their_end(
         self, trading: Trading, monkeypatch: pytest.MonkeyPatch

@@ -40,22 +40,6 @@ def test_a_kill_switch_stops_trading_cancels_everything_and_survives_a_restart(s
     verified(stage_set)
 
 
-def test_flatten_closes_the_positions_of_a_strategy(stage_set: Scene) -> None:
-    with stage_set.up() as process:
-        stage_set.await_ready(WORKERS, process)
-        stage_set.exchange.begin()
-
-        def held() -> dict[str, str]:
-            return {p["strategy"]: p["quantity"] for p in stage_set.json("positions")}
-
-        eventually(lambda: float(held().get("quoter", "0")) != 0, 60, "a position")
-        for verb in ("kill", "flatten"):
-            done = stage_set.tapedeck(verb, "strategy:quoter", "--why", "a test", "--config", str(stage_set.path))
-            assert done.returncode == 0, done.stderr
-        eventually(lambda: float(held()["quoter"]) == 0, 30, "flat")
-    verified(stage_set)
-
-
 def test_a_kill_given_while_nothing_runs_cancels_what_rests_as_soon_as_a_gateway_is_up(stage_set: Scene) -> None:
     text = stage_set.path.read_text().replace("[run]\n", "[run]\ncancel_on_stop = false\n", 1)
     far = 'half_spread_bps = "100"\nrequote_bps = "90"'  # quotes that nobody meets, and that stay where they are

@@ -32,6 +32,7 @@ class Orders(msgspec.Struct, kw_only=True):
     freeze_after: int = 0
     freeze_within: int = 0
     die_after: int = 0
+    snapshot_every_s: float = 0.0
 
 
 def freeze_after(records: int) -> None:
@@ -90,6 +91,7 @@ def main() -> None:
         state_dir=Path(orders.state_dir),
         config_digest="test",
         instance=orders.instance,
+        snapshot_every_s=orders.snapshot_every_s,
         timing=Timing(orders.commit_interval_s, orders.session_s, orders.transaction_s),
     )
 

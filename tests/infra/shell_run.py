@@ -20,7 +20,15 @@ from infra.shell.worker import group_of
 from tests.infra.shell_child import Orders
 from tests.infra.shell_toys import STAGES
 from topics import wire
-from topics.catalog import DEAD_LETTERS, MARKET_EVENTS, STAGE_LOG, STRATEGY_INBOX, STRATEGY_RECORDS, Topic
+from topics.catalog import (
+    DEAD_LETTERS,
+    MARKET_EVENTS,
+    STAGE_LOG,
+    STAGE_SNAPSHOTS,
+    STRATEGY_INBOX,
+    STRATEGY_RECORDS,
+    Topic,
+)
 from topics.coordinates import HEADER, At, Coordinate
 from topics.record import Record
 from topics.routes import group
@@ -97,7 +105,7 @@ class Run:
         self.children: list[Child] = []
         self._n = 0
         self._producer = kafka.producer(conf)
-        topics = (MARKET_EVENTS, STRATEGY_INBOX, STRATEGY_RECORDS, STAGE_LOG, DEAD_LETTERS)
+        topics = (MARKET_EVENTS, STRATEGY_INBOX, STRATEGY_RECORDS, STAGE_LOG, DEAD_LETTERS, STAGE_SNAPSHOTS)
         kafka.create_topics(conf, prefix, topics=topics)
 
     def start(self, stage: str, home: str = "home", **orders: Any) -> Child:
@@ -215,6 +223,11 @@ class Run:
         for child in self.children:
             if child.process.poll() is None:
                 child.kill()
+
+    @property
+    def input(self) -> str:
+        """The first topic."""
+        return kafka.physical(self.prefix, MARKET_EVENTS)
 
     def _input(self, stage: str) -> str:
         return kafka.physical(self.prefix, STAGES[stage].input)

@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
+import urllib3
 
 from infra.services import ServiceError, jars
-from infra.services.maven import differences
+from infra.services.maven import differences, reason
 
 
 def a_jar(cache: Path, name: str, content: bytes) -> jars.Jar:
@@ -57,3 +59,10 @@ def test_the_lock_pins_one_kafka_with_a_checksum_for_each_file() -> None:
     assert {jar.version for jar in pinned if jar.group == "org.apache.kafka"} == {"4.4.0"}
     assert all(len(jar.sha256) == 64 for jar in pinned)
     assert len({jar.name for jar in pinned}) == len(pinned)
+
+
+def test_why_a_download_failed_is_told_whole() -> None:
+    deep = OSError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate")
+    outer = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(None, "/x", deep))  # type: ignore[arg-type]
+    assert reason(outer) == f"SSLError: {deep}"
+    assert reason(RuntimeError("no such artifact")) == "no such artifact"

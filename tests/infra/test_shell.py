@@ -5,8 +5,12 @@ import time
 
 import pytest
 
+from infra import kafka
 from infra.kafka import KafkaProblem
+from infra.shell.live import FENCE
 from infra.shell.worker import group_of
+from pipelines.recorded_run import LiveRun
+from pipelines.replay_snapshots import newest_before
 from tests.infra.shell_run import Run, eventually
 from tests.infra.shell_toys import trade, trades
 from topics import wire
@@ -93,6 +97,21 @@ def test_bad_input_is_a_dead_letter_and_the_stage_goes_on(run: Run) -> None:
         ("market.events", b'[{"type":', b"x:A"),
     ]
     assert len(run.seen(STRATEGY_INBOX)) == 1
+
+
+def test_the_state_is_on_the_tape_every_so_often_and_at_a_clean_stop(run: Run) -> None:
+    child = run.start("count", snapshot_every_s=0.5)
+    run.feed(*trades(0, 60))
+    eventually(lambda: (s := child.status()) is not None and s.snapshots > 0, "a snapshot was taken")
+    run.feed(*trades(60, 90))
+    run.committed("count")
+    assert child.stop() == 0
+    recorded = LiveRun(run.conf, run.prefix)
+    input_offsets = {p: high for p, (_, high) in kafka.watermarks(run.conf, [run.input])[run.input].items() if high}
+    last = newest_before(recorded, "count", MARKET_EVENTS, max(input_offsets.values()))
+    assert {p: one.offset for p, one in last.items()} == input_offsets
+    states = {(p, k[1:].decode()): v for p, one in last.items() for k, v in one.entries().items() if k != FENCE}
+    assert states == run.expected("count")[1]
 
 
 def test_every_start_is_announced(run: Run) -> None:

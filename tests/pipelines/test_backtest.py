@@ -195,17 +195,30 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from pipelines import backtest as module
+from adapters.simulated.queues import Log, Power
 from pipelines.backtest import Settings
+from pipelines.backtest_latency import Samples
 from pipelines.compose import MS
 from tests.pipelines.backtests import backtest, file_digests, on_flow
 module.revision = lambda: "r"  # somebody may commit between the two
 home, *paths = map(Path, sys.argv[1:])
-run = backtest(on_flow("child", home), paths, Settings(seed=3, jitter_ns=4 * MS))
-print(json.dumps(file_digests(run)))
+samples = Samples(tuple(range(2 * MS, 40 * MS, MS)), tuple(range(MS, 9 * MS, 77_777)))
+models = {
+    "jittered": Settings(seed=3, jitter_ns=4 * MS),
+    "power": Settings(seed=3, queue=Power(2), sampled=samples),
+    "log": Settings(queue=Log(), latency_ns=3 * MS, feed_ns=8 * MS),
+}
+found = {}
+for name, settings in models.items():
+    run = backtest(on_flow(name, home), paths, settings)
+    found |= {f"{name}/{path}": digest for path, digest in file_digests(run).items()}
+print(json.dumps(found))
 """
 
 
-def test_the_same_input_and_seed_give_the_same_files_under_any_hash_seed(short: list[Path], tmp_path: Path) -> None:
+def test_the_same_input_and_seed_give_the_same_files_under_any_hash_seed_and_every_model(
+    short: list[Path], tmp_path: Path
+) -> None:
     root = Path(__file__).parents[2]
     found = []
     for hash_seed in ("1", "4242"):
@@ -215,7 +228,7 @@ def test_the_same_input_and_seed_give_the_same_files_under_any_hash_seed(short: 
         assert child.returncode == 0, child.stderr
         found.append(json.loads(child.stdout))
     assert found[0] == found[1]
-    assert any(name.startswith("fills/") for name in found[0])
+    assert {name.partition("/")[0] for name in found[0] if "/fills/" in name} == {"jittered", "power", "log"}
 
 
 def test_another_seed_draws_other_latencies(short: list[Path], tmp_path: Path) -> None:
@@ -328,7 +341,9 @@ def test_the_command_brings_back_a_recorded_runs_own_configuration(
         ("--balance", "USDT"),
         ("--balance", "USDT=-1"),
         ("--balance", "USDT=nan"),
-        ("--latency-ms", "-1"),
+        ("--latency", "-1ms"),
+        ("--queue", "lucky"),
+        ("--from", "topic"),
         ("--params", "{"),
         ("--params", "[]"),
         ("--from", "nowhere.gz"),

@@ -59,7 +59,9 @@ def test_a_strategy_on_an_account_that_is_not_there_is_named(bare: dict[str, str
 
 def test_what_init_writes_is_a_valid_configuration(bare: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "tapedeck.toml"
-    assert run(bare, "init", str(path)).returncode == 0
+    made = run(bare, "init", str(path))
+    assert made.returncode == 0
+    assert "name this one with --config" in made.stderr
     says(run(bare, "init", str(path)), "exists already")
     says(run(bare, "positions", "--config", str(path)), "services up")
 

@@ -11,7 +11,7 @@ from pipelines.controls import RECENT, STAGE, ControlsState, ScopeControls
 from tests.facts import ACCOUNT, INSTRUMENT, STRATEGY, D, flatten, kill, resume, set_limit, set_params
 from tests.folding import Folding, fold, run
 from topics import wire
-from topics.controls import FIRM, AnyControl, Control, InForce, LimitName, Scope, ScopeKind, TradingState
+from topics.controls import FIRM, AnyControl, Control, InForce, LimitName, RemoveLimit, Scope, ScopeKind, TradingState
 from topics.strategy import ParamsChanged, StrategyResumed
 
 QUOTER = Scope(ScopeKind.STRATEGY, STRATEGY)
@@ -45,6 +45,19 @@ def trading(*controls: AnyControl) -> TradingState:
 def test_nothing_in_force_is_active_without_limits() -> None:
     assert trading() is TradingState.ACTIVE
     assert ControlsState().limit_for(VALUE, ACCOUNT, STRATEGY, INSTRUMENT) == []
+
+
+def test_a_limit_that_is_removed_is_gone_until_it_is_set_again() -> None:
+    gone = state_after(set_limit("one", VALUE, "5"), remove_limit())
+    assert gone.limit_for(VALUE, ACCOUNT, STRATEGY, INSTRUMENT) == []
+    assert gone.scopes["firm"].removed == {VALUE: True}
+    again = state_after(set_limit("one", VALUE, "5"), remove_limit(), set_limit("again", VALUE, "6"))
+    assert again.limit_for(VALUE, ACCOUNT, STRATEGY, INSTRUMENT) == [(FIRM, D(6))]
+    assert again.scopes["firm"].removed == {}
+
+
+def remove_limit() -> RemoveLimit:
+    return RemoveLimit(control_id="gone", scope=FIRM, limit=VALUE, who="ada", why="enough", ts_init=1)
 
 
 @pytest.mark.parametrize("scope", SCOPES, ids=str)

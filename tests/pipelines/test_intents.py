@@ -132,6 +132,12 @@ def calls(folding: Folding) -> dict[str, int]:
 # --- ids and stamps ---------------------------------------------------------------------------------------------------
 
 
+def test_an_order_carries_the_venues_time_of_what_caused_it() -> None:
+    caused = replace(do("buy"), ts_event=7 * MS)
+    (bought,) = submitted(run(STAGE, [do("nothing"), caused]))
+    assert bought.ts_event == 7 * MS
+
+
 def test_a_command_is_named_after_the_event_it_came_from() -> None:
     record, first, second = run(STAGE, [do("nothing"), do("both", ms=5)])
     assert isinstance(first, SubmitOrder)

@@ -1,5 +1,6 @@
 """Stage replay finds a run equal, and finds every single byte that is not."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -18,6 +20,7 @@ from infra.tail import Place, Taken
 from pipelines import archive_reader, cli_research
 from pipelines.archive_reader import Row
 from pipelines.explain import Node, explain
+from pipelines.gateway.checks import FLATTEN_CAUSE
 from pipelines.recorded_run import ArchivedRun, committed
 from pipelines.replay import Range, Replayed
 from pipelines.replay_all import covered, replay_one
@@ -25,10 +28,11 @@ from pipelines.replay_gateway import replay_decisions
 from pipelines.workers import stage_of
 from tests.pipelines.backtests import backtest, events, on_flow
 from tests.pipelines.flow_capture import record_flow
+from tests.synthetic_run import SyntheticRun
 from topics import wire
 from topics.catalog import CONTROLS, FILLS, ORDERS_EVENTS, ORDERS_STATE, ORDERS_STATE_LATEST, POSITIONS, TOPICS, Topic
-from topics.controls import SetLimit
-from topics.orders import OrderDenied
+from topics.controls import FIRM, Flatten, SetLimit
+from topics.orders import Judgement, OrderDenied, OrderRequested
 
 ACCOUNT = "sim.main"
 STAGES = ("controls", "orders", "positions", "portfolio", "normalize", "bars", "signals/buyer", "intents/quoter")
@@ -286,18 +290,43 @@ def test_another_limit_on_the_tape_would_have_decided_otherwise(run: Path) -> No
 # --- why --------------------------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_explained_back_to_the_frames_that_caused_it(recorded: Path) -> None:
-    fill = next(f for f in events(recorded, FILLS) if f.strategy == "buyer")
-    tree = explain(ArchivedRun(recorded / "archive"), fill.client_order_id)
-    titles = [node.title for node in walk(tree)]
-    assert "Fill" in titles
-    assert "SubmitOrder" in titles
-    chains = {tuple(node.where.partition("/")[0] for node in path) for path in paths(tree)}
-    assert any(chain[1:3] == ("orders.intents", "strategy.inbox") for chain in chains)
-    cross = [f for f in events(recorded, FILLS) if f.strategy == "cross"]
-    found = {t.title for f in cross for t in walk(explain(ArchivedRun(recorded / "archive"), f.client_order_id))}
-    assert "Bar" in found
-    assert any("of the venue" in title for title in found)
+@pytest.mark.parametrize("strategy", ["buyer", "quoter", "cross"])
+def test_an_order_is_explained_back_to_the_frames_that_caused_it(recorded: Path, strategy: str) -> None:
+    fills = [f for f in events(recorded, FILLS) if f.strategy == strategy]
+    chains = set()
+    for order in list(dict.fromkeys(f.client_order_id for f in fills))[:10]:
+        tree = explain(ArchivedRun(recorded / "archive"), order)
+        became, why = tree.causes
+        assert {"OrderRequested", "OrderSent", "OrderFilled", "Fill"} <= {node.title for node in walk(became)}
+        assert all(later.ts >= earlier.ts for earlier, later in itertools.pairwise(became.causes))
+        chains |= {tuple(node.where.partition("/")[0] for node in path[1:]) for path in paths(why)}
+        assert all(node.ts >= node.after for node in walk(tree) if node.ts)
+    assert any(chain[:2] == ("orders.intents", "strategy.inbox") for chain in chains)
+    assert any("market.raw" in chain for chain in chains)
+
+
+def test_a_denied_order_is_explained_by_the_check(tmp_path: Path) -> None:
+    run = SyntheticRun(executions=12)
+    (denied,) = run.events(OrderDenied)
+    became, why = explain(ArchivedRun(run.write_archive(tmp_path)), denied.client_order_id).causes
+    assert "check=price_collar limit=0.02" in became.causes[0].detail
+    assert why.causes[0].title == "SubmitOrder"
+
+
+def test_the_orders_that_no_strategy_made_name_who_asked_for_them(tmp_path: Path) -> None:
+    run = SyntheticRun(executions=2)
+    flatten = Flatten(control_id="f-1", scope=FIRM, who="ada", why="enough", ts_init=1)
+    order = next(run.events(OrderRequested)).command
+    run._edge("operator", flatten)
+    for cause, cid in ((f"{FLATTEN_CAUSE}f-1", "closing-1"), ("", "manual-1")):
+        command = msgspec.structs.replace(order, client_order_id=cid, cause=cause, strategy="MANUAL")
+        of = {"account": order.account, "instrument": order.instrument, "strategy": "MANUAL", "client_order_id": cid}
+        judged = Judgement(values={"position": "1"})
+        run._edge("gateway", OrderRequested(**of, command=command, venue_client_id="v", judged_by=judged, ts_init=2))
+    archived = ArchivedRun(run.write_archive(tmp_path))
+    (control,) = explain(archived, "closing-1").causes[1].causes
+    assert (control.title, control.detail) == ("Flatten", "firm by ada: enough")
+    assert "over gRPC by MANUAL" in explain(archived, "manual-1").causes[1].detail
 
 
 def walk(node: Node) -> list[Node]:

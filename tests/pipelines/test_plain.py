@@ -1,0 +1,32 @@
+"""Decimals for people and scripts have plain digits."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from pipelines.plain import plain, plain_json
+from topics.portfolio import BalanceChanged
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0E-16", "0"),
+        ("-0E-2", "0"),
+        ("1E+3", "1000"),
+        ("1.2300", "1.23"),
+        ("-0.00000001", "-0.00000001"),
+        ("100", "100"),
+    ],
+)
+def test_no_exponent_no_idle_zeros(value: str, text: str) -> None:
+    assert plain(Decimal(value)) == text
+
+
+def test_a_record_keeps_its_other_fields() -> None:
+    record = BalanceChanged(
+        account="a", currency="USDT", free=Decimal("0E-16"), locked=Decimal("1.50"), reason="x", ts_event=1, ts_init=2
+    )
+    told = json.loads(plain_json(record))
+    assert (told["free"], told["locked"], told["ts_init"]) == ("0", "1.5", 2)
