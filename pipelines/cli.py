@@ -16,6 +16,7 @@ from infra.errors import Problem
 from pipelines import (
     cli_data,
     cli_operate,
+    cli_parity,
     cli_research,
     cli_runs,
     cli_services,
@@ -35,6 +36,7 @@ app.add_typer(cli_strategy.app, name="strategy")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)
+cli_parity.mount(app)
 cli_watch.mount(app)
 cli_sql.mount(app)
 
