@@ -127,7 +127,8 @@ def check_broker(conf: KafkaConf, timeout_s: float = 5.0) -> None:
         AdminClient({**conf, "socket.connection.setup.timeout.ms": 3000, "log_level": 0}).list_topics(timeout=timeout_s)
     except KafkaException as error:
         raise KafkaProblem(
-            f"no Kafka at {conf.get('bootstrap.servers')}: {error.args[0].str()} (start it with 'tapedeck services up', or set TAPEDECK_KAFKA)"
+            f"no Kafka at {conf.get('bootstrap.servers')}: {error.args[0].str()}"
+            " (still starting? then in a moment; else 'tapedeck services up', or set TAPEDECK_KAFKA)"
         ) from None
 
 
