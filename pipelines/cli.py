@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from confluent_kafka import KafkaException
 from rich.console import Console
 
 from infra import services
@@ -104,6 +105,8 @@ def up(
                 system.run(until=None, each=live.refresh)
         else:
             system.run(until=None)
+    if system.unclean is not None:
+        raise Problem(system.unclean)
 
 
 @app.command()
@@ -177,6 +180,9 @@ def main() -> None:
     except Problem as problem:
         err.print(f"tapedeck: {problem}", style="red", markup=False)
         _leave(problem.exit_code)
+    except KafkaException as error:
+        err.print(f"tapedeck: Kafka: {error.args[0].str()}", style="red", markup=False)
+        _leave(1)
     except OSError as error:
         err.print(f"tapedeck: {error}", style="red", markup=False)
         _leave(1)

@@ -4,14 +4,18 @@ import asyncio
 import socket
 
 from adapters.execution import KeyPermissions
+from adapters.registry import adapters
 from infra.config import Config, ConfigError
 from infra.errors import Problem
 from pipelines.workers import stage_of
-from topics.record import Account, venue_of
+from topics.record import Account, Venue, venue_of
 
 
 def check(config: Config) -> None:
-    """What needs nobody else: strategies and ports."""
+    """What needs nobody else: adapters, strategies, bars and ports."""
+    for venue in sorted(config.venues):
+        check_adapter(config, venue)
+    stage_of("bars", config)
     for strategy in sorted(config.strategies):
         stage_of(f"intents/{strategy}", config)
     if config.gateway.port:
@@ -22,6 +26,14 @@ def check_accounts(config: Config) -> None:
     """What only the venues know: keys, clock, instruments."""
     for account in sorted(config.accounts):
         check_account(config, account)
+
+
+def check_adapter(config: Config, venue: Venue) -> str:
+    """The adapter's name, when there is one."""
+    adapter = config.venues[venue].adapter
+    if adapter not in adapters():
+        raise ConfigError(f"venues.{venue}.adapter: no adapter named {adapter!r}: one of {', '.join(adapters())}")
+    return adapter
 
 
 def check_port(host: str, port: int) -> None:

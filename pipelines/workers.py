@@ -84,8 +84,16 @@ def _strategy_stage(kind: str, strategy_id: str, config: Config) -> Stage[Any]:
 
 
 def _bar_specs(config: Config) -> Mapping[str, tuple[str, ...]]:
+    """Of each instrument. ConfigError names the strategy whose specification is none."""
+    from pipelines.bars import rule_of
+
     wanted: dict[str, set[str]] = {}
-    for s in config.strategies.values():
+    for name, s in config.strategies.items():
+        for spec in s.bars:
+            try:
+                rule_of(spec)
+            except ValueError as error:
+                raise ConfigError(f"strategies.{name}.bars: {error}") from None
         for instrument in s.instruments:
             wanted.setdefault(instrument, set()).update(s.bars)
     return {instrument: tuple(sorted(specs)) for instrument, specs in sorted(wanted.items())}
@@ -97,6 +105,7 @@ def run_worker(name: str, config: Config, kafka: KafkaConf, postgres: str, insta
         level=os.environ.get("TAPEDECK_LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     _follow_supervisor()
+    kafka = {**kafka, "log_level": os.environ.get("TAPEDECK_KAFKA_LOG_LEVEL", "4")}
     check_broker(kafka)
     with Exposition(config.metrics, config.run_dir, name, instance) as exposition:
         _run(name, config, kafka, postgres, instance, exposition)

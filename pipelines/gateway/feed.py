@@ -61,7 +61,7 @@ class Feed:
             error = message.error()
             if error is None:
                 batch.append(message)
-            elif error.fatal() or not error.retriable():
+            elif not kafka.passes(error):
                 raise KafkaException(error)
             if len(batch) >= MAX_BATCH:
                 break
@@ -107,7 +107,8 @@ def committed(conf: kafka.KafkaConf, group: str, name: str) -> int | None:
     """The group's own progress on a topic of one partition; None where it has none."""
     client = kafka.consumer(conf, group)
     try:
-        found = client.committed([TopicPartition(name, 0)], timeout=10)[0].offset
+        asked = [TopicPartition(name, 0)]
+        found = kafka.patiently("a group's progress", lambda: client.committed(asked, timeout=10))[0].offset
     finally:
         client.close()
     return found if found >= 0 else None
@@ -117,8 +118,8 @@ def offset_at(conf: kafka.KafkaConf, group: str, name: str, ts_ns: int) -> int:
     """The first record that the broker took in at that time or later; its end (-1) where there is none."""
     client = kafka.consumer(conf, group)
     try:
-        return int(
-            client.offsets_for_times([TopicPartition(name, 0, max(0, ts_ns) // 1_000_000)], timeout=10)[0].offset
-        )
+        asked = [TopicPartition(name, 0, max(0, ts_ns) // 1_000_000)]
+        found = kafka.patiently("what came since then", lambda: client.offsets_for_times(asked, timeout=10))
+        return int(found[0].offset)
     finally:
         client.close()
