@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import kafka
@@ -28,7 +28,6 @@ def book_of(facts: list[Any], book: Book | None = None) -> Book:
     return book
 
 
-@settings(deadline=None)
 @given(set_and_tape(facts_of_orders()), st.data())
 def test_a_book_stored_anywhere_in_its_log_goes_on_to_the_same_bytes(tapes: Any, data: st.DataObject) -> None:
     _, tape = tapes
