@@ -17,7 +17,7 @@ from infra import kafka, services
 from infra.config import Config, find, load
 from infra.errors import Problem
 from pipelines.preflight import check_account, key_permissions
-from pipelines.workers import stage_of
+from pipelines.workers import stage_of, strategy_workers
 from topics.catalog import TOPICS
 from topics.controls import LimitName
 from topics.record import venue_of
@@ -53,7 +53,7 @@ def _findings(path: Path) -> Iterator[Finding]:
     )
     yield from _limits(config)
     for strategy in sorted(config.strategies):
-        yield _tried(f"strategy {strategy}", lambda s=strategy: stage_of(f"intents/{s}", config).name)  # type: ignore[misc]
+        yield _tried(f"strategy {strategy}", lambda s=strategy: _strategy(s, config))  # type: ignore[misc]
     yield from _disk(config)
     found = services.endpoints(config.home)
     if found is None:
@@ -64,6 +64,11 @@ def _findings(path: Path) -> Iterator[Finding]:
         yield _tried("database", lambda: _database(found.postgres))
     for account in sorted(config.accounts):
         yield from _account(config, account)
+
+
+def _strategy(strategy: str, config: Config) -> str:
+    stage_of(f"intents/{strategy}", config)
+    return f"{strategy_workers(config, strategy)[-1]}/{strategy}"
 
 
 def _tried(what: str, check: Callable[[], str]) -> Finding:
