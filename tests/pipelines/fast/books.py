@@ -38,7 +38,13 @@ def _change(draw: random.Random, instrument: str, n: int) -> Record:
     if draw.randrange(4) == 0:
         price = Decimal(draw.randint(95, 106))
         return Trade(
-            instrument=instrument, trade_id=str(n), price=price, size=Decimal(1), aggressor=Side.BUY, ts_event=n, ts_init=n
+            instrument=instrument,
+            trade_id=str(n),
+            price=price,
+            size=Decimal(1),
+            aggressor=Side.BUY,
+            ts_event=n,
+            ts_init=n,
         )
     level = (Decimal(draw.randint(90, 100)), Decimal(draw.randint(0, 9)))
     return BookDelta(instrument=instrument, bids=(level,), asks=(), first_sequence=n, sequence=n, ts_event=n, ts_init=n)

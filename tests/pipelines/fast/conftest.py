@@ -1,7 +1,6 @@
 """One exchange for these tests; every test has topics of its own."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

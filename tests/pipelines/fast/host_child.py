@@ -8,13 +8,14 @@ import sys
 
 from infra.config import parse
 from infra.errors import Problem
-from pipelines.host.worker import run_host
+from pipelines.host import worker
 
 
 async def main(words: dict[str, object]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run_host(parse(words["config"]), words["kafka"], words["strategy"], stop)  # type: ignore[arg-type]
+    worker.CHECKPOINT_S = 0.5  # several in a test
+    await worker.run_host(parse(words["config"]), words["kafka"], words["strategy"], stop)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

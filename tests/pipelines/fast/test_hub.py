@@ -91,7 +91,9 @@ async def test_skips_are_counted_per_instrument() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 5, 30])
-async def test_a_tail_that_is_too_long_is_read_from_the_tape_instead(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tail_that_is_too_long_is_read_from_the_tape_instead(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.marketdata.hub.TAIL_MOST", most)
     records, hub, late = on_one_partition(market(9, 200, 1000)), Hub(), Everything()
     for record in records:

@@ -99,6 +99,12 @@ async def some(call: Any, last: set[tuple[int, int]]) -> list[Market]:
     return found
 
 
+async def read_slowly(call: Any) -> None:
+    while True:
+        await asyncio.wait_for(call.read(), 30)
+        await asyncio.sleep(0.01)
+
+
 def ends(records: list[Market]) -> set[tuple[int, int]]:
     newest = {record.key: (record.partition, record.offset) for record in records}
     return set(newest.values())
@@ -138,9 +144,7 @@ async def test_a_slow_all_subscriber_is_disconnected_and_others_go_on(
         big = market(6, 3000, 1)
         await asyncio.to_thread(scene.write, big)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            while True:
-                await asyncio.wait_for(slow.read(), 30)
-                await asyncio.sleep(0.01)
+            await read_slowly(slow)
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         seen, skipped = set(), 0
         while len(seen) < len(INSTRUMENTS):
