@@ -23,6 +23,7 @@ from pipelines import (
     cli_strategy,
     cli_watch,
 )
+from pipelines import cli_data, cli_operate, cli_replay, cli_research, cli_services, cli_watch
 
 app = typer.Typer(
     help="A trading platform in which everything that happens is on the tape.",
@@ -37,6 +38,7 @@ cli_data.mount(app)
 cli_research.mount(app)
 cli_watch.mount(app)
 cli_sql.mount(app)
+cli_replay.mount(app)
 
 ConfigOption = Annotated[
     Path | None,

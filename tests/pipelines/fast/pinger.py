@@ -1,7 +1,7 @@
 """A strategy that says which quote each of its orders came from: what is lost, or decided twice, can be seen."""
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import msgspec
 
@@ -24,5 +24,5 @@ class Pinger(Strategy):
         reason = f"quote {signal.value:.0f}"
         if signal.best_bid is None or any(order.reason == reason for order in desk.orders.values()):
             return
-        price = (signal.best_bid * Decimal("0.98")).quantize(Decimal("0.01"))
+        price = (signal.best_bid * Decimal("0.98")).quantize(Decimal("0.01"), ROUND_DOWN)
         yield desk.limit(signal.instrument, Side.BUY, price, Decimal("0.001"), reason=reason)
