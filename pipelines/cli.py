@@ -16,6 +16,7 @@ from infra.errors import Problem
 from pipelines import (
     cli_data,
     cli_operate,
+    cli_replay,
     cli_research,
     cli_runs,
     cli_services,
@@ -23,7 +24,6 @@ from pipelines import (
     cli_strategy,
     cli_watch,
 )
-from pipelines import cli_data, cli_operate, cli_replay, cli_research, cli_services, cli_watch
 
 app = typer.Typer(
     help="A trading platform in which everything that happens is on the tape.",

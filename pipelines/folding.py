@@ -36,10 +36,6 @@ class MemoryStore:
         """In the place of all it held."""
         self._values = dict(entries)
 
-    @property
-    def values(self) -> dict[bytes, bytes]:
-        return dict(self._values)
-
     def items(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         return ((key, self._values[key]) for key in sorted(self._values) if first <= key < end)
 
@@ -77,16 +73,10 @@ class Fold:
         self._processor.write_back()
         self._processor.forget()
 
-    def saved(self) -> dict[int, dict[bytes, bytes]]:
-        """The states of every partition, encoded, with its fence."""
-        self._processor.write_back()
-        return {partition: store.values for partition, store in self._stores.items()}
-
-    def restore(self, saved: dict[int, dict[bytes, bytes]]) -> None:
-        """Go on from what ``saved`` gave."""
-        self._processor.forget()
-        for partition, values in saved.items():
-            self._stores[partition].load(values)
+    @property
+    def partitions(self) -> list[int]:
+        """Those that have state."""
+        return sorted(self._stores)
 
 
 class Incoming(Protocol):

@@ -135,11 +135,11 @@ def _run(name: str, config: Config, kafka: KafkaConf, postgres: str, instance: i
             from pipelines.host.worker import run_host
 
             _known(which, config.strategies, "strategy")
-            _run_async(lambda stop: run_host(config, kafka, which, stop))
+            _run_async(lambda stop: run_host(config, kafka, which, stop, exposition))
         case "marketdata":
             from pipelines.marketdata.worker import run_marketdata
 
-            _run_async(lambda stop: run_marketdata(config, kafka, stop))
+            _run_async(lambda stop: run_marketdata(config, kafka, stop, exposition))
         case "clock":
             from pipelines.clock import run_clock
 

@@ -5,6 +5,7 @@ here arrives from there, and the gateway obeys it once.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import grpc
@@ -12,12 +13,12 @@ import grpc
 from infra.proto.tapedeck.v1 import gateway_pb2 as pb
 from infra.proto.tapedeck.v1 import gateway_pb2_grpc as rpc
 from pipelines.gateway import messages
-from topics.orders import CancelAll, CancelOrder, SubmitOrder
-from topics.record import OrderType, Record, Side
+from topics.orders import CancelAll, CancelOrder, ModifyOrder, SubmitOrder
+from topics.record import Record, Side
 
 TIMEOUT_S = 5.0
 MAX_UNDER_WAY = 1000
-ORDER_TYPES = {OrderType.MARKET: pb.ORDER_TYPE_MARKET, OrderType.LIMIT: pb.ORDER_TYPE_LIMIT}
+ORDER_TYPES = {ours: theirs for theirs, ours in messages.ORDER_TYPES.items()}
 TIMES_IN_FORCE = {ours: theirs for theirs, ours in messages.TIMES_IN_FORCE.items() if theirs}
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,17 @@ class Commands:
             case SubmitOrder():
                 order = submit_request(command)
                 return None if order is None else self._stub.SubmitOrder(order, timeout=TIMEOUT_S)
+            case ModifyOrder():
+                modified = pb.ModifyOrderRequest(
+                    command_id=command.command_id,
+                    client_order_id=command.client_order_id,
+                    order_qty=_text(command.order_qty),
+                    price=_text(command.price),
+                    trigger_price=_text(command.trigger_price),
+                    revision=command.revision,
+                    reason=command.reason,
+                )
+                return self._stub.ModifyOrder(modified, timeout=TIMEOUT_S)  # type: ignore[no-any-return]
             case CancelOrder():
                 request = pb.CancelOrderRequest(
                     command_id=command.command_id, client_order_id=command.client_order_id, reason=command.reason
@@ -96,6 +108,10 @@ class Commands:
             await self._channel.close(None)
 
 
+def _text(number: Decimal | None) -> str:
+    return "" if number is None else str(number)
+
+
 def submit_request(command: SubmitOrder) -> pb.SubmitOrderRequest | None:
     """None for an order that would not arrive as it is."""
     if command.order_type not in ORDER_TYPES:
@@ -108,11 +124,13 @@ def submit_request(command: SubmitOrder) -> pb.SubmitOrderRequest | None:
         side=pb.SIDE_BUY if command.side is Side.BUY else pb.SIDE_SELL,
         order_type=ORDER_TYPES[command.order_type],
         order_qty=str(command.order_qty),
-        price="" if command.price is None else str(command.price),
+        price=_text(command.price),
         time_in_force=TIMES_IN_FORCE[command.time_in_force],
         post_only=command.post_only,
         reduce_only=command.reduce_only,
         reason=command.reason,
         cause=command.cause,
+        trigger_price=_text(command.trigger_price),
+        ts_event=command.ts_event,
     )
     return request if messages.submit_order(request, command.account, command.ts_init) == command else None

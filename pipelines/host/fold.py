@@ -126,12 +126,13 @@ class HostFold:
     def saved(self) -> tuple[bytes, dict[int, dict[bytes, bytes]]]:
         """All state, encoded."""
         running = b"" if self._running is None else msgspec.msgpack.encode(self._running)
-        return running, self._signals.saved()
+        return running, {p: dict(self._signals.entries(p)) for p in self._signals.partitions}
 
     def restore(self, saved: tuple[bytes, dict[int, dict[bytes, bytes]]]) -> None:
         running, signals = saved
         self._running = msgspec.msgpack.decode(running, type=self._intents.state_type) if running else None
-        self._signals.restore(signals)
+        for partition, entries in signals.items():
+            self._signals.restore(partition, entries)
 
 
 def events_of(seen: Seen) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from infra.config import Config
 from infra.edge import Edge
 from infra.errors import Problem
 from infra.feed import Feed
+from infra.metrics import Exposition, Words
 from infra.proto.tapedeck.v1 import marketdata_pb2 as pb
 from infra.shell.processor import Inbound
 from pipelines.edge_process import keep_status, open_edge
@@ -34,7 +35,7 @@ from pipelines.workers import strategy_of
 from topics import wire
 from topics.catalog import HOST_INBOX, STAGE_LOG, STRATEGY_INBOX
 from topics.coordinates import HEADER, Coordinate
-from topics.orders import CancelAll, CancelOrder, SubmitOrder
+from topics.orders import Command
 from topics.record import StrategyId
 from topics.strategy import HostStarted, InboxSeen, OrdersRecovered
 from topics.system import DeadLetter, StageStarted
@@ -46,12 +47,20 @@ FRESH_NS = 1_000_000_000
 log = logging.getLogger(__name__)
 
 
-async def run_host(config: Config, conf: kafka.KafkaConf, strategy_id: StrategyId, stop: asyncio.Event) -> None:
+async def run_host(
+    config: Config,
+    conf: kafka.KafkaConf,
+    strategy_id: StrategyId,
+    stop: asyncio.Event,
+    exposition: Exposition | None = None,
+) -> None:
     """Until ``stop``. ConfigError for a strategy that cannot be used, Problem when another host of it has begun."""
     strategy = strategy_of(strategy_id, config)
     fold = HostFold(strategy_id, strategy, config.subscriptions()[strategy_id])
     edge = await open_edge(config, conf, producer_of(strategy_id))
     host = Host(config, conf, fold, edge)
+    if exposition is not None:
+        exposition.add(host.told)
     try:
         await host.run(stop)
     finally:
@@ -73,6 +82,7 @@ class Host:
             self._physical(STRATEGY_INBOX.name), self._own_partition(STRATEGY_INBOX.partitions)
         )
         self._topic_id = ""
+        self.told = Words()
         self._checkpoint_due = time.monotonic() + CHECKPOINT_S
         self._checkpointing: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
@@ -96,7 +106,7 @@ class Host:
 
     async def run(self, stop: asyncio.Event) -> None:
         path = self.config.run_dir / "status" / f"host-{self.id}.json"
-        tasks: set[asyncio.Future[Any]] = {asyncio.ensure_future(keep_status(path, self._words))}
+        tasks: set[asyncio.Future[Any]] = {asyncio.ensure_future(keep_status(path, self._words, self.told))}
         try:
             await self._rebuild()
             tasks.add(asyncio.ensure_future(self.stream.follow()))
@@ -227,7 +237,7 @@ class Host:
         for event in output.events:
             if isinstance(event, DeadLetter):
                 self.dead_letters += 1
-            elif isinstance(event, SubmitOrder | CancelOrder | CancelAll) and now - event.ts_init < FRESH_NS:
+            elif isinstance(event, Command) and now - event.ts_init < FRESH_NS:
                 self.commands.send(event)
 
     # --- checkpoints -------------------------------------------------------------------------------------------------

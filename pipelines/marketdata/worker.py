@@ -9,6 +9,7 @@ from confluent_kafka import Message, TopicPartition
 from infra import kafka
 from infra.config import Config
 from infra.feed import Feed
+from infra.metrics import Exposition, Words
 from pipelines.edge_process import keep_status, write_status
 from pipelines.marketdata.history import beginnings, market_of
 from pipelines.marketdata.hub import Hub
@@ -19,9 +20,13 @@ NAME = "marketdata"
 REPORT_S = 0.1
 
 
-async def run_marketdata(config: Config, conf: kafka.KafkaConf, stop: asyncio.Event) -> None:
+async def run_marketdata(
+    config: Config, conf: kafka.KafkaConf, stop: asyncio.Event, exposition: Exposition | None = None
+) -> None:
     """Until ``stop``. Problem when the port is taken or the topics are not there."""
     worker = Worker(config, conf)
+    if exposition is not None:
+        exposition.add(worker.told)
     try:
         await worker.run(stop)
     finally:
@@ -32,6 +37,7 @@ class Worker:
     def __init__(self, config: Config, conf: kafka.KafkaConf) -> None:
         self.config, self.conf = config, conf
         self.hub = Hub()
+        self.told = Words()
         self.service = MarketData(self.hub, conf, config.prefix)
         self.server = Server(self.service)
         self._name = kafka.physical(config.prefix, MARKET_EVENTS)
@@ -41,7 +47,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         path = self.config.run_dir / "status" / f"{NAME}.json"
-        status = asyncio.ensure_future(keep_status(path, self._words))
+        status = asyncio.ensure_future(keep_status(path, self._words, self.told))
         try:
             await self._open()
             while not stop.is_set() and not self._failure.done():

@@ -134,18 +134,19 @@ async def trades(fast: Fast, more: int) -> None:
     await until(lambda: len(fast.decided()) >= before + more, f"{more} orders more", fast.log)
 
 
+@pytest.mark.timeout(300)  # three starts of a process, on a machine that may be busy
 async def test_a_hosted_strategy_is_killed_and_comes_back_and_nothing_is_lost_or_decided_twice(fast: Fast) -> None:
     async with fast.marked(), fast.gateway(), fast.marketdata():
         host = fast.host()
         try:
             async with fast.quoting():
-                await trades(fast, 10)
+                await trades(fast, 6)
                 by_grpc = await until(lambda: fast.host_status().get("commands_by_grpc"), "commands by gRPC", fast.log)
                 for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
                     host.send_signal(number)
                     await asyncio.to_thread(host.wait, 20)
                     host = fast.host()
-                    await trades(fast, 10)
+                    await trades(fast, 6)
             await until(lambda: reasons(fast)["intents"] >= fast.quotes, "every quote decided on", fast.log)
             await until(lambda: reasons(fast)["facts"] >= fast.quotes, "every decision judged", fast.log)
         finally:
