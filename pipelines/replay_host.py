@@ -101,7 +101,7 @@ class _Comparison:
     def _note(self, topic: Topic, row: Row) -> None:
         at = Coordinate.decode((row.src or "").encode())
         key, place = (topic.name, at.major, at.minor), Place(topic.name, row.partition, row.offset)
-        self._result.versions.add(row.ver or "")
+        self._result.segment(row.ver)
         self._reached[topic.name] = max(self._reached.get(topic.name, (-1, -1)), (at.major, at.minor))
         known, side = self._known.get(key), _side(topic, row)
         if known is None:
@@ -118,7 +118,7 @@ class _Comparison:
             return
         self._epochs[at.major] = at.minor
         self._result.inputs += 1
-        self._result.versions.add(row.ver or "")
+        self._result.segment(row.ver)
         seen = seen_of(row.value or b"")
         if self._is_as_recorded(seen, row, at):
             for number, output in enumerate(self._fold.decide(seen, at.major, at.minor), start=1):

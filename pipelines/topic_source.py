@@ -48,9 +48,13 @@ def archived(path: Path, topic: Topic) -> TopicSource:
     root = path.parent if of_topic else archive_reader.archive_of(path)
     if not archive_reader.partitions(root, topic):
         raise Problem(f"{root}: {topic.name} is not in this archive")
-    return TopicSource(
-        f"{root / topic.name}", topic, lambda: _played(topic, archive_reader.merged(root, topic, _time(topic)))
-    )
+    time_of = _time(topic)
+
+    def merged() -> Iterator[tuple[int, Row]]:
+        parts = (archive_reader.rows(root, topic, p) for p in archive_reader.partitions(root, topic))
+        return heapq.merge(*(archive_reader.timed(part, time_of) for part in parts), key=lambda one: one[0])
+
+    return TopicSource(f"{root / topic.name}", topic, lambda: _played(topic, merged()))
 
 
 def on_broker(conf: kafka.KafkaConf, prefix: str, topic: Topic) -> TopicSource:
@@ -58,14 +62,10 @@ def on_broker(conf: kafka.KafkaConf, prefix: str, topic: Topic) -> TopicSource:
     run, time_of = LiveRun(conf, prefix), _time(topic)
     run.partitions(topic)
 
-    def timed(partition: int) -> Iterator[tuple[int, Row]]:
-        last = 0
-        for row in run.rows(topic, partition):
-            last = max(last, time_of(row))
-            yield last, row
-
     def merged() -> Iterator[tuple[int, Row]]:
-        return heapq.merge(*(timed(p) for p in run.partitions(topic)), key=lambda one: one[0])
+        return heapq.merge(
+            *(archive_reader.timed(run.rows(topic, p), time_of) for p in run.partitions(topic)), key=lambda one: one[0]
+        )
 
     return TopicSource(kafka.physical(prefix, topic), topic, lambda: _played(topic, merged()))
 
