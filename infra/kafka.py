@@ -242,6 +242,30 @@ def read_all(conf: KafkaConf, name: str, *, start: Mapping[int, int] | None = No
         client.close()
 
 
+def offset_at(conf: KafkaConf, name: str, partition: int, ts_ms: int) -> int | None:
+    """The first record that the broker took in at that time or later; None where there is none."""
+    client = consumer(conf, group="tapedeck-reader")
+    try:
+        found = client.offsets_for_times([TopicPartition(name, partition, max(0, ts_ms))], timeout=10)[0].offset
+    finally:
+        client.close()
+    return int(found) if found >= 0 else None
+
+
+def read_span(conf: KafkaConf, name: str, partition: int, first: int, end: int) -> Iterator[Message]:
+    """The messages of one partition from ``first`` to ``end`` (excluded), as far as they are still there."""
+    if first >= end:
+        return
+    client = consumer(conf, group="tapedeck-reader")
+    try:
+        client.assign([TopicPartition(name, partition, first)])
+        for message in _until(client, end):
+            if (message.offset() or 0) < end:
+                yield message
+    finally:
+        client.close()
+
+
 def _until(client: Consumer, high: int) -> Iterator[Message]:
     """KafkaProblem when nothing comes any more before the end is reached."""
     deadline = time.monotonic() + PATIENCE_S

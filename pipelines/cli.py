@@ -18,6 +18,7 @@ from pipelines import (
     cli_data,
     cli_operate,
     cli_parity,
+    cli_replay,
     cli_research,
     cli_runs,
     cli_services,
@@ -40,6 +41,7 @@ cli_research.mount(app)
 cli_parity.mount(app)
 cli_watch.mount(app)
 cli_sql.mount(app)
+cli_replay.mount(app)
 
 ConfigOption = Annotated[
     Path | None,

@@ -17,7 +17,7 @@ from infra import kafka, services
 from infra.config import Config, find, load
 from infra.errors import Problem
 from pipelines.preflight import check_account, check_adapter, key_permissions
-from pipelines.workers import stage_of
+from pipelines.workers import stage_of, strategy_workers
 from topics.catalog import TOPICS
 from topics.controls import LimitName
 from topics.record import venue_of
@@ -59,7 +59,7 @@ def _findings(path: Path) -> Iterator[Finding]:
         yield finding
     yield _tried("bars", lambda: f"{stage_of('bars', config).name}: every specification is one")
     for strategy in sorted(config.strategies):
-        yield _tried(f"strategy {strategy}", lambda s=strategy: stage_of(f"intents/{s}", config).name)  # type: ignore[misc]
+        yield _tried(f"strategy {strategy}", lambda s=strategy: _strategy(s, config))  # type: ignore[misc]
     yield from _disk(config)
     found = services.endpoints(config.home)
     if found is None:
@@ -70,6 +70,11 @@ def _findings(path: Path) -> Iterator[Finding]:
         yield _tried("database", lambda: _database(found.postgres))
     for account in sorted(a for a in config.accounts if venue_of(a) not in wrong):
         yield from _account(config, account)
+
+
+def _strategy(strategy: str, config: Config) -> str:
+    stage_of(f"intents/{strategy}", config)
+    return f"{strategy_workers(config, strategy)[-1]}/{strategy}"
 
 
 def _tried(what: str, check: Callable[[], str]) -> Finding:

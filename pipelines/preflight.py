@@ -20,6 +20,8 @@ def check(config: Config) -> None:
         stage_of(f"intents/{strategy}", config)
     if config.gateway.port:
         check_port(config.gateway.host, config.gateway.port)
+    if config.serves_marketdata and config.marketdata.port:
+        check_port(config.marketdata.host, config.marketdata.port, "marketdata")
 
 
 def check_accounts(config: Config) -> None:
@@ -36,13 +38,13 @@ def check_adapter(config: Config, venue: Venue) -> str:
     return adapter
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int, section: str = "gateway") -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Problem(f"gateway.port: {host}:{port} is not to be had: {error.strerror}") from None
+            raise Problem(f"{section}.port: {host}:{port} is not to be had: {error.strerror}") from None
 
 
 def key_permissions(config: Config, account: Account) -> KeyPermissions | None:

@@ -222,8 +222,8 @@ class Supervisor:
     def stop_in_order(self, drained: Callable[[], bool]) -> list[str]:
         """Deciders first, then the gateway (which cancels what rests), then the sources; the rest once it has folded everything."""
         names = list(self.children)
-        deciders = [n for n in names if n.startswith(("signals/", "intents/"))]
-        sources = [n for n in names if n.startswith(("ingest/", "clock", "normalize", "bars"))]
+        deciders = [n for n in names if n.startswith(("signals/", "intents/", "host/"))]
+        sources = [n for n in names if n.startswith(("ingest/", "clock", "normalize", "bars", "marketdata"))]
         gateways = [n for n in names if n.startswith("gateway/")]
         sinks = [n for n in names if n in ("audit", "archive")]
         folds = [n for n in names if n not in {*deciders, *sources, *gateways, *sinks}]
