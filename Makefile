@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PACKAGES := adapters infra pipelines strategies topics
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint types pytest format lock check-lock up down clean distclean
+.PHONY: help setup demo test chaos bench bench-recovery proto lint types pytest format lock check-lock up down clean distclean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,9 +45,16 @@ pytest: setup ## the tests alone, whole systems last and one at a time (ARGS=<py
 chaos: setup ## kill everything at random under load and faults, judge each round (ROUNDS=20 SEED=1 FIRST=1)
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1) --first $(or $(FIRST),1)
 
+bench-recovery: setup ## from SIGKILL to caught up, with a million records of state (KEYS= FACTS=)
+	@$(BIN)/python -m tests.chaos.recovery $(if $(KEYS),--keys $(KEYS)) $(if $(FACTS),--facts $(FACTS))
+
 format: setup ## format the code and repair what ruff can repair
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
+
+proto: setup ## the code generated from infra/proto
+	@PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. \
+		--mypy_out=quiet:. --mypy_grpc_out=quiet:. infra/proto/tapedeck/v1/*.proto
 
 lock: setup ## resolve the dependencies anew: requirements.lock, and Kafka's files in kafka.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-annotate \

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -56,11 +56,14 @@ class AccountConfig(_Section, frozen=True):
 
 
 class StrategyConfig(_Section, frozen=True):
+    """``host``: "kafka" runs it as two stages, "grpc" on the fast path, as ``host/<strategy>``."""
+
     class_path: str = msgspec.field(name="class")
     account: Account
     instruments: tuple[InstrumentId, ...]
     bars: tuple[str, ...] = ()
     params: dict[str, Any] = {}
+    host: Literal["kafka", "grpc"] = "kafka"
 
 
 class LimitsConfig(_Section, frozen=True):
@@ -85,6 +88,16 @@ class GatewayConfig(_Section, frozen=True):
     port: int = 0
     reconcile_every_s: float = 10.0
     lease_s: float = 5.0
+
+
+class MarketDataConfig(_Section, frozen=True):
+    """``serve`` runs the worker also where no strategy is hosted on the fast path. ``port`` 0 takes a free one; it is written to
+    ``<home>/runs/<run>/marketdata.json``.
+    """
+
+    serve: bool = False
+    host: str = "127.0.0.1"
+    port: int = 0
 
 
 class ArchiveConfig(_Section, frozen=True):
@@ -113,6 +126,7 @@ class Config(_Section, frozen=True):
     strategies: dict[StrategyId, StrategyConfig] = {}
     limits: tuple[LimitsConfig, ...] = ()
     gateway: GatewayConfig = GatewayConfig()
+    marketdata: MarketDataConfig = MarketDataConfig()
     archive: ArchiveConfig = ArchiveConfig()
     metrics: MetricsConfig = MetricsConfig()
     stages: StagesConfig = StagesConfig()
@@ -136,6 +150,10 @@ class Config(_Section, frozen=True):
             strategy_id: Subscription(account=s.account, instruments=s.instruments, bars=s.bars)
             for strategy_id, s in self.strategies.items()
         }
+
+    @property
+    def serves_marketdata(self) -> bool:
+        return self.marketdata.serve or any(s.host == "grpc" for s in self.strategies.values())
 
     def instruments_of(self, venue: Venue) -> tuple[InstrumentId, ...]:
         """What ingest subscribes to: the venue's own list and every strategy's."""

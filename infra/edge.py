@@ -109,12 +109,17 @@ class Edge:
         *,
         partition: int = -1,
         future: "asyncio.Future[int] | None" = None,
+        again: Coordinate | None = None,
+        more_headers: Sequence[tuple[str, bytes]] = (),
     ) -> Coordinate:
-        """Write one value under the edge's next coordinate; ``future`` gets its offset once it is acknowledged."""
+        """Write one value under the edge's next coordinate; ``future`` gets its offset once it is acknowledged. ``again``: under this
+        one, of an earlier epoch that may not have come to write it.
+        """
         if self._failure is not None:
             raise EdgeFailed(self._failure.str())
-        self.n += 1
-        coordinate = Coordinate(self.name, "", self.epoch, self.n)
+        if again is None:
+            self.n += 1
+        coordinate = again or Coordinate(self.name, "", self.epoch, self.n)
         callback = self._observe if future is None else self._resolver(future)
         while True:
             try:
@@ -123,7 +128,7 @@ class Edge:
                     value,
                     key,
                     partition=partition,
-                    headers=[(HEADER, coordinate.encode()), (VERSION_HEADER, self.version)],
+                    headers=[(HEADER, coordinate.encode()), (VERSION_HEADER, self.version), *more_headers],
                     on_delivery=callback,
                 )
                 return coordinate

@@ -1,8 +1,8 @@
 """Topics, producers and consumers as this platform wants them. All of our producers use murmur2, as Quix does."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -15,6 +15,7 @@ from topics.record import Record
 from topics.routes import Subscriptions, group
 
 KafkaConf = Mapping[str, Any]
+T = TypeVar("T")
 
 PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",
@@ -35,10 +36,63 @@ CONSUMER: dict[str, Any] = {
     "socket.nagle.disable": True,
     "isolation.level": "read_committed",
 }
+PASSING = {
+    KafkaError._PARTITION_EOF,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._WAIT_COORD,
+    KafkaError._WAIT_CACHE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.FETCH_SESSION_ID_NOT_FOUND,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+}
+"""Answers of a broker that starts, stops or moves a partition: ask again. (``retriable()`` knows of transactions only.)"""
+AGAIN_S = 0.2
+PATIENCE_S = 15.0
 
 
 class KafkaProblem(Problem):
     """One line that says what to do."""
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether it is worth asking again."""
+    return not error.fatal() and (error.retriable() or error.code() in PASSING)
+
+
+def patiently(what: str, ask: Callable[[], T], timeout_s: float = PATIENCE_S) -> T:
+    """Ask until Kafka answers; KafkaProblem in one line for a refusal, or when it has not by then."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as raised:
+            error: KafkaError = raised.args[0]
+            if not passes(error):
+                raise KafkaProblem(f"Kafka refuses {what}: {error.str()}") from raised
+            if time.monotonic() > deadline:
+                raise KafkaProblem(
+                    f"Kafka does not tell {what}: {error.str()} (if it has just been started, try again in a moment)"
+                ) from raised
+        time.sleep(AGAIN_S)
 
 
 def physical(prefix: str, topic: Topic | str) -> str:
@@ -73,7 +127,8 @@ def check_broker(conf: KafkaConf, timeout_s: float = 5.0) -> None:
         AdminClient({**conf, "socket.connection.setup.timeout.ms": 3000, "log_level": 0}).list_topics(timeout=timeout_s)
     except KafkaException as error:
         raise KafkaProblem(
-            f"no Kafka at {conf.get('bootstrap.servers')}: {error.args[0].str()} (start it with 'tapedeck services up', or set TAPEDECK_KAFKA)"
+            f"no Kafka at {conf.get('bootstrap.servers')}: {error.args[0].str()}"
+            " (still starting? then in a moment; else 'tapedeck services up', or set TAPEDECK_KAFKA)"
         ) from None
 
 
@@ -88,7 +143,7 @@ def create_topics(
     """Create what is missing, all at once; the names created. KafkaProblem where a topic exists with another partition count."""
     admin = AdminClient(dict(conf))
     wanted = {physical(prefix, t): t for t in topics}
-    existing = admin.list_topics(timeout=timeout_s).topics
+    existing = patiently("its topics", lambda: admin.list_topics(timeout=timeout_s).topics, timeout_s)
     for name, topic in wanted.items():
         if name in existing and len(existing[name].partitions) != topic.partitions:
             raise KafkaProblem(
@@ -112,7 +167,7 @@ def create_topics(
 def _await_leaders(admin: AdminClient, names: list[str], timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
-        seen = admin.list_topics(timeout=timeout_s).topics
+        seen = patiently("its topics", lambda: admin.list_topics(timeout=timeout_s).topics, timeout_s)
         if all(
             n in seen and seen[n].error is None and all(p.leader >= 0 for p in seen[n].partitions.values())
             for n in names
@@ -138,13 +193,23 @@ def _await_offsets(admin: AdminClient, topics: list[NewTopic], timeout_s: float)
 
 def topic_ids(conf: KafkaConf, names: Iterable[str]) -> dict[str, str]:
     """The identity of each topic: a recreated one has another, and its offsets start again at 0."""
-    admin = AdminClient(dict(conf))  # held until the answers are here: they end with it
-    futures = admin.describe_topics(TopicCollection(list(names)))
-    return {name: str(future.result().topic_id) for name, future in futures.items()}
+    wanted = list(names)
+
+    def ask() -> dict[str, str]:
+        admin = AdminClient(dict(conf))  # held until the answers are here: they end with it
+        futures = admin.describe_topics(TopicCollection(wanted))
+        return {name: str(future.result().topic_id) for name, future in futures.items()}
+
+    return patiently("which topics these are", ask)
 
 
 def watermarks(conf: KafkaConf, names: Iterable[str], timeout_s: float = 10.0) -> dict[str, dict[int, tuple[int, int]]]:
     """Of each topic, partition to (first offset, next offset), asked for all at once. KafkaProblem for a topic that is not there."""
+    wanted = list(names)
+    return patiently("where its topics end", lambda: _watermarks(conf, wanted, timeout_s))
+
+
+def _watermarks(conf: KafkaConf, names: list[str], timeout_s: float) -> dict[str, dict[int, tuple[int, int]]]:
     admin = AdminClient(dict(conf))
     existing = admin.list_topics(timeout=timeout_s).topics
     missing = sorted(set(names) - set(existing))
@@ -164,9 +229,10 @@ def _offsets(
 
 def read_all(conf: KafkaConf, name: str, *, start: Mapping[int, int] | None = None) -> Iterator[Message]:
     """Every message of a topic up to its end as of now, partition after partition, each in order."""
+    marks = watermarks(conf, [name])[name]
     client = consumer(conf, group="tapedeck-reader")
     try:
-        for partition, (low, high) in watermarks(conf, [name])[name].items():
+        for partition, (low, high) in marks.items():
             first = max(low, (start or {}).get(partition, low))
             if first >= high:
                 continue
@@ -176,17 +242,50 @@ def read_all(conf: KafkaConf, name: str, *, start: Mapping[int, int] | None = No
         client.close()
 
 
+def offset_at(conf: KafkaConf, name: str, partition: int, ts_ms: int) -> int | None:
+    """The first record that the broker took in at that time or later; None where there is none."""
+    client = consumer(conf, group="tapedeck-reader")
+    try:
+        found = client.offsets_for_times([TopicPartition(name, partition, max(0, ts_ms))], timeout=10)[0].offset
+    finally:
+        client.close()
+    return int(found) if found >= 0 else None
+
+
+def read_span(conf: KafkaConf, name: str, partition: int, first: int, end: int) -> Iterator[Message]:
+    """The messages of one partition from ``first`` to ``end`` (excluded), as far as they are still there."""
+    if first >= end:
+        return
+    client = consumer(conf, group="tapedeck-reader")
+    try:
+        client.assign([TopicPartition(name, partition, first)])
+        for message in _until(client, end):
+            if (message.offset() or 0) < end:
+                yield message
+    finally:
+        client.close()
+
+
 def _until(client: Consumer, high: int) -> Iterator[Message]:
+    """KafkaProblem when nothing comes any more before the end is reached."""
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         message = client.poll(1.0)
-        if message is not None:
-            if message.error() is not None:
-                raise KafkaException(message.error())
+        error = None if message is None else message.error()
+        if message is not None and error is None:
             yield message
+            deadline = time.monotonic() + PATIENCE_S
             if (message.offset() or 0) + 1 >= high:
                 return
-        elif client.position(client.assignment())[0].offset >= high:  # the last offsets are transaction markers
+            continue
+        if error is not None and not passes(error):
+            raise KafkaProblem(f"Kafka refuses a topic's records: {error.str()}") from KafkaException(error)
+        if client.position(client.assignment())[0].offset >= high:  # the last offsets are transaction markers
             return
+        if time.monotonic() > deadline:
+            raise KafkaProblem(
+                "Kafka stopped answering in the middle of a topic: is it up ('tapedeck services status')?"
+            )
 
 
 def header(message: Message, name: str) -> bytes | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from infra import kafka
 from topics.catalog import Topic
@@ -17,7 +17,6 @@ from topics.coordinates import HEADER, VERSION_HEADER, Coordinate
 
 log = logging.getLogger(__name__)
 
-PASSING = {KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -152,14 +151,14 @@ class Tail:
 
 
 def _notice(message: Message) -> bool:
-    """True for what passes by itself; KafkaException for what the sink cannot go on with."""
+    """True for what passes by itself; KafkaProblem for what the sink cannot go on with."""
     error = message.error()
     if error is None:
         return False
-    if error.code() in PASSING or (error.retriable() and not error.fatal()):
+    if kafka.passes(error):
         log.warning("%s", error.str())
         return True
-    raise KafkaException(error)
+    raise kafka.KafkaProblem(f"{message.topic()}: {error.str()}") from KafkaException(error)
 
 
 def places(topics: Sequence[Topic]) -> list[Place]:

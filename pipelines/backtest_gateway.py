@@ -146,7 +146,7 @@ class BacktestGateway:
                 self._after_write(self._send, self.state.book.orders[fact.client_order_id], fact)
 
     def _after_write(self, call: Any, *args: Any) -> None:
-        self._loop.at(self._loop.now + self._latency.hop(ORDERS_EVENTS), call, *args)
+        self._loop.at(self._loop.now + self._latency.write_ahead(), call, *args)
 
     def _send(self, held: Held, fact: OrderRequested) -> None:
         self._tape.write([OrderSent(**translate.about(held), ts_init=self._loop.now)])

@@ -49,6 +49,9 @@ class Sampled:
     def hop(self, topic: Topic) -> int:
         return self._hop_ns
 
+    def write_ahead(self) -> int:
+        return self._hop_ns
+
     def to_venue(self) -> int:
         return self._orders.choice(self._samples.round_trip) // 2
 
@@ -68,6 +71,9 @@ class Jittered:
 
     def hop(self, topic: Topic) -> int:
         return self._base.hop(topic)
+
+    def write_ahead(self) -> int:
+        return self._base.write_ahead()
 
     def to_venue(self) -> int:
         return self._base.to_venue() + self._tail()

@@ -78,7 +78,7 @@ def configured(config: Config, strategy: str | None, params: Mapping[str, Any], 
         config = _narrowed(config, strategy, params)
     elif params:
         raise ConfigError("--params are one strategy's: name it")
-    return msgspec.structs.replace(config, run=RunConfig(name=name, home=str(home)))
+    return msgspec.structs.replace(_in_stages(config), run=RunConfig(name=name, home=str(home)))
 
 
 def live_source(config: Config) -> Source:
@@ -87,6 +87,13 @@ def live_source(config: Config) -> Source:
     if conf is None:
         raise Problem(f"Kafka is down in {config.home}: start it with 'tapedeck services up'")
     return RunSource(f"the topics of {config.run.name}", LiveRun(conf, config.prefix))
+
+
+def _in_stages(config: Config) -> Config:
+    """In process there is one way to host a strategy, and no need of the fast one."""
+    stages = {name: msgspec.structs.replace(s, host="kafka") for name, s in config.strategies.items()}
+    marketdata = msgspec.structs.replace(config.marketdata, serve=False)
+    return msgspec.structs.replace(config, strategies=stages, marketdata=marketdata)
 
 
 def _recorded_config(paths: Sequence[Path]) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from confluent_kafka import KafkaException
 from rich.console import Console
 
 from infra import services
@@ -16,6 +17,8 @@ from infra.errors import Problem
 from pipelines import (
     cli_data,
     cli_operate,
+    cli_parity,
+    cli_replay,
     cli_research,
     cli_runs,
     cli_services,
@@ -35,8 +38,10 @@ app.add_typer(cli_strategy.app, name="strategy")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)
+cli_parity.mount(app)
 cli_watch.mount(app)
 cli_sql.mount(app)
+cli_replay.mount(app)
 
 ConfigOption = Annotated[
     Path | None,
@@ -102,6 +107,8 @@ def up(
                 system.run(until=None, each=live.refresh)
         else:
             system.run(until=None)
+    if system.unclean is not None:
+        raise Problem(system.unclean)
 
 
 @app.command()
@@ -175,6 +182,9 @@ def main() -> None:
     except Problem as problem:
         err.print(f"tapedeck: {problem}", style="red", markup=False)
         _leave(problem.exit_code)
+    except KafkaException as error:
+        err.print(f"tapedeck: Kafka: {error.args[0].str()}", style="red", markup=False)
+        _leave(1)
     except OSError as error:
         err.print(f"tapedeck: {error}", style="red", markup=False)
         _leave(1)

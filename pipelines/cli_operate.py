@@ -240,14 +240,18 @@ def limits(
 
 def params(
     strategy: Annotated[str, typer.Argument(help="The strategy's name.")],
-    changes: Annotated[list[str], typer.Argument(help="NAME=VALUE, as many as are to change.")],
-    why: Why,
+    changes: Annotated[list[str] | None, typer.Argument(help="NAME=VALUE, as many as are to change.")] = None,
+    why: Annotated[str, typer.Option(help="Why, when changing one.")] = "",
     who: Who = "",
     config: ConfigOption = None,
 ) -> None:
-    """Change parameters of a running strategy; they stay in force across restarts."""
+    """Parameters in force; with NAME=VALUE --why, change them: they stay in force across restarts."""
     loaded, conf = _system(config)
     scope = operate.scope_of(f"strategy:{strategy}", loaded)
+    if not changes:
+        for name, (value, where) in operate.params_in_force(loaded, conf, strategy).items():
+            out.print(f"{name} = {value}  ({where})")
+        return
     control = operate.set_params(scope, operate.parsed_params(loaded, strategy, changes), who or operate.whoami(), why)
     operate.record(loaded, conf, control)
     out.print(f"{control.scope}: {bytes(control.params).decode()}, by {control.who}: recorded as {control.control_id}")
@@ -255,5 +259,6 @@ def params(
 
 def mount(app: typer.Typer) -> None:
     app.command("order-test")(order_test)
-    for command in (orders, positions, balances, cancel, modify, kill, resume, flatten, limits, params):
+    for command in (orders, positions, balances, cancel, modify, kill, resume, flatten, params):
         app.command()(command)
+    app.command(context_settings={"ignore_unknown_options": True})(limits)  # -5 is a value, and refused as one

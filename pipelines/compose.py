@@ -105,7 +105,10 @@ class Latency(Protocol):
     """How long things take, in nanoseconds; a model may draw them, from a generator of its own seed."""
 
     def hop(self, topic: Topic) -> int:
-        """From the write of a record to its readers; also to the acknowledgement of a write-ahead."""
+        """From the write of a record to its readers."""
+
+    def write_ahead(self) -> int:
+        """From the gateway's write to its acknowledgement."""
 
     def to_venue(self) -> int: ...
 
@@ -124,6 +127,9 @@ class Constant:
     """None: as ``venue_ns``."""
 
     def hop(self, topic: Topic) -> int:
+        return self.hop_ns
+
+    def write_ahead(self) -> int:
         return self.hop_ns
 
     def to_venue(self) -> int:

@@ -121,6 +121,8 @@ class Exchange(AbstractContextManager["Exchange"]):
 def run_demo(*, capture: Path | None, seconds: float, speed: float, seed: int, view: bool) -> int:
     """0 when the verification agrees everywhere, 1 when it does not; Problem for what a person can mend."""
     began = time.monotonic()
+    if capture is not None and capture.is_dir():
+        raise Problem(f"{capture} is a folder: name a capture in it, a file")
     if capture is not None and not capture.is_file():
         raise Problem(f"no capture at {capture}")
     home = services.default_home()
@@ -160,7 +162,9 @@ def _trade(exchange: Exchange, path: Path, env: Mapping[str, str], seconds: floa
             _run_with_progress(system, until)
         _say("stopping: cancelling what rests, draining")
         system.stop()
-        return conclude(system, exchange.ledger)
+        if system.unclean is not None:
+            _say(system.unclean)
+        return max(conclude(system, exchange.ledger), int(system.unclean is not None))
 
 
 def conclude(system: System, ledger: Path) -> int:

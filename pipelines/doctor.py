@@ -16,8 +16,8 @@ from adapters.execution import KeyPermissions
 from infra import kafka, services
 from infra.config import Config, find, load
 from infra.errors import Problem
-from pipelines.preflight import check_account, key_permissions
-from pipelines.workers import stage_of
+from pipelines.preflight import check_account, check_adapter, key_permissions
+from pipelines.workers import stage_of, strategy_workers
 from topics.catalog import TOPICS
 from topics.controls import LimitName
 from topics.record import venue_of
@@ -52,8 +52,14 @@ def _findings(path: Path) -> Iterator[Finding]:
         f"{path}: run {config.run.name!r}, {len(config.strategies)} strategies, {len(config.accounts)} accounts",
     )
     yield from _limits(config)
+    wrong = set()
+    for venue in sorted(config.venues):
+        finding = _tried(f"venue {venue}", lambda v=venue: f"adapter {check_adapter(config, v)}")  # type: ignore[misc]
+        wrong |= {venue} if finding[0] == BAD else set()
+        yield finding
+    yield _tried("bars", lambda: f"{stage_of('bars', config).name}: every specification is one")
     for strategy in sorted(config.strategies):
-        yield _tried(f"strategy {strategy}", lambda s=strategy: stage_of(f"intents/{s}", config).name)  # type: ignore[misc]
+        yield _tried(f"strategy {strategy}", lambda s=strategy: _strategy(s, config))  # type: ignore[misc]
     yield from _disk(config)
     found = services.endpoints(config.home)
     if found is None:
@@ -62,8 +68,13 @@ def _findings(path: Path) -> Iterator[Finding]:
         yield _tried("broker", lambda: _broker(found.kafka))
         yield _tried("topics", lambda: _topics(config, found.kafka))
         yield _tried("database", lambda: _database(found.postgres))
-    for account in sorted(config.accounts):
+    for account in sorted(a for a in config.accounts if venue_of(a) not in wrong):
         yield from _account(config, account)
+
+
+def _strategy(strategy: str, config: Config) -> str:
+    stage_of(f"intents/{strategy}", config)
+    return f"{strategy_workers(config, strategy)[-1]}/{strategy}"
 
 
 def _tried(what: str, check: Callable[[], str]) -> Finding:

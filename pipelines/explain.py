@@ -18,6 +18,8 @@ from topics import wire
 from topics.catalog import (
     CONTROLS,
     FILLS,
+    HOST_INBOX,
+    MARKET_EVENTS,
     MARKET_RAW,
     ORDERS_EVENTS,
     ORDERS_INTENTS,
@@ -30,7 +32,7 @@ from topics.coordinates import Coordinate
 from topics.market import Bar, Tick
 from topics.orders import OrderDenied, OrderFilled, OrderRequested, OrderSent, SubmitOrder
 from topics.record import ClientOrderId
-from topics.strategy import Signal
+from topics.strategy import InboxSeen, MarketSeen, Signal
 
 DEEPEST = 12
 FRAME = 160
@@ -179,7 +181,9 @@ def _record(tape: Tape, topic: str, row: Row, index: int, depth: int) -> Node:
     source = _source(row)
     if depth >= DEEPEST:
         return node
-    if cause.startswith("strategy.inbox/"):
+    if cause.startswith("host.inbox/"):
+        node.causes.append(_seen(tape, cause, depth + 1))
+    elif cause.startswith("strategy.inbox/"):
         inbox, partition, offset, place = cause.split("/")
         event = _at(tape, inbox, int(partition), int(offset), int(place), depth + 1)
         if event.title == Tick.__name__:
@@ -204,6 +208,25 @@ def _known_then(tape: Tape, intent: Any, partition: int, offset: int, depth: int
                 node.title = f"last before it: {node.title}"
                 yield node
                 return
+
+
+def _seen(tape: Tape, cause: str, depth: int) -> Node:
+    """A place in a host's own order: what stood there, and the record that it saw."""
+    _, epoch, n, place = cause.split("/")
+    for row in tape.rows(HOST_INBOX):
+        source = _source(row)
+        if source is None or (source.major, source.minor) != (int(epoch), int(n)):
+            continue
+        (seen,) = _events(row, HOST_INBOX)
+        if isinstance(seen, MarketSeen):
+            told = seen.outputs[int(place)] if seen.outputs else seen
+            node = Node(_names([told]), _place(HOST_INBOX, row, int(place)), _told(told))
+            node.causes.append(_at(tape, MARKET_EVENTS.name, seen.partition, seen.offset, -1, depth + 1))
+            return node
+        if isinstance(seen, InboxSeen):
+            return _at(tape, STRATEGY_INBOX.name, seen.partition, seen.offset, int(place), depth + 1)
+        return Node(_names([seen]), _place(HOST_INBOX, row))
+    return Node("not recorded", cause, "its host ended before it was on the tape")
 
 
 def _cause(tape: Tape, source: Coordinate, index: int, depth: int) -> Node:

@@ -73,6 +73,11 @@ class Fold:
         self._processor.write_back()
         self._processor.forget()
 
+    @property
+    def partitions(self) -> list[int]:
+        """Those that have state."""
+        return sorted(self._stores)
+
 
 class Incoming(Protocol):
     """A record of the tape. ``is_news``: nothing of its producer and source came later before."""

@@ -25,7 +25,7 @@ from strategies.api import MARKET_CALLBACKS, Strategy, StrategyError, fault
 from strategies.desk import Desk
 from strategies.folded import Folded
 from strategies.loading import merge_params
-from topics.catalog import STRATEGY_INBOX
+from topics.catalog import STRATEGY_INBOX, Topic
 from topics.controls import InForce, TradingState
 from topics.coordinates import At
 from topics.market import Bar, Instrument, Tick
@@ -54,7 +54,11 @@ class Running(msgspec.Struct, Generic[S, P]):
     withheld: bool = False
 
 
-def intents_stage(strategy_id: StrategyId, strategy: Strategy, subscription: Subscription) -> Stage[Any]:
+def intents_stage(
+    strategy_id: StrategyId, strategy: Strategy, subscription: Subscription, inbox: Topic = STRATEGY_INBOX
+) -> Stage[Any]:
+    """``inbox``: the log whose places the ids and causes of commands name."""
+
     def state_key(event: Any) -> str | None:
         if isinstance(event, Tick):
             return EVERY
@@ -62,11 +66,11 @@ def intents_stage(strategy_id: StrategyId, strategy: Strategy, subscription: Sub
 
     def on_event(running: Running[Any, Any] | None, event: Any, at: At) -> tuple[Running[Any, Any], Outputs]:
         running = Running(strategy.State(), Folded()) if running is None else running
-        return running, _Host(strategy_id, strategy, subscription, running, at).handle(event)
+        return running, _Host(strategy_id, strategy, subscription, running, inbox, at).handle(event)
 
     return Stage(
         name=f"intents/{strategy_id}",
-        input=STRATEGY_INBOX,
+        input=inbox,
         state_type=Running[strategy.State, strategy.Params],  # type: ignore[name-defined]
         state_key=state_key,
         on_event=on_event,
@@ -84,11 +88,13 @@ class _Host:
         strategy: Strategy,
         subscription: Subscription,
         running: Running[Any, Any],
+        inbox: Topic,
         at: At,
     ) -> None:
         self.id = strategy_id
         self.subscription = subscription
         self.running = running
+        self.inbox = inbox
         self.at = at
         self.strategy = strategy if running.params is None else strategy.with_params(running.params)
         self.commands = 0
@@ -122,6 +128,8 @@ class _Host:
                 desk.on_order(event)
             case PositionChanged():
                 desk.on_position(event)
+            case SubmitOrder():
+                desk.commanded((event,))
             case InForce():
                 desk.on_in_force(event)
                 self.running.withheld = self.running.withheld and desk.trading_state() is TradingState.HALTED
@@ -243,7 +251,7 @@ class _Host:
         return ident
 
     def _cause(self) -> str:
-        return f"{STRATEGY_INBOX.name}/{self.at.partition}/{self.at.offset}/{self.at.place}"
+        return f"{self.inbox.name}/{self.at.partition}/{self.at.offset}/{self.at.place}"
 
 
 _CALLBACKS: dict[type[Record], str] = {

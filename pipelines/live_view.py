@@ -10,6 +10,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol
 
+import psutil
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,6 +21,7 @@ from rich.text import Text
 from infra import kafka
 from infra.config import Config
 from pipelines.cli_operate import text
+from pipelines.supervisor import stopping_mark
 from topics import catalog, wire
 from topics.market import Mark
 from topics.orders import OrderUpdated
@@ -41,6 +43,8 @@ class Watched(Protocol):
     def config(self) -> Config: ...
     @property
     def kafka(self) -> kafka.KafkaConf: ...
+    @property
+    def stopping(self) -> bool: ...
     def statuses(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
@@ -50,6 +54,10 @@ class Observed:
     def __init__(self, config: Config, conf: kafka.KafkaConf) -> None:
         self.config = config
         self.kafka = conf
+
+    @property
+    def stopping(self) -> bool:
+        return stopping_mark(self.config.run_dir).exists()
 
     def statuses(self) -> Mapping[str, Mapping[str, Any]]:
         found: dict[str, Mapping[str, Any]] = {}
@@ -157,7 +165,7 @@ class LiveView:
         size = self._console.size
         market = Panel(self._markets(), title="market", border_style="dim")
         strategies = Panel(self._pnl(size.width < WIDE), title="strategies", border_style="dim")
-        told = [Text(line, style="bold red") for line in alarms(self._watched.statuses())]
+        told = [Text(line, style="bold red") for line in alarms(self._watched.statuses(), self._watched.stopping)]
         notes = [*told, *(Text(line, style="yellow") for line in self._notes)]
         if size.width < WIDE:
             rows = max(2, size.height - 22)
@@ -208,10 +216,7 @@ class LiveView:
         for title in ("in", "out", "lag"):
             table.add_column(title, justify="right", no_wrap=True)
         for name, s in sorted(self._watched.statuses().items()):
-            old = time.time() - s.get("ts", 0) / 1e9 > STALE_S
-            state, style = (
-                ("silent", "red") if s and old else ("ready", "green") if s.get("ready") else ("starting", "yellow")
-            )
+            state, style = _state(s, self._watched.stopping, time.time())
             lag = s.get("lag", 0)
             lag_text = Text("–" if lag is None else f"{lag:,}", style="red" if (lag or 0) > 1000 else "")
             table.add_row(
@@ -283,7 +288,7 @@ class LiveView:
         return table
 
 
-def alarms(statuses: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def alarms(statuses: Mapping[str, Mapping[str, Any]], stopping: bool = False) -> list[str]:
     """What somebody should look at: kills, halts, unknown orders, what is missing or could not be read, silent workers."""
     found = []
     for name, s in sorted(statuses.items()):
@@ -294,13 +299,23 @@ def alarms(statuses: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for field, words in ALARMING.items():
             if s.get(field):
                 found.append(f"{name}: {s[field]:,} {words}")
-        if _is_silent(s):
+        if _is_silent(s) and not stopping:
             found.append(f"{name} has said nothing for {time.time() - s['ts'] / 1e9:.0f} s")
     return found
 
 
 def _is_silent(status: Mapping[str, Any]) -> bool:
     return bool(status.get("ready")) and time.time() - status.get("ts", 0) / 1e9 > STALE_S
+
+
+def _state(status: Mapping[str, Any], stopping: bool, now_s: float) -> tuple[str, str]:
+    """What is said of a worker, and in which colour: one that has stopped, or is busy with it, is not silent."""
+    old = now_s - status.get("ts", 0) / 1e9 > STALE_S
+    if stopping and (old or not status.get("ready")):
+        return ("stopping", "yellow") if psutil.pid_exists(int(status.get("pid", -1))) else ("stopped", "dim")
+    if status and old:
+        return "silent", "red"
+    return ("ready", "green") if status.get("ready") else ("starting", "yellow")
 
 
 def _unwell(status: Mapping[str, Any]) -> bool:

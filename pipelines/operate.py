@@ -1,8 +1,10 @@
 """What operators do to a running system. Every change is a record with who and why; nothing here needs a gateway to be recorded."""
 
+import contextlib
 import os
 import time
 import uuid
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from getpass import getuser
 
@@ -93,6 +95,40 @@ def parsed_params(config: Config, strategy: str, changes: list[str]) -> bytes:
     except (StrategyError, msgspec.ValidationError) as error:
         raise Problem(f"strategy {strategy}: {error}") from error
     return msgspec.json.encode({name: getattr(whole, name) for name in given})
+
+
+def params_in_force(config: Config, conf: KafkaConf, strategy: str) -> dict[str, tuple[str, str]]:
+    """Each parameter's value as JSON, and who gave it that: the configuration, or an operator and why."""
+    commands = kafka.read_all(conf, kafka.physical(config.prefix, catalog.CONTROLS))
+    controls = [c for m in commands for c in wire.decode(m.value() or b"", catalog.CONTROLS.types)]
+    return folded_params(config, strategy, controls)
+
+
+def folded_params(config: Config, strategy: str, controls: Iterable[AnyControl]) -> dict[str, tuple[str, str]]:
+    """As the strategy folds them: what it would refuse changes nothing."""
+    import msgspec
+
+    from pipelines.controls import ControlsState
+    from strategies import StrategyError
+    from strategies.loading import load_strategy, merge_params
+
+    if strategy not in config.strategies:
+        raise Problem(f"no strategy {strategy!r} in [strategies]: one of {', '.join(config.strategies) or 'none'}")
+    given = config.strategies[strategy]
+    try:
+        loaded = load_strategy(given.class_path, given.params)
+    except StrategyError as error:
+        raise Problem(f"strategies.{strategy}: {error}") from error
+    state, params = ControlsState(), loaded.params
+    where = {name: "configuration" if name in given.params else "default" for name in params.__struct_fields__}
+    for control in controls:
+        if not isinstance(control, SetParams) or control.scope != Scope(ScopeKind.STRATEGY, strategy):
+            continue
+        for changed in state.apply(control):
+            with contextlib.suppress(StrategyError):
+                params = merge_params(type(loaded), params, bytes(changed.params))  # type: ignore[attr-defined]
+                where |= dict.fromkeys(msgspec.json.decode(control.params), f"{control.who}: {control.why}")
+    return {name: (msgspec.json.encode(getattr(params, name)).decode(), where[name]) for name in where}
 
 
 def set_limit(scope: Scope, name: str, value: str, who: str, why: str) -> SetLimit:

@@ -4,18 +4,24 @@ import asyncio
 import socket
 
 from adapters.execution import KeyPermissions
+from adapters.registry import adapters
 from infra.config import Config, ConfigError
 from infra.errors import Problem
 from pipelines.workers import stage_of
-from topics.record import Account, venue_of
+from topics.record import Account, Venue, venue_of
 
 
 def check(config: Config) -> None:
-    """What needs nobody else: strategies and ports."""
+    """What needs nobody else: adapters, strategies, bars and ports."""
+    for venue in sorted(config.venues):
+        check_adapter(config, venue)
+    stage_of("bars", config)
     for strategy in sorted(config.strategies):
         stage_of(f"intents/{strategy}", config)
     if config.gateway.port:
         check_port(config.gateway.host, config.gateway.port)
+    if config.serves_marketdata and config.marketdata.port:
+        check_port(config.marketdata.host, config.marketdata.port, "marketdata")
 
 
 def check_accounts(config: Config) -> None:
@@ -24,13 +30,21 @@ def check_accounts(config: Config) -> None:
         check_account(config, account)
 
 
-def check_port(host: str, port: int) -> None:
+def check_adapter(config: Config, venue: Venue) -> str:
+    """The adapter's name, when there is one."""
+    adapter = config.venues[venue].adapter
+    if adapter not in adapters():
+        raise ConfigError(f"venues.{venue}.adapter: no adapter named {adapter!r}: one of {', '.join(adapters())}")
+    return adapter
+
+
+def check_port(host: str, port: int, section: str = "gateway") -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Problem(f"gateway.port: {host}:{port} is not to be had: {error.strerror}") from None
+            raise Problem(f"{section}.port: {host}:{port} is not to be had: {error.strerror}") from None
 
 
 def key_permissions(config: Config, account: Account) -> KeyPermissions | None:

@@ -9,10 +9,11 @@ from pipelines.recorded_run import Recorded, committed
 from pipelines.replay import Range, Replayed
 from pipelines.replay import replay_stage as replay
 from pipelines.replay_gateway import replay_decisions
+from pipelines.replay_host import replay_host
 from pipelines.workers import stage_of, worker_names
 
 SINKS = ("audit", "archive")
-EDGES = ("ingest", "clock")
+EDGES = ("ingest", "clock", "marketdata")
 
 
 def covered(config: Config) -> list[str]:
@@ -34,6 +35,8 @@ def replay_one(
         if which not in config.accounts:
             raise ConfigError(f"no account named {which!r}: one of {', '.join(config.accounts)}")
         result = replay_decisions(which, run, within=within)
+    elif kind == "host":
+        result = replay_host(which, config, run, within=within, recode_every=recode_every)
     elif kind in (*SINKS, *EDGES):
         raise ConfigError(f"{name} is no stage: one of {', '.join(covered(config))}")
     else:

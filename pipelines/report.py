@@ -15,8 +15,9 @@ from rich.table import Table
 from infra.config import Config
 from infra.duck import open_archive
 from infra.errors import Problem
+from pipelines import parity_report
 from pipelines.archive import archive_dir
-from pipelines.report_charts import charts, colour_of
+from pipelines.report_charts import charts, colour_of, parity_charts
 from pipelines.report_data import ReportData, Row, read, total
 
 Tile = tuple[str, str, str]
@@ -37,6 +38,7 @@ def build_report(config: Config, out: Path, *, console: Console | None = None) -
 
 def render(config: Config, data: ReportData) -> str:
     """The page, whole."""
+    parity = parity_report.read(config.run_dir)
     return (
         environment()
         .get_template("report.html.j2")
@@ -44,7 +46,8 @@ def render(config: Config, data: ReportData) -> str:
             run=config.run.name,
             data=data,
             tiles=tiles(data),
-            charts=charts(data),
+            parity=parity,
+            charts=[*charts(data), *parity_charts(parity)],
             colours=colour_of(data),
             fee_text=fee_text(data),
             plotly=Markup(get_plotlyjs()),
@@ -62,6 +65,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"exact": exact, "money": money, "tone": tone, "clock": clock, "ms": ms}
+    made.globals |= {"parity_report": parity_report}
     return made
 
 

@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 
+from pipelines import parity_report
 from pipelines.report_data import ReportData, Row
 
 COLOURS = ("#3b82f6", "#f59e0b", "#a855f7", "#14b8a6", "#ec4899", "#84cc16", "#64748b")
@@ -45,6 +47,14 @@ def charts(data: ReportData) -> list[Chart]:
     if data.statuses:
         made.append(_chart("orders", "Orders by status", "As each order stands at the end", _orders(data)))
     return made
+
+
+def parity_charts(parity: dict[str, Any] | None) -> list[Chart]:
+    """Of a run that was backtested again (`tapedeck parity`)."""
+    free = None if parity is None else parity["free"]
+    if free is None:
+        return []
+    return [_chart("parity", "Executions, live and backtested", parity_report.told(free), parity_report.figure(free))]
 
 
 def _chart(ident: str, title: str, note: str, figure: go.Figure) -> Chart:

@@ -34,6 +34,15 @@ def _which(worker: str) -> list[str]:
     return [name, "--instance", instance] if instance else [name]
 
 
+def stopping_mark(run_dir: Path) -> Path:
+    """Is there from the moment a run is told to stop until its next start, for those who only watch."""
+    return run_dir / "stopping"
+
+
+def _well(status: Mapping[str, Any]) -> bool:
+    return bool(status.get("ready")) and time.time_ns() - status.get("ts", 0) < UNWELL_S * 1_000_000_000
+
+
 def last_line(path: Path) -> str:
     """The last line of a log that is not empty, for one clear message."""
     try:
@@ -77,12 +86,18 @@ class Supervisor:
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     children: dict[str, Child] = field(default_factory=dict)
     fatal: str | None = None
+    excused: bool = False
+    """While the services are away: what the workers say meanwhile stays in their logs."""
+    held: list[tuple[float, str]] = field(default_factory=list)
+    unclean: list[str] = field(default_factory=list)
+    """The gateways that did not end by themselves and well, known after the stop."""
 
     def start(self) -> None:
         for folder in ("logs", "status", "state"):
             (self.run_dir / folder).mkdir(parents=True, exist_ok=True)
         for stale in (self.run_dir / "status").glob("*.json"):
             stale.unlink()
+        stopping_mark(self.run_dir).unlink(missing_ok=True)
         for name in self.workers:
             self.children[name] = Child(name)
             self._spawn(self.children[name])
@@ -125,20 +140,34 @@ class Supervisor:
                 child.restarts += 1
                 self._spawn(child)
 
+    def _hold(self, line: str) -> None:
+        self.held.append((time.monotonic(), line))
+
+    def tell(self, until: float) -> None:
+        """Say what is held back since before ``until``; nothing of it in an outage, which stands for all of them."""
+        due = [] if self.excused else [line for at, line in self.held if at <= until]
+        self.held = [] if self.excused else self.held[len(due) :]
+        for line in due:
+            self.say(line)
+
+    def unwell(self) -> list[str]:
+        """Those that do not say just now that they are ready."""
+        return [n for n, s in self.statuses().items() if self.children[n].wanted and not _well(s)]
+
     def notice(self) -> None:
         """Say once when a worker that was well is silent or not ready for a while, and once when it is well again."""
         now = time.monotonic()
         for name, status in self.statuses().items():
             child = self.children[name]
-            well = bool(status.get("ready")) and time.time_ns() - status.get("ts", 0) < UNWELL_S * 1_000_000_000
+            well = _well(status)
             if well and child.unwell_since and now - child.unwell_since > UNWELL_S:
-                self.say(f"{name} is well again")
+                self._hold(f"{name} is well again")
             elif not well and child.well and child.wanted:
                 child.unwell_since = child.unwell_since or now
                 if now - child.unwell_since > UNWELL_S:
                     child.well = False
                     why = status.get("problem") or last_line(log_path(self.run_dir, name)) or "no word from it"
-                    self.say(f"{name} is not well for {UNWELL_S:g} s: {why}")
+                    self._hold(f"{name} is not well for {UNWELL_S:g} s: {why}")
             if well:
                 child.well, child.unwell_since = True, 0.0
 
@@ -154,9 +183,9 @@ class Supervisor:
         child.restart_at = now + delay
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         if child.deaths_in_a_row == KEEPS_DYING:
-            self.say(f"{child.name} keeps dying ({how}): {why} (log: {log_path(self.run_dir, child.name)})")
+            self._hold(f"{child.name} keeps dying ({how}): {why} (log: {log_path(self.run_dir, child.name)})")
         elif child.deaths_in_a_row < KEEPS_DYING:
-            self.say(f"{child.name} died ({how}), restarting in {delay:g} s: {why}")
+            self._hold(f"{child.name} died ({how}), restarting in {delay:g} s: {why}")
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """Each worker's own word on itself (its status file), by worker name; {} where it has not spoken yet."""
@@ -193,22 +222,33 @@ class Supervisor:
     def stop_in_order(self, drained: Callable[[], bool]) -> list[str]:
         """Deciders first, then the gateway (which cancels what rests), then the sources; the rest once it has folded everything."""
         names = list(self.children)
-        deciders = [n for n in names if n.startswith(("signals/", "intents/"))]
-        sources = [n for n in names if n.startswith(("ingest/", "clock", "normalize", "bars"))]
+        deciders = [n for n in names if n.startswith(("signals/", "intents/", "host/"))]
+        sources = [n for n in names if n.startswith(("ingest/", "clock", "normalize", "bars", "marketdata"))]
         gateways = [n for n in names if n.startswith("gateway/")]
         sinks = [n for n in names if n in ("audit", "archive")]
         folds = [n for n in names if n not in {*deciders, *sources, *gateways, *sinks}]
         deadline = time.monotonic() + STOP_S
+        self.tell(time.monotonic())
+        self._mark_stopping()
 
         def left(most: float) -> float:
             return max(0.5, min(most, deadline - time.monotonic()))
 
         killed = self.stop(deciders, left(4))
         killed += self.stop([*gateways, *sources], left(6))
+        self.unclean = [n for n in gateways if self._ended_badly(self.children[n])]
         _wait(drained, left(2))
         killed += self.stop(folds, left(2))
         killed += self.stop(sinks, left(3))
         return killed
+
+    def _mark_stopping(self) -> None:
+        with contextlib.suppress(OSError):
+            stopping_mark(self.run_dir).touch()
+
+    def _ended_badly(self, child: Child) -> bool:
+        """Killed, failed, or dead and waiting for its restart: what it had at the venue may rest there."""
+        return child.process is not None and child.process.poll() != 0 and child.last_exit != EXIT_CONFIG
 
     def kill_all(self) -> None:
         self.stop(list(self.children), 0.1)

@@ -14,7 +14,7 @@ from infra import kafka, services
 from infra.config import Config
 from infra.errors import Hopeless, Problem
 from infra.postgres.migrate import migrate
-from pipelines import preflight
+from pipelines import outage, preflight
 from pipelines.supervisor import Supervisor
 from pipelines.workers import worker_names
 
@@ -32,7 +32,7 @@ class System:
         self._running = False
         self._lock: IO[str] | None = None
         self._look_at = 0.0
-        self._broker_there = True
+        self._outage = outage.Outage(lambda: outage.missing(config.home, self.endpoints), say)
         self._old: dict[int, Any] = {}
         self.env = {**os.environ, **(env or {}), "TAPEDECK_HOME": str(config.home)}
         self.endpoints = services.Endpoints({}, "")
@@ -85,6 +85,7 @@ class System:
         self.prepare()
         self._running = True
         self.supervisor.start()
+        self._outage.start()
 
     def await_ready(self, timeout_s: float = 120.0, each: Callable[[], None] = lambda: None) -> None:
         """Until every worker says it is ready; Problem names those that are not."""
@@ -113,28 +114,32 @@ class System:
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + 1
             self.supervisor.notice()
-            self._notice_broker()
+            self._outage.notice(len(self.supervisor.children), self.supervisor.unwell)
+            self.supervisor.excused = self._outage.on
+            self.supervisor.tell(self._outage.looked_at)
         if self.supervisor.fatal is not None:
             raise Hopeless(self.supervisor.fatal)
-
-    def _notice_broker(self) -> None:
-        there = services.broker(self.config.home) is not None
-        if there is not self._broker_there:
-            self._broker_there = there
-            self._say(
-                "the broker is back"
-                if there
-                else "the broker is gone: 'tapedeck services up' brings it back; the workers wait for it"
-            )
 
     def stop(self) -> None:
         if not self._running:
             return
         self._running = False
+        self._stop = True
+        self._outage.stop()
         started = time.time_ns()
         killed = self.supervisor.stop_in_order(lambda: self._drained(started))
         if killed:
-            self._say(f"killed after its time to stop was up: {', '.join(killed)}")
+            self._say(f"killed after its time to stop was up (nothing on the tape is lost): {', '.join(killed)}")
+
+    @property
+    def unclean(self) -> str | None:
+        """After the stop: in one line what it left behind, or None. The exit code is not 0 then."""
+        if not self.supervisor.unclean:
+            return None
+        return (
+            f"the stop was not clean: {', '.join(self.supervisor.unclean)} ended without having cancelled everything, so "
+            "orders may rest at the venue: look there, or start again (it reconciles), then run 'tapedeck verify'"
+        )
 
     def _drained(self, since_ns: int) -> bool:
         """Every fold has told, after ``since``, that it is at the end of its input."""

@@ -16,7 +16,9 @@ def from_ledger(path: Path, config: Config) -> Source:
     try:
         ledger = read_ledger(path)
     except FileNotFoundError:
-        raise Problem(f"no ledger of the exchange at {path}: name it with --ledger") from None
+        raise Problem(
+            f"no ledger of the exchange at {path}: name it with --ledger FILE (a venue that keeps none: --without-ledger)"
+        ) from None
     names = ledger_accounts(ledger, config)
     source = Source("ledger", frozenset(names))
     source.problems += [f"ledger: {line}" for line in [*ledger.differences(), *broken_lines(path)]]

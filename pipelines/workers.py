@@ -1,6 +1,7 @@
 """The composition root of every worker: its name, and how it runs.
 
-Names: ``ingest/<venue>``, ``gateway/<account>``, ``signals/<strategy>``, ``intents/<strategy>``, and ``normalize bars orders positions
+Names: ``ingest/<venue>``, ``gateway/<account>``, ``signals/<strategy>``, ``intents/<strategy>``, ``host/<strategy>`` (instead of these two),
+``marketdata``, and ``normalize bars orders positions
 portfolio controls clock audit archive``.
 """
 
@@ -11,21 +12,31 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra.config import Config, ConfigError
 from infra.kafka import KafkaConf, check_broker
 from infra.metrics import Exposition
+from topics.record import StrategyId
 from topics.stage import Stage
+
+if TYPE_CHECKING:
+    from strategies import Strategy
 
 
 def worker_names(config: Config) -> list[str]:
     """Every worker of a configuration, in the order they are started."""
     names = ["controls", "orders", "positions", "portfolio", "normalize", "bars", "audit", "archive"]
-    names += [f"{kind}/{s}" for s in sorted(config.strategies) for kind in ("signals", "intents")]
+    names += ["marketdata"] if config.serves_marketdata else []
+    names += [f"{kind}/{s}" for s in sorted(config.strategies) for kind in strategy_workers(config, s)]
     names += [f"gateway/{a}" for a in sorted(config.accounts)]
     names += [f"ingest/{v}" for v in sorted(config.venues)]
     return [*names, "clock"]
+
+
+def strategy_workers(config: Config, strategy_id: StrategyId) -> tuple[str, ...]:
+    """The kinds of worker that run it."""
+    return ("host",) if config.strategies[strategy_id].host == "grpc" else ("signals", "intents")
 
 
 def stage_of(name: str, config: Config) -> Stage[Any]:
@@ -61,7 +72,8 @@ def stage_of(name: str, config: Config) -> Stage[Any]:
     raise ConfigError(f"no worker named {name!r}: one of {', '.join(worker_names(config))}")
 
 
-def _strategy_stage(kind: str, strategy_id: str, config: Config) -> Stage[Any]:
+def strategy_of(strategy_id: StrategyId, config: Config) -> "Strategy":
+    """ConfigError for a name, class or parameters that are none."""
     from strategies import StrategyError, load_strategy
 
     if strategy_id not in config.strategies:
@@ -70,9 +82,13 @@ def _strategy_stage(kind: str, strategy_id: str, config: Config) -> Stage[Any]:
         )
     s = config.strategies[strategy_id]
     try:
-        strategy = load_strategy(s.class_path, s.params)
+        return load_strategy(s.class_path, s.params)
     except StrategyError as error:
         raise ConfigError(f"strategies.{strategy_id}: {error}") from error
+
+
+def _strategy_stage(kind: str, strategy_id: StrategyId, config: Config) -> Stage[Any]:
+    strategy = strategy_of(strategy_id, config)
     subscription = config.subscriptions()[strategy_id]
     if kind == "signals":
         from pipelines.signals import signals_stage
@@ -84,8 +100,16 @@ def _strategy_stage(kind: str, strategy_id: str, config: Config) -> Stage[Any]:
 
 
 def _bar_specs(config: Config) -> Mapping[str, tuple[str, ...]]:
+    """Of each instrument. ConfigError names the strategy whose specification is none."""
+    from pipelines.bars import rule_of
+
     wanted: dict[str, set[str]] = {}
-    for s in config.strategies.values():
+    for name, s in config.strategies.items():
+        for spec in s.bars:
+            try:
+                rule_of(spec)
+            except ValueError as error:
+                raise ConfigError(f"strategies.{name}.bars: {error}") from None
         for instrument in s.instruments:
             wanted.setdefault(instrument, set()).update(s.bars)
     return {instrument: tuple(sorted(specs)) for instrument, specs in sorted(wanted.items())}
@@ -97,6 +121,7 @@ def run_worker(name: str, config: Config, kafka: KafkaConf, postgres: str, insta
         level=os.environ.get("TAPEDECK_LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     _follow_supervisor()
+    kafka = {**kafka, "log_level": os.environ.get("TAPEDECK_KAFKA_LOG_LEVEL", "4")}
     check_broker(kafka)
     with Exposition(config.metrics, config.run_dir, name, instance) as exposition:
         _run(name, config, kafka, postgres, instance, exposition)
@@ -115,6 +140,15 @@ def _run(name: str, config: Config, kafka: KafkaConf, postgres: str, instance: i
 
             _known(which, config.accounts, "account")
             _run_async(lambda stop: run_gateway(config, kafka, which, stop, exposition))
+        case "host":
+            from pipelines.host.worker import run_host
+
+            _known(which, config.strategies, "strategy")
+            _run_async(lambda stop: run_host(config, kafka, which, stop, exposition))
+        case "marketdata":
+            from pipelines.marketdata.worker import run_marketdata
+
+            _run_async(lambda stop: run_marketdata(config, kafka, stop, exposition))
         case "clock":
             from pipelines.clock import run_clock
 

@@ -5,6 +5,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from types import MappingProxyType
 from typing import Any
 
+from msgspec.structs import replace
+
 from strategies.folded import Folded
 from topics.controls import TradingState
 from topics.market import Instrument, Quote
@@ -40,12 +42,13 @@ class Desk:
         positions: Iterable[PositionChanged] = (),
         orders: Iterable[OrderUpdated] = (),
         quotes: Iterable[Quote] = (),
+        commanded: Iterable[SubmitOrder] = (),
         strategy: StrategyId = "strategy",
         account: Account = "sim.main",
         params: Any = None,
         state: TradingState = TradingState.ACTIVE,
     ) -> "Desk":
-        """A desk by hand, for calling a strategy in a test."""
+        """A desk by hand, for calling a strategy in a test. ``commanded``: its own orders of which nothing was heard yet."""
         folded = Folded(
             now=now,
             instruments={i.instrument: i for i in instruments},
@@ -54,6 +57,7 @@ class Desk:
             quotes={q.instrument: q for q in quotes},
             in_force={"firm": state},
         )
+        folded.commanded(replace(c, client_order_id=c.client_order_id or f"o{n}") for n, c in enumerate(commanded, 1))
         return cls(strategy, account, folded, params)
 
     # --- what is known ---------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """What all tests share: the real broker and database, names that do not collide, and where the recordings are."""
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from infra import services
-
-REPOSITORY = Path(__file__).parent.parent
+from tests.recordings import data_folder
 
 settings.register_profile(
     "tapedeck", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -49,7 +47,7 @@ def run_prefix() -> str:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of recorded market data; skips where it is absent."""
-    folder = Path(os.environ.get("TAPEDECK_DATA") or REPOSITORY.parent / "shared" / "data")
+    folder = data_folder()
     if not folder.is_dir():
         pytest.skip(f"no recorded data at {folder} (set TAPEDECK_DATA)")
     return folder

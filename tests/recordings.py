@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import pyarrow as pa
 
 from adapters.base import rest_frame
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def data_folder() -> Path:
+    """Where the recordings are; it may be absent."""
+    return Path(os.environ.get("TAPEDECK_DATA") or REPOSITORY.parent / "shared" / "data")
 
 
 class Frame(NamedTuple):

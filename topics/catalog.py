@@ -75,6 +75,12 @@ STRATEGY_INBOX = Topic(
         controls.InForce,
     ),
 )
+HOST_INBOX = Topic(
+    "host.inbox",
+    (strategy.HostStarted, strategy.MarketSeen, strategy.InboxSeen, strategy.OrdersRecovered),
+    retention_ms=365 * DAY_MS,
+)
+"""What a strategy hosted on the fast path saw, in the order in which it saw it."""
 STRATEGY_RECORDS = Topic(
     "strategy.records", (strategy.StrategyRecord, strategy.StrategyHalted, strategy.StrategyResumed)
 )

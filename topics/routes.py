@@ -118,6 +118,7 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     strategy.StrategyHalted: ((t.STRATEGY_RECORDS, _strategy), (t.STRATEGY_INBOX, _strategy)),
     strategy.StrategyResumed: ((t.STRATEGY_RECORDS, _strategy), (t.STRATEGY_INBOX, _own_strategy)),
     strategy.ParamsChanged: ((t.STRATEGY_INBOX, _own_strategy),),
+    **dict.fromkeys(t.HOST_INBOX.types, ((t.HOST_INBOX, _strategy),)),
     orders.SubmitOrder: ((t.ORDERS_INTENTS, _strategy),),
     orders.ModifyOrder: ((t.ORDERS_INTENTS, _strategy),),
     orders.CancelOrder: ((t.ORDERS_INTENTS, _strategy),),

@@ -1,10 +1,14 @@
-"""What strategies say: signals from the market side, records of their reasons, and the halt of one that failed."""
+"""What strategies say: signals from the market side, records of their reasons, and the halt of one that failed. And what a host
+on the fast path saw, in its order.
+"""
 
 from decimal import Decimal
 
 import msgspec
 
+from topics.orders import SubmitOrder
 from topics.record import InstrumentId, Record, StrategyId
+from topics.system import DeadLetter
 
 
 class Signal(Record, frozen=True):
@@ -57,3 +61,39 @@ class ParamsChanged(Record, frozen=True, kw_only=True):
     who: str
     why: str
     ts_init: int
+
+
+class HostStarted(Record, frozen=True, kw_only=True):
+    """The first record of a host's epoch: what an earlier epoch writes behind it is nobody's."""
+
+    strategy: StrategyId
+    epoch: int
+
+
+class MarketSeen(Record, frozen=True, kw_only=True):
+    """The host saw the record at this place of ``market.events``, and its market callbacks made of it ``outputs``."""
+
+    strategy: StrategyId
+    partition: int
+    offset: int
+    outputs: tuple[Signal | StrategyHalted | DeadLetter, ...] = ()
+
+
+class InboxSeen(Record, frozen=True, kw_only=True):
+    """The host saw the record at this place of ``strategy.inbox``. ``events`` is its value as on the tape; ``src`` its coordinate,
+    empty where it has none. ``dead`` instead of events where it could not be read.
+    """
+
+    strategy: StrategyId
+    partition: int
+    offset: int
+    src: str = ""
+    events: msgspec.Raw = msgspec.Raw(b"[]")
+    dead: DeadLetter | None = None
+
+
+class OrdersRecovered(Record, frozen=True, kw_only=True):
+    """Orders of an earlier epoch that left the host though the inputs they were decided on never reached the tape."""
+
+    strategy: StrategyId
+    orders: tuple[SubmitOrder, ...]

@@ -6,9 +6,8 @@ One request at a time: ccxt keeps only its last answer.
 import asyncio
 from typing import Any
 
-import ccxt.async_support as ccxt
-
 from adapters.base import Endpoints, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
+from adapters.binance import ccxt_alone as ccxt
 
 API = "/api/v3"
 DEPTH_LIMIT = 1000

@@ -13,9 +13,9 @@ from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
-import ccxt.async_support as ccxt
 
 from adapters.base import VenueRefused, VenueUnreachable
+from adapters.binance import ccxt_alone as ccxt
 from adapters.binance.refusals import CLOCK, KEYS, Answer, outcome
 from adapters.execution import NotSent, Outcome, QueryFailed, Recorder, Unknown
 

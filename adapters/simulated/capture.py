@@ -8,6 +8,7 @@ recorder's differ; the venue's is shifted (`clock_ns`) so that no frame was sent
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,20 +89,50 @@ def _frames(path: Path) -> Iterator[Frame]:
             for number, line in enumerate(lines, start=1):
                 try:
                     yield _frame(line)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise CaptureError(f"{path}: line {number} is no frame of a spot capture: {error!r}") from error
-    except (OSError, EOFError) as error:
-        raise CaptureError(f"{path}: {error}") from error
+                except _NoFrame as error:
+                    raise CaptureError(f"{path}: line {number} is no frame of a spot capture: {error}") from error
+    except IsADirectoryError:
+        raise CaptureError(f"{path}: is a folder; a capture is a file") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CaptureError(f"{path}: is not a whole gzip file (cut off, or not packed at all)") from error
+    except OSError as error:
+        raise CaptureError(f"{path}: {error.strerror or error}") from error
+
+
+class _NoFrame(ValueError):
+    """The text says in words what was expected and is not there."""
 
 
 def _frame(line: bytes) -> Frame:
     local, _, raw = line.strip().partition(b" ")
-    message = orjson.loads(raw)
+    if not local.isdigit():
+        raise _NoFrame("it does not begin with the local time in nanoseconds and a space")
+    try:
+        message = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _NoFrame("what follows the time is not JSON") from error
+    if not isinstance(message, dict) or not ("lastUpdateId" in message or {"stream", "data"} <= message.keys()):
+        raise _NoFrame("it is neither a depth snapshot (lastUpdateId, bids, asks) nor a frame of stream and data")
+    try:
+        return _read(local, raw, message)
+    except KeyError as error:
+        raise _NoFrame(f"the field {error.args[0]} is missing") from error
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise _NoFrame("a field is not of the kind that Binance spot sends there") from error
+    except _NoFrame:
+        raise
+    except ValueError as error:
+        raise _NoFrame(f"a field is not what Binance spot sends there ({error})") from error
+
+
+def _read(local: bytes, raw: bytes, message: dict[str, Any]) -> Frame:
     if "lastUpdateId" in message:
         recorded = BookSnapshot(message["lastUpdateId"], _levels(message["bids"]), _levels(message["asks"]))
         return Frame(int(local), (), recorded, (), ())
     stream, data = message["stream"], message["data"]
-    body = raw[raw.index(b'"data":') + len(b'"data":') : -1]
+    _, found, body = raw.removesuffix(b"}").partition(b'"data":')
+    if not found:
+        raise _NoFrame('its data is not written as the venue writes it ("data":{…})')
     parts, times = _split_times(body, data)
     return Frame(int(local), _names(stream), _recorded(data), parts, times, data.get("t", -1))
 
@@ -120,7 +151,7 @@ def _recorded(data: dict[str, Any]) -> Recorded:
         case None:
             return BestQuote(data["u"], units(data["b"]), units(data["B"]), units(data["a"]), units(data["A"]))
         case other:
-            raise ValueError(f"unknown event {other}")
+            raise _NoFrame(f"an event {other!r} is none of depthUpdate, trade and bookTicker")
 
 
 def _levels(pairs: list[list[str]]) -> list[tuple[int, int]]:
@@ -135,7 +166,7 @@ def _split_times(body: bytes, data: dict[str, Any]) -> tuple[tuple[bytes, ...], 
             mark = b'"%s":%d' % (name.encode(), data[name])
             before, found, rest = rest.partition(mark)
             if not found:
-                raise ValueError(f"cannot find {name}")
+                raise _NoFrame(f'the time {name} is not written as the venue writes it ("{name}":<milliseconds>)')
             parts.append(before + mark[: mark.index(b":") + 1])
             times.append(data[name])
     return (*parts, rest), tuple(times)

@@ -19,6 +19,7 @@ from infra.services.postgres import PostgresServer
 
 __all__ = ["Endpoints", "ServiceError", "ServiceStatus", "default_home", "down", "endpoints", "status", "up"]
 
+SILENT = "0"  # librdkafka writes to the terminal otherwise; workers, which have a log, turn it up
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 
 
@@ -30,7 +31,7 @@ class Endpoints:
     postgres: str = field(repr=False)  # DSN
 
     def __post_init__(self) -> None:
-        self.kafka.setdefault("log_level", "4")  # librdkafka tells of every connection otherwise
+        self.kafka.setdefault("log_level", SILENT)
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,11 @@ def up(home: Path, *, progress: Callable[[str], None] = lambda _: None) -> Endpo
     if kafka is not None and postgres is not None:
         return Endpoints(kafka, postgres)
     with _alone(home):
+        started = kafka is None and _node(home).begin(progress)
+        dsn = postgres or _server(home).up(progress)  # meanwhile: Kafka takes its time
         return Endpoints(
-            kafka=kafka or {"bootstrap.servers": _node(home).up(progress)},
-            postgres=postgres or _server(home).up(progress),
+            kafka=kafka or {"bootstrap.servers": _node(home).await_answer(started, progress)},
+            postgres=dsn,
         )
 
 
@@ -88,7 +91,7 @@ def broker(home: Path) -> dict[str, str] | None:
     found = existing.kafka_settings(os.environ)
     if found is None and _node(home).running() is not None:
         found = {"bootstrap.servers": _node(home).address()}
-    return None if found is None else {"log_level": "4", **found}
+    return None if found is None else {"log_level": SILENT, **found}
 
 
 def status(home: Path) -> list[ServiceStatus]:

@@ -53,9 +53,21 @@ class KafkaNode:
 
     def up(self, progress: Callable[[str], None]) -> str:
         """Start it unless it runs, and return `host:port` once it answers an admin request."""
-        if self.running() is None or not self._answers():  # one that was just killed can still be found
-            self._start(progress)
-            if not self._answers():
+        return self.await_answer(self.begin(progress), progress)
+
+    def begin(self, progress: Callable[[str], None]) -> bool:
+        """Start it unless it runs, and wait for nothing; whether it was started."""
+        if self.running() is not None:
+            return False
+        self._start(progress)
+        return True
+
+    def await_answer(self, started: bool, progress: Callable[[str], None]) -> str:
+        """`host:port` once it answers; `started`: what `begin` said. One that was just killed can still be found."""
+        if not self._answers():
+            if not started:
+                self._start(progress)
+            if started or not self._answers():
                 raise ServiceError(f"Kafka ended while starting: {self._reason()}; see {self.folder / 'log'}")
         return self.address()
 
@@ -132,7 +144,8 @@ class KafkaNode:
                 return True
             time.sleep(0.1)
         raise ServiceError(
-            f"Kafka does not answer on {self.address()} within {READY_WITHIN_S:.0f} s; see {self.folder / 'log'}"
+            f"Kafka is still starting on {self.address()} after {READY_WITHIN_S:.0f} s and goes on with it:"
+            f" say 'tapedeck services up' again in a while (log: {self.folder / 'log'})"
         )
 
     def _reason(self) -> str:

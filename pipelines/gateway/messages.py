@@ -84,6 +84,7 @@ def submit_order(request: pb.SubmitOrderRequest, account: Account, now_ns: int) 
         reduce_only=request.reduce_only,
         reason=request.reason,
         cause=request.cause,
+        ts_event=request.ts_event,
         ts_init=now_ns,
     )
 

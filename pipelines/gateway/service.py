@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from adapters.execution import Accepted
 from infra.errors import Problem
 from infra.proto.tapedeck.v1 import gateway_pb2 as pb
 from infra.proto.tapedeck.v1 import gateway_pb2_grpc as rpc
+from infra.serving import GrpcServer
 from pipelines.gateway import messages
 from pipelines.gateway.engine import Engine, NotLeased, WrongAccount
 from pipelines.gateway.state import Held
@@ -179,39 +178,7 @@ class OrderGateway(rpc.OrderGatewayServicer):
         return held
 
 
-class Server:
-    """The listening server. ``address`` is where; ``serving`` moves the health service."""
-
+class Server(GrpcServer):
     def __init__(self, engine: Engine) -> None:
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
-        self._serving: bool | None = None
-        self.address = ""
-        rpc.add_OrderGatewayServicer_to_server(OrderGateway(engine), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-
-    async def start(self, host: str, port: int) -> None:
-        """Problem when the port is taken."""
-        try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
-        except RuntimeError:
-            bound = 0
-        if bound == 0:
-            raise Problem(
-                f"the gateway cannot listen on {host}:{port}: is the port taken? (gateway.port = 0 takes a free one)"
-            )
-        self.address = f"{host}:{bound}"
-        await self._server.start()
-        await self.serving(False)
-
-    async def serving(self, ready: bool) -> None:
-        if ready is self._serving:
-            return
-        self._serving = ready
-        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE):
-            await self._health.set(name, status)
-
-    async def stop(self, grace_s: float) -> None:
-        await self._server.stop(grace_s)
+        super().__init__(SERVICE, "gateway")
+        rpc.add_OrderGatewayServicer_to_server(OrderGateway(engine), self.server)

@@ -20,20 +20,17 @@ from typing import Any
 
 import msgspec
 
+import pipelines
+import topics
 from infra import kafka
-from pipelines import controls, exact, order, order_parts
-from pipelines.gateway import state as folds
-from pipelines.gateway import sums
 from pipelines.gateway.state import Book
 from pipelines.gateway.sums import Request
-from topics import orders, wire
-from topics import record as records
+from topics import wire
 from topics.catalog import ORDERS_EVENTS
 from topics.coordinates import HEADER, Coordinate
 from topics.record import Account
 
 DIGEST = 32
-FOLD_CODE = (folds, sums, order, order_parts, controls, exact, orders, records)
 NICE = 10
 
 
@@ -54,10 +51,11 @@ def path_of(run_dir: Path, account: Account) -> Path:
 
 @cache
 def fold_code() -> str:
-    """Of the modules that a book follows from: a book folded by others is not this one."""
+    """Of everything that a book may follow from, and more: what another version folded is folded anew, once."""
     made = blake2b(digest_size=16)
-    for module in FOLD_CODE:
-        made.update(Path(str(module.__file__)).read_bytes())
+    for package in (pipelines, topics):
+        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
+            made.update(path.read_bytes())
     return made.hexdigest()
 
 

@@ -13,9 +13,9 @@ AGAIN_S = 1.0
 LOOK_S = 0.05
 
 
-async def cancel_everything(engine: Engine, command_id: str, why: str, deadline: float) -> None:
-    """Until the venue has confirmed it for every order that is ours, or ``deadline`` (``time.monotonic()``). Whatever
-    may be broken, it raises nothing: it is also how a gateway ends that has failed.
+async def cancel_everything(engine: Engine, command_id: str, why: str, deadline: float) -> list[str]:
+    """Until the venue has confirmed it for every order that is ours, or ``deadline`` (``time.monotonic()``); the orders
+    that may still be working then. Whatever may be broken, it raises nothing: it is also how a gateway ends that has failed.
     """
     asked: dict[str, float] = {}
     while (ours := _ours(engine)) and not engine.lease.fenced and time.monotonic() < deadline:
@@ -25,9 +25,10 @@ async def cancel_everything(engine: Engine, command_id: str, why: str, deadline:
                 asked[held.client_order_id] = time.monotonic()
                 engine.insist(held, command_id, why)
         await asyncio.sleep(LOOK_S)
-    if ours:
-        names = ", ".join(h.client_order_id for h in ours)
-        log.error("%d orders may still be working at the venue: %s", len(ours), names)
+    left = [held.client_order_id for held in ours]
+    if left:
+        log.error("%d orders may still be working at the venue: %s", len(left), ", ".join(left))
+    return left
 
 
 def _ours(engine: Engine) -> list[Held]:

@@ -19,7 +19,7 @@ from adapters.execution import ExecutionAdapter, StreamUp, Unreadable
 from infra import kafka
 from infra.config import Config
 from infra.edge import Edge
-from infra.errors import Hopeless
+from infra.errors import Hopeless, Problem
 from infra.metrics import Exposition
 from pipelines.gateway.controller import Controller
 from pipelines.gateway.engine import Engine
@@ -85,6 +85,8 @@ async def run_gateway(
             if exposition is not None:
                 exposition.add(gateway.metrics)
             await gateway.run(stop)
+        if gateway.left:
+            raise Problem(f"{account}: stopped, but {len(gateway.left)} orders may still be working at the venue")
     finally:
         await adapter.close()
 
@@ -124,6 +126,7 @@ class Gateway:
         self.intake = Intake(
             conf, config.prefix, edge.name, self.engine, self.status, controls_came=self.controller.wake.set
         )
+        self.left: list[str] = []
         self._over = asyncio.Event()
         self._stream_number = 0
         self._was_up = False
@@ -326,7 +329,7 @@ class Gateway:
 
     async def _cancel_ours(self, why: str, deadline: float) -> None:
         if self.config.run.cancel_on_stop:
-            await cancel_everything(self.engine, f"stop:{self.edge.epoch}", why, deadline)
+            self.left = await cancel_everything(self.engine, f"stop:{self.edge.epoch}", why, deadline)
 
     async def _close(self) -> None:
         self._over.set()

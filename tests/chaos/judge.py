@@ -4,6 +4,7 @@ All of it is meant for a quiet system: no order of ours works, nothing is open, 
 """
 
 import json
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -227,11 +228,17 @@ def _anomalies(conf: KafkaConf, prefix: str) -> Iterator[str]:
 
 
 def replayed(names: Iterable[str], config: Config, conf: KafkaConf | None) -> tuple[list[str], int]:
-    """Problems, and how many records were equal. With ``conf`` over the live topics, else over the archive."""
+    """Problems, and how many records were equal. With ``conf`` over the live topics, else over the archive.
+
+    How far each stage was is noted before the first topic is read: what it takes meanwhile is not asked for.
+    """
+    as_of = config.run_dir / "judged"
+    shutil.rmtree(as_of, ignore_errors=True)
+    shutil.copytree(config.run_dir / "status", as_of / "status", ignore=shutil.ignore_patterns("*.tmp"))
     run: Recorded = ArchivedRun(config.run_dir / "archive") if conf is None else LiveRun(conf, config.prefix)
     problems, equal = [], 0
     for name in names:
-        result = replay_one(name, config, run, config.run_dir, within=Range(), recode_every=None)
+        result = replay_one(name, config, run, as_of, within=Range(), recode_every=None)
         equal += result.equal
         if (d := result.difference) is not None:
             sides = f"recorded {_short(d.recorded)}, replayed {_short(d.replayed)}"

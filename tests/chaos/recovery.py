@@ -9,7 +9,6 @@ The gateway's book is read back as at a start.
 import argparse
 import json
 import random
-import resource
 import tempfile
 import time
 import uuid
@@ -20,6 +19,7 @@ from typing import Any
 
 from infra import kafka, services
 from pipelines.gateway.load import load as load_gateway
+from pipelines.gateway.snapshot import take
 from pipelines.gateway.state import State
 from tests.infra.shell_run import Child, Run
 from tests.infra.shell_toys import trade
@@ -36,6 +36,8 @@ from topics.orders import Judgement, OrderAccepted, OrderCanceled, OrderRequeste
 from topics.record import OrderType, Record, Side
 
 A_RECORD = 50
+REST = 20_000
+"""Facts after the snapshot."""
 FILL_S = 900.0
 TIMES = 3
 ACCOUNT, BTC = "sim.main", "sim:BTC-USDT"
@@ -108,29 +110,41 @@ def _killed_and_back(run: Run, child: Child, keys: int, *, cold: bool) -> tuple[
     return again, took
 
 
-def gateway_of_many_facts(conf: dict[str, str], facts: int) -> dict[str, Any]:
-    """Four facts an order: requested, sent, accepted, cancelled."""
-    prefix = f"g{uuid.uuid4().hex[:8]}"
+def gateway_of_many_facts(conf: dict[str, str], home: Path, facts: int) -> dict[str, Any]:
+    """Four facts an order: requested, sent, accepted, cancelled. Read back whole, and from a snapshot of all but some."""
+    prefix, path = f"g{uuid.uuid4().hex[:8]}", home / "gateway.book"
     kafka.create_topics(conf, prefix, topics=(CONTROLS, INSTRUMENTS_LATEST, ORDERS_EVENTS, PORTFOLIO_INBOX))
-    _write_facts(conf, prefix, facts)
-    began, before = time.monotonic(), _peak_mb()
-    state = State.empty(ACCOUNT)
-    load_gateway(conf, prefix, state)
-    took = time.monotonic() - began
-    assert state.book.seq == facts
+    _write_facts(conf, prefix, 0, facts)
+    whole, orders = _loaded(conf, prefix, None, facts)
+    began = time.monotonic()
+    take(conf, prefix, ACCOUNT, path)
+    taken = time.monotonic() - began
+    _write_facts(conf, prefix, facts, REST)
+    resumed, _ = _loaded(conf, prefix, path, facts + REST)
     return {
         "facts": facts,
-        "orders": len(state.book.orders),
-        "load_s": took,
-        "facts_per_s": facts / took,
-        "peak_mb": _peak_mb() - before,
+        "orders": orders,
+        "whole_s": whole,
+        "snapshot_taken_s": taken,
+        "snapshot_mb": path.stat().st_size / 1e6,
+        f"snapshot_and_{REST}_facts_s": resumed,
     }
 
 
-def _write_facts(conf: kafka.KafkaConf, prefix: str, facts: int) -> None:
+def _loaded(conf: dict[str, str], prefix: str, path: Path | None, facts: int) -> tuple[float, int]:
+    """Seconds, and how many orders."""
+    began = time.monotonic()
+    state = State.empty(ACCOUNT)
+    load_gateway(conf, prefix, state, path)
+    took = time.monotonic() - began
+    assert state.book.seq == facts
+    return took, len(state.book.orders)
+
+
+def _write_facts(conf: kafka.KafkaConf, prefix: str, first: int, facts: int) -> None:
     producer, name = kafka.producer(conf), kafka.physical(prefix, ORDERS_EVENTS)
-    now, n = time.time_ns(), 0
-    for number in range(facts // 4):
+    now, n = time.time_ns(), first
+    for number in range(first // 4, (first + facts) // 4):
         for fact in _life(number, now + number * 1_000_000):
             n += 1
             src = Coordinate(f"gateway.{ACCOUNT}", "", 1, n).encode()
@@ -164,10 +178,6 @@ def _life(number: int, ts: int) -> list[Record]:
     ]
 
 
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def main() -> None:
     known = argparse.ArgumentParser(description=__doc__)
     known.add_argument("--keys", type=int, default=1_000_000)
@@ -180,7 +190,7 @@ def main() -> None:
             conf = dict(services.up(home).kafka)
             found: dict[str, Any] = {}
             if given.facts:
-                found["gateway"] = gateway_of_many_facts(conf, given.facts)
+                found["gateway"] = gateway_of_many_facts(conf, home, given.facts)
                 print(json.dumps(found["gateway"]), flush=True)
             if given.keys:
                 found["stage"] = stage_of_many_keys(conf, home, given.keys)

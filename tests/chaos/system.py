@@ -78,7 +78,7 @@ class BrokenSystem:
     def __enter__(self) -> "BrokenSystem":
         self.home.mkdir(parents=True, exist_ok=True)
         os.environ |= {KEY: secrets.token_hex(16), SECRET: secrets.token_hex(32)}
-        self.endpoints = services.up(self.home)
+        self.endpoints = self._up()
         self.env = {**os.environ, "TAPEDECK_HOME": str(self.home)}
         run_dir = self.home / "runs" / self.name
         self.exchange = Exchange(run_dir / "exchange", self.env, ["--seed", str(self.seed), *self.arguments])
@@ -183,7 +183,14 @@ class BrokenSystem:
         for one in services.status(self.home):
             if one.pid is not None:
                 _gone_if_dying(one.pid)
-        self.endpoints = self.meanwhile(lambda: services.up(self.home))
+        self.endpoints = self.meanwhile(self._up)
+
+    def _up(self) -> services.Endpoints:
+        """Once more where a busy machine took too long."""
+        try:
+            return services.up(self.home)
+        except services.ServiceError:
+            return services.up(self.home)
 
     def meanwhile(self, work: Callable[[], T]) -> T:
         """Work that takes long; the supervisor keeps its turn."""

@@ -1,9 +1,11 @@
 """The whole loop on the real broker: exchange, market data, signals, orders, fills, positions, audit, report; killed, restarted, stopped."""
 
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -22,6 +24,7 @@ from tests.pipelines.running import (
     scene,
     verified,
 )
+from tests.recordings import data_folder
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -32,27 +35,58 @@ def stage_set(tmp_path: Path, run_prefix: str, endpoints: services.Endpoints) ->
         yield made
 
 
-def test_the_demo_trades_verifies_reports_and_leaves_no_process_behind(
-    tmp_path: Path, endpoints: services.Endpoints
-) -> None:
-    env = environment(tmp_path, endpoints)
+CAPTURE = Path("hftbacktest") / "spot" / "btcusdt_20240808.gz"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo from start to end: on a recorded capture where there is one, else on generated flow."""
+
+    run: Path
+    env: dict[str, str]
+    done: "subprocess.CompletedProcess[str]"
+    before: set[int]
+
+    def tapedeck(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*TAPEDECK, *arguments], env=self.env, capture_output=True, text=True, timeout=120, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, endpoints: services.Endpoints) -> Demo:
+    home = tmp_path_factory.mktemp("demo")
+    env, capture = environment(home, endpoints), data_folder() / CAPTURE
     before = set(psutil.pids())
+    arguments = ["--capture", str(capture)] if capture.exists() else []
     done = subprocess.run(
-        [*TAPEDECK, "demo", "--seconds", "25"], env=env, capture_output=True, text=True, timeout=200, check=False
+        [*TAPEDECK, "demo", "--seconds", "25", *arguments],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "agrees everywhere" in done.stdout
-    (run_dir,) = (tmp_path / "runs").glob("demo-*")
-    page = (run_dir / "report.html").read_text()
+    (run,) = (home / "runs").glob("demo-*")
+    return Demo(run, env, done, before)
+
+
+def test_the_demo_trades_verifies_reports_and_leaves_no_process_behind(demo: Demo) -> None:
+    assert "agrees everywhere" in demo.done.stdout
+    page = (demo.run / "report.html").read_text()
     assert "<html" in page
     assert "quoter" in page
-    replayed(run_dir, env)
     left = [
         p
         for p in psutil.process_iter(["cmdline"])
-        if p.pid not in before and str(run_dir) in " ".join(p.info["cmdline"] or ())
+        if p.pid not in demo.before and str(demo.run) in " ".join(p.info["cmdline"] or ())
     ]
     assert gone(left), left
+
+
+def test_every_stage_of_the_demo_replays_equal(demo: Demo) -> None:
+    replayed(demo.run, demo.env)
 
 
 def replayed(run_dir: Path, env: dict[str, str]) -> None:
@@ -66,6 +100,19 @@ def replayed(run_dir: Path, env: dict[str, str]) -> None:
 
     assert ask("--all").count(": equal, ") == WORKERS - 4, "all but ingest, clock, audit and archive"
     assert "begun at snapshots: " in ask("orders", "--live", "--from", "1000000")
+
+
+def test_the_backtests_composition_makes_every_decision_of_the_demo_again(demo: Demo) -> None:
+    done = demo.tapedeck("parity", str(demo.run), "--json", "--no-report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert [one["strategy"] for one in found["exact"]["strategies"]] == ["buyer", "cross", "quoter"]
+    for one in found["exact"]["strategies"]:
+        assert one["equal"], one["first_difference"]
+        assert one["decisions"] > 0, one
+        assert one["inbox_fed"].keys() == {"clock"}, "everything else was recomputed"
+    free = found["free"]
+    assert free["live"] == free["reproduced"] + sum(free["live_by_kind"].values()) > 0
 
 
 def test_workers_that_are_killed_come_back_and_nothing_is_lost_or_doubled(stage_set: Scene) -> None:

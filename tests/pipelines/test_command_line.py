@@ -136,6 +136,8 @@ def test_an_operator_must_say_why_and_name_what_exists(ready: Scene) -> None:
         run(ready.env, "limits", "firm", "max_order", "5", "--why", "x", "--config", str(ready.path)), "max_order_value"
     )
     says(run(ready.env, "limits", "firm", "max_order_value", "much", "--why", "x", "--config", str(ready.path)), "much")
+    says(run(ready.env, "limits", "firm", "max_order_value", "-5", "--why", "x", "--config", str(ready.path)), "-5")
+    assert 'half_spread_bps = "' in run(ready.env, "params", "quoter", "--config", str(ready.path)).stdout
     says(run(ready.env, "cancel", "no-such-order", "--why", "x", "--config", str(ready.path)), "no-such-order")
 
 

@@ -43,13 +43,27 @@ def test_a_capture_that_only_continues_another_is_refused_in_one_line(data_dir: 
         ((), "one instrument"),
         ((SNAPSHOT,), "one instrument"),
         ((TRADE,), "no depth snapshot"),
-        ((SNAPSHOT, b"nonsense\n"), "line 2"),
+        ((SNAPSHOT, b"nonsense\n"), "line 2 .*does not begin with the local time"),
+        ((SNAPSHOT, b"17 {nonsense\n"), "line 2 .*what follows the time is not JSON"),
+        ((SNAPSHOT, b'17 {"a":1}\n'), "line 2 .*neither a depth snapshot .* nor a frame of stream and data"),
+        ((SNAPSHOT, TRADE.replace(b'"p"', b'"x"')), "line 2 .*the field p is missing"),
+        ((SNAPSHOT, TRADE.replace(b'"T":', b'"T": ')), "line 2 .*the time T is not written as the venue writes it"),
+        ((SNAPSHOT, TRADE.replace(b'"e":"trade"', b'"e":"kline"')), "line 2 .*an event 'kline' is none of"),
         ((SNAPSHOT, TRADE, TRADE.replace(b"abc", b"xyz")), "one instrument"),
     ],
 )
 def test_what_is_no_capture_is_refused(tmp_path: Path, lines: tuple[bytes, ...], complaint: str) -> None:
     with pytest.raises(CaptureError, match=complaint):
         read_capture(write(tmp_path / "a.gz", *lines))
+
+
+def test_a_folder_and_a_file_that_is_cut_off_are_called_that(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="is a folder"):
+        read_capture(tmp_path)
+    whole = write(tmp_path / "a.gz", SNAPSHOT, TRADE)
+    whole.write_bytes(whole.read_bytes()[:-20])
+    with pytest.raises(CaptureError, match="not a whole gzip file"):
+        read_capture(whole)
 
 
 def test_tick_and_lot_of_an_unknown_instrument_are_inferred_from_the_snapshots_digits(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ class SubmitOrderRequest(_message.Message):
     CAUSE_FIELD_NUMBER: _builtins.int
     TRIGGER_PRICE_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    TS_EVENT_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
     """the idempotency key; required"""
     strategy: _builtins.str
@@ -132,6 +133,8 @@ class SubmitOrderRequest(_message.Message):
     """of stop orders"""
     validate_only: _builtins.bool
     """all checks, then the venue's own test: nothing is written, sent or reserved"""
+    ts_event: _builtins.int
+    """the venue's time of what the caller saw; 0 where it has none"""
     def __init__(
         self,
         *,
@@ -150,10 +153,11 @@ class SubmitOrderRequest(_message.Message):
         cause: _builtins.str = ...,
         trigger_price: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        ts_event: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cause", b"cause", "client_order_id", b"client_order_id", "instrument", b"instrument", "order_qty", b"order_qty", "order_type", b"order_type", "post_only", b"post_only", "price", b"price", "reason", b"reason", "reduce_only", b"reduce_only", "side", b"side", "strategy", b"strategy", "time_in_force", b"time_in_force", "trigger_price", b"trigger_price", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "cause", b"cause", "client_order_id", b"client_order_id", "instrument", b"instrument", "order_qty", b"order_qty", "order_type", b"order_type", "post_only", b"post_only", "price", b"price", "reason", b"reason", "reduce_only", b"reduce_only", "side", b"side", "strategy", b"strategy", "time_in_force", b"time_in_force", "trigger_price", b"trigger_price", "ts_event", b"ts_event", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

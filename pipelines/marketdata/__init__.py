@@ -1,0 +1,1 @@
+"""Market data over gRPC: one consumer of `market.events`, many subscribers."""

@@ -1,0 +1,82 @@
+"""The fan-out over gRPC (grpc.aio), with health and reflection."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from infra.kafka import KafkaConf
+from infra.proto.tapedeck.v1 import marketdata_pb2 as pb
+from infra.proto.tapedeck.v1 import marketdata_pb2_grpc as rpc
+from infra.serving import GrpcServer
+from pipelines.marketdata.history import from_tape
+from pipelines.marketdata.hub import Everything, Hub, Latest, Market, Subscriber
+from topics.catalog import MARKET_EVENTS
+from topics.record import InstrumentId
+
+SERVICE = pb.DESCRIPTOR.services_by_name["MarketData"].full_name
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class MarketData(rpc.MarketDataServicer):
+    def __init__(self, hub: Hub, conf: KafkaConf, prefix: str) -> None:
+        self.ready = False
+        self._hub, self._conf, self._prefix = hub, conf, prefix
+
+    async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.MarketRecord]:
+        await self._check(request, context)
+        subscriber: Subscriber = Latest() if request.mode == pb.MODE_LATEST else Everything()
+        instruments = list(request.instruments)
+        try:
+            if isinstance(subscriber, Latest):
+                self._hub.join_latest(subscriber, instruments)
+                await context.send_initial_metadata(())
+            else:
+                async for record in self._before(subscriber, instruments, context):
+                    yield message(record)
+            while True:
+                for record, skipped in await subscriber.take():
+                    yield message(record, skipped)
+                if subscriber.overrun:
+                    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "fell too far behind: ask again")
+        finally:
+            self._hub.leave(subscriber)
+
+    async def _before(
+        self, subscriber: Everything, instruments: list[InstrumentId], context: Context
+    ) -> AsyncIterator[Market]:
+        kept, firsts = self._hub.join_all(subscriber, instruments)
+        spans = {partition: (first, self._hub.next[partition]) for partition, first in firsts.items()}
+        starts = {i: self._hub.tails[i].start for i in instruments if i in self._hub.tails}
+        await context.send_initial_metadata(())
+        for record in kept:
+            yield record
+        async for record in from_tape(self._conf, self._prefix, spans, starts):
+            yield record
+
+    async def _check(self, request: pb.SubscribeRequest, context: Context) -> None:
+        if not request.instruments or not all(request.instruments):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "instruments are required")
+        if request.mode not in (pb.MODE_UNSPECIFIED, pb.MODE_ALL, pb.MODE_LATEST):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"mode is none that is known: {request.mode}")
+        if not self.ready:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not yet at the end of the tape: try again")
+
+
+def message(record: Market, skipped: int = 0) -> pb.MarketRecord:
+    return pb.MarketRecord(
+        topic=MARKET_EVENTS.name,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        src=record.src,
+        skipped=skipped,
+    )
+
+
+class Server(GrpcServer):
+    def __init__(self, servicer: MarketData) -> None:
+        super().__init__(SERVICE, "marketdata")
+        rpc.add_MarketDataServicer_to_server(servicer, self.server)
