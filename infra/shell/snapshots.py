@@ -1,6 +1,6 @@
 """Snapshots of a stage's state on the tape, so that a replay need not begin at the start.
 
-At a checkpoint the states are encoded, which costs as much as a checkpoint in which every key has changed; the pieces
+When one is due the states are encoded, which costs as much as a checkpoint in which every key has changed; the pieces
 are then written a few at each turn of the loop, so that a big state does not hold up the records. A crash in between
 leaves an incomplete snapshot, which readers pass over. A snapshot is a fact about the input's prefix: it is true whether or not its
 checkpoint was committed, and has no coordinate.
@@ -25,7 +25,7 @@ Note = Callable[[list[Record]], None]
 
 
 class Snapshots:
-    """``take`` at a checkpoint, ``write_some`` at every turn. ``every_s`` 0: never."""
+    """``take`` when it is ``due``, ``write_some`` at every turn. ``every_s`` 0: never."""
 
     def __init__(self, stage: str, topic: str, topic_id: str, every_s: float, note: Note) -> None:
         self._stage, self._topic, self._topic_id = stage, topic, topic_id
@@ -39,10 +39,11 @@ class Snapshots:
     def wanted(self) -> bool:
         return self._every_s > 0
 
-    @property
-    def due(self) -> bool:
-        """Not while the last one is still being written."""
-        return self.wanted and not self._waiting and time.monotonic() >= self._due
+    def due(self, offsets: Mapping[int, int]) -> bool:
+        """Some partition went on since its last one. Not while that is still being written."""
+        if not self.wanted or self._waiting or time.monotonic() < self._due:
+            return False
+        return any(offset != self._taken.get(p) for p, offset in offsets.items())
 
     def take(self, entries: Mapping[int, Entries], offsets: Mapping[int, int]) -> int:
         """Of each partition that went on since its last snapshot; how many. They are cut as they are written."""

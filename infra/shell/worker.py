@@ -197,8 +197,6 @@ class _Worker:
         self._checkpoint_began = time.monotonic()
         self._outputs.flush()
         self._processor.write_back()
-        if self._snapshots.due:
-            self._snapshot()
 
     def stopped(self) -> None:
         if self._snapshots.wanted:
@@ -222,6 +220,8 @@ class _Worker:
             self._app.stop()
         if not self._status.ready and self._progress.caught_up:
             self._become_ready()
+        if self._snapshots.due(self._progress.next_offsets):
+            self._snapshot()
         self._snapshots.write_some()
         if time.monotonic() >= self._status_due:
             self._write_status()

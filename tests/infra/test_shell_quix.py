@@ -92,6 +92,8 @@ class Recorder:
     def committed(self, offsets: dict[int, int]) -> None:
         self.calls.append(("committed", offsets))
 
+    def stopped(self) -> None: ...
+
     def idle(self) -> None:
         if len(self.found) >= self.records:
             self.app.stop()

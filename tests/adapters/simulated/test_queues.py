@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.simulated.core import Core
-from adapters.simulated.model import BookDelta, BookSnapshot, MarketTrade
+from adapters.simulated.model import BookDelta, BookSnapshot, ExecutionType, MarketTrade
 from adapters.simulated.queues import RISK_AVERSE, Log, Power, QueueModel, RiskAverse, queue_model
 from adapters.simulated.units import SCALE
-from tests.adapters.simulated.builders import BUY, INSTRUMENT, RICH, SYMBOL, fills, order
+from tests.adapters.simulated.builders import BUY, INSTRUMENT, RICH, SYMBOL, order, reports
 
 MODELS = [RISK_AVERSE, Power(1), Power(2), Power(3), Log()]
 QTY = st.integers(0, 10**12)
@@ -110,7 +110,8 @@ def test_a_probabilistic_model_fills_no_less_and_no_later_than_the_risk_averse(
                 if kind == "shown"
                 else MarketTrade(price * SCALE, qty * SCALE, buyer_is_maker=True)
             )
-            filled[id(core)] += sum(q for _, q in fills(core.feed(2, SYMBOL, recorded), "us"))
+            executions = reports(core.feed(2, SYMBOL, recorded), "us", ExecutionType.TRADE)
+            filled[id(core)] += sum(one.last_qty for one in executions)
             book = core.recorded_books()[SYMBOL]
             assert all(book.queue_ahead(one) >= 0 for one in core.open_orders("us", SYMBOL))
-        assert filled[id(careful)] <= filled[id(hopeful)] <= 6
+        assert filled[id(careful)] <= filled[id(hopeful)] <= 6 * SCALE
