@@ -40,7 +40,7 @@ def plan(seed: int, number: int, workers: Sequence[str]) -> Round:
         kind,
         _targets(random, kind, workers),
         after_s=random.uniform(0.3, 1.5),
-        lead_s=random.uniform(0.0, 0.04),
+        lead_s=random.uniform(0.0, 0.01),
         again_after_s=random.uniform(0.6, 3.0) if kind == "start-up" else None,
         faults={} if random.random() < CALM else faults(random),
     )

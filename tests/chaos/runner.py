@@ -14,11 +14,12 @@ from typing import Any
 
 from pipelines.replay_all import covered
 from tests.chaos.judge import judge, read_log, replayed
+from tests.chaos.load import BURST
 from tests.chaos.plan import Round
 from tests.chaos.system import ACCOUNT, SERVICES, BrokenSystem, TooLate
 from topics.controls import FIRM, Kill, Resume
 
-READY_S, CAUGHT_UP_S, QUIET_S = 240.0, 240.0, 180.0
+READY_S, CAUGHT_UP_S, QUIET_S, BURST_S = 240.0, 240.0, 180.0, 30.0
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -76,6 +77,21 @@ class LoadProcess:
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
 
+    def burst(self) -> None:
+        """Return as soon as most of the commands have been written down: they are leaving now."""
+        began = self.log.stat().st_size if self.log.exists() else 0
+        self.say("burst")
+        deadline = time.monotonic() + BURST_S
+        while self._begun(began) < BURST - BURST // 4:
+            if time.monotonic() > deadline:
+                raise ChaosFailed(f"the load generator began no burst within {BURST_S:g} s: see load.log")
+            time.sleep(0.0005)
+
+    def _begun(self, offset: int) -> int:
+        with self.log.open("rb") as file:
+            file.seek(offset)
+            return file.read().count(b'"do": ')
+
     def answered_since(self, since_ns: int) -> bool:
         return int(self.state.get("last_answer_ns", 0)) > since_ns
 
@@ -128,7 +144,7 @@ class Life:
         self.system.faults(plan.faults)
         self.load.say("go")
         self.system.wait(plan.after_s)
-        self.load.say("burst")
+        self.load.burst()
         time.sleep(plan.lead_s)
         began, killed_ns = time.monotonic(), time.time_ns()
         result.killed = self.system.kill(plan.targets)
