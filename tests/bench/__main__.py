@@ -15,7 +15,7 @@ from infra.version import revision
 from tests.bench.measure import Row
 from tests.bench.scene import scene
 
-NAMES = ("hop", "stages", "checks", "gateway", "paths", "audit", "backtest", "report")
+NAMES = ("hop", "stages", "checks", "gateway", "audit", "backtest")
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from psycopg import sql
 
 from infra.postgres.migrate import migrate
 from infra.postgres.store import AuditStore, Batch
-from infra.postgres.tables import COORDINATES, RECORDS as RECORD_COLUMNS, TYPED
+from infra.postgres.tables import COORDINATES, TYPED
+from infra.postgres.tables import RECORDS as RECORD_COLUMNS
 from infra.tail import Taken
 from tests.bench.measure import Row, in_turn, row
 from tests.bench.scene import Scene

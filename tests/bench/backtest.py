@@ -41,10 +41,14 @@ def measure(scene: Scene) -> Iterator[Row]:
     events = [e for arrival in source.arrivals() for e in arrival.events]
     ours, bare = _in_turn(lambda: module.run_backtest(config, source, Settings()), lambda: _bare(config, events))
     note = "reference: the strategy's callbacks alone, no book, no orders, no gateway"
-    yield row("backtest, one strategy", "events/s a core", len(events) / ours, len(events) / bare, at_least=0.5, note=note)
+    yield row(
+        "backtest, one strategy", "events/s a core", len(events) / ours, len(events) / bare, at_least=0.5, note=note
+    )
     peer = _nautilus(scene.home, events)
     if peer is not None:
-        yield row("backtest, one strategy, and nautilus_trader", "events/s a core", len(events) / ours, peer, at_least=5)
+        yield row(
+            "backtest, one strategy, and nautilus_trader", "events/s a core", len(events) / ours, peer, at_least=5
+        )
 
 
 def _in_turn(*tries: Callable[[], Any]) -> list[float]:
@@ -107,7 +111,17 @@ def _nautilus(folder: Path, events: list[Any]) -> float | None:
     python = folder / "peer" / "bin" / "python"
     steps = (
         [sys.executable, "-m", "venv", str(folder / "peer")],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "nautilus_trader"],
+        [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+            "nautilus_trader",
+        ],
         [str(python), str(Path(__file__).with_name("peer_nautilus.py")), str(data)],
     )
     for step in steps:

@@ -51,7 +51,9 @@ class Quoter(Strategy):
                     self.cancel_order(order)
             elif tick.ts_event >= self.held[side]:
                 self.held[side] = tick.ts_event + EVERY_NS
-                self.submit_order(self.order_factory.limit(self.instrument.id, side, self.quantity, wanted, post_only=True))
+                self.submit_order(
+                    self.order_factory.limit(self.instrument.id, side, self.quantity, wanted, post_only=True)
+                )
 
 
 def measured(instrument, ticks):
