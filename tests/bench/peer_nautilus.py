@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from decimal import Decimal
+from pathlib import Path
 
 from nautilus_trader.backtest.config import BacktestEngineConfig
 from nautilus_trader.backtest.engine import BacktestEngine
@@ -78,7 +79,7 @@ def measured(instrument, ticks):
 
 def main():
     instrument = TestInstrumentProvider.btcusdt_binance()
-    rows = json.load(open(sys.argv[1]))
+    rows = json.loads(Path(sys.argv[1]).read_bytes())
     ticks = [
         QuoteTick(
             instrument.id,
