@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PACKAGES := adapters infra pipelines strategies topics
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos bench bench-recovery proto lint types pytest format lock check-lock up down clean distclean
+.PHONY: help setup demo test chaos scale bench bench-recovery proto lint types pytest format lock check-lock up down clean distclean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ chaos: setup ## kill everything at random under load and faults, judge each roun
 
 bench: setup ## what each step costs, as ratios to the plainest thing that does it (ONLY="hop checks gateway")
 	@$(BIN)/python -W ignore -m tests.bench $(ONLY)
+
+scale: setup ## two workers a stage; one leaves, another joins, and it is judged as chaos is
+	@$(BIN)/python -W ignore -m tests.chaos.scale
 
 bench-recovery: setup ## from SIGKILL to caught up, with a million records of state (KEYS= FACTS=)
 	@$(BIN)/python -m tests.chaos.recovery $(if $(KEYS),--keys $(KEYS)) $(if $(FACTS),--facts $(FACTS))

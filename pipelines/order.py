@@ -134,14 +134,16 @@ class OrderFacts(msgspec.Struct, array_like=True):
 
     @property
     def status(self) -> OrderStatus:
-        if self.order_qty is not None and self.cum_qty >= self.order_qty and self.cum_qty > 0:
+        cum_qty, ends = self.cum_qty, self.ends
+        if cum_qty > 0 and self.terms is not None and cum_qty >= self.terms.order_qty:
             return OrderStatus.FILLED
-        for end in _ENDS:
-            if end in self.ends and not (end is OrderStatus.REJECTED and self.found):
-                return end
-        if OrderStatus.DENIED in self.ends and not self.requested:
-            return OrderStatus.DENIED
-        if self.cum_qty > 0:
+        if ends:  # most orders asked about have none
+            for end in _ENDS:
+                if end in ends and not (end is OrderStatus.REJECTED and self.found):
+                    return end
+            if OrderStatus.DENIED in ends and not self.requested:
+                return OrderStatus.DENIED
+        if cum_qty > 0:
             return OrderStatus.PARTIALLY_FILLED
         if self.triggered:
             return OrderStatus.TRIGGERED
@@ -172,12 +174,12 @@ class OrderFacts(msgspec.Struct, array_like=True):
     @property
     def pending_revision(self) -> int:
         """The number of the newest one that is not answered; 0 where none waits."""
-        return max((n for n, one in self.revisions.items() if one.is_pending), default=0)
+        return max((n for n, one in self.revisions.items() if one.is_pending), default=0) if self.revisions else 0
 
     @property
     def revision(self) -> int:
         """The number of the newest one in force; 0 is the order as requested."""
-        return max((n for n, one in self.revisions.items() if one.accepted), default=0)
+        return max((n for n, one in self.revisions.items() if one.accepted), default=0) if self.revisions else 0
 
     @property
     def next_revision(self) -> int:
@@ -185,6 +187,8 @@ class OrderFacts(msgspec.Struct, array_like=True):
 
     @property
     def replaced_by(self) -> ClientOrderId:
+        if not self.revisions:
+            return ""
         return next(
             (one.replacement for _, one in sorted(self.revisions.items()) if one.accepted and one.replacement), ""
         )

@@ -99,8 +99,18 @@ class Supervisor:
             stale.unlink()
         stopping_mark(self.run_dir).unlink(missing_ok=True)
         for name in self.workers:
-            self.children[name] = Child(name)
-            self._spawn(self.children[name])
+            self.add(name)
+
+    def add(self, worker: str) -> None:
+        """One more, or a further instance (``orders#1``): it takes its share of the partitions from those that run."""
+        child = self.children[worker] = Child(worker)
+        self._spawn(child)
+
+    def remove(self, worker: str, timeout_s: float) -> bool:
+        """Stop one for good; its partitions go to those that stay once its session has run out. False where it had to be killed."""
+        killed = self.stop([worker], timeout_s)
+        del self.children[worker]
+        return not killed
 
     def _spawn(self, child: Child) -> None:
         path = log_path(self.run_dir, child.name)

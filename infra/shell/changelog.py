@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra import kafka
 from topics.catalog import Topic
 
 TELL_EVERY_S = 1.0
+GRACE_S, HANGING_S = 3.0, 15.0
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,42 @@ def end_offsets(
         return {}
     futures = admin.list_offsets(wanted, isolation_level=level, request_timeout=10)
     return {(p.topic, p.partition): future.result().offset for p, future in futures.items()}
+
+
+def end_hanging(conf: kafka.KafkaConf, member: str, places: list[TopicPartition]) -> None:
+    """End what a dead predecessor of the same name left open on these changelogs.
+
+    Its transaction ends with ``init_transactions`` under its name. After a broker was killed there can be one that the
+    coordinator has forgotten, and nobody would ever end: a marker is written to a partition only for a transaction that
+    wrote to it. So we write a record there, under the name that left it open, and abort: the marker ends both.
+    """
+    admin = AdminClient(dict(conf))
+    if not _unstable(admin, places):
+        return
+    producer = Producer({**conf, "transactional.id": member, "message.timeout.ms": int(HANGING_S * 1000)})
+    producer.init_transactions(HANGING_S)
+    if not (hanging := _still_unstable(admin, places, GRACE_S)):
+        return
+    names = ", ".join(f"{p.topic}[{p.partition}]" for p in hanging)
+    log.warning("ending a transaction that its coordinator has forgotten on %s", names)
+    producer.begin_transaction()
+    for place in hanging:
+        producer.produce(place.topic, b"", b"\x02hanging", place.partition)
+    producer.flush(HANGING_S)
+    producer.abort_transaction(HANGING_S)
+    _still_unstable(admin, hanging, GRACE_S)
+
+
+def _unstable(admin: AdminClient, places: list[TopicPartition]) -> list[TopicPartition]:
+    stable, high = (end_offsets(admin, places, committed=c) for c in (True, False))
+    return [p for p in places if stable[p.topic, p.partition] < high[p.topic, p.partition]]
+
+
+def _still_unstable(admin: AdminClient, places: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+    deadline = time.monotonic() + timeout_s
+    while (found := _unstable(admin, places)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
 
 
 def await_stable(

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra import kafka
 from infra.edge import started
 from infra.metrics import Exposition
-from infra.shell.changelog import changelog
+from infra.shell.changelog import changelog, end_hanging
 from infra.shell.metrics import Exhibit, Nothing, StageMetrics
 from infra.shell.outputs import Outputs
 from infra.shell.processor import Inbound, Processor
@@ -142,7 +142,9 @@ class _Worker:
         input_name = kafka.physical(prefix, stage.input)
         topic_id, partitions, replicas = _inspect(conf, prefix, input_name)
         group = group_of(prefix, stage.name)
-        kafka.create_topics(conf, "", replication_factor=replicas, topics=[changelog(group, input_name, partitions)])
+        kept = changelog(group, input_name, partitions)
+        kafka.create_topics(conf, "", replication_factor=replicas, topics=[kept])
+        end_hanging(conf, f"{group}.{instance}", [TopicPartition(kept.name, p) for p in range(partitions)])
         self._outputs = Outputs(
             conf,
             prefix,

@@ -64,7 +64,9 @@ def configuration(name: str, home: Path, exchange: Exchange) -> str:
 
 @dataclass
 class BrokenSystem:
-    """Use as a context manager. ``extra`` are further instances, such as ``("orders#1",)``."""
+    """Use as a context manager. ``extra`` are further instances, such as ``("orders#1",)``; ``further`` makes them from the
+    configuration.
+    """
 
     home: Path
     name: str
@@ -72,6 +74,7 @@ class BrokenSystem:
     extra: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ("--order-limit", "0", "--weight-limit", "0", "--symbols", "BTCUSDT", "ETHUSDT")
     configure: Callable[[str, Path, Exchange], str] = configuration
+    further: Callable[[Config], list[str]] = lambda config: []
     own_services: bool = True
     said: list[str] = field(default_factory=list)
 
@@ -88,7 +91,7 @@ class BrokenSystem:
             self.config: Config = load(self.path, {})
             kafka.create_topics(self.endpoints.kafka, self.config.prefix)
             migrate(self.endpoints.postgres, self.config.prefix)
-            names = [*worker_names(self.config), *self.extra]
+            names = [*worker_names(self.config), *self.extra, *self.further(self.config)]
             self.supervisor = Supervisor(run_dir, self.path, names, self._say, self.env)
             self.supervisor.start()
         except BaseException:
