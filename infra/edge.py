@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
@@ -72,8 +71,6 @@ class Edge:
         self._blocking = blocking
         self._failure: KafkaError | None = None
         self._producer = kafka.producer(conf)
-        self._acknowledged: deque[tuple[asyncio.Future[int], KafkaError | None, int]] = deque()
-        self._waking = False
         self._running = True
         self._thread = threading.Thread(target=self._poll, name=f"{name}-delivery", daemon=True)
         self._thread.start()
@@ -160,28 +157,21 @@ class Edge:
             self._failure = error
 
     def _resolver(self, future: "asyncio.Future[int]"):  # type: ignore[no-untyped-def]
-        """The loop is woken once for all that is acknowledged until it comes round: waking costs more than the rest."""
         loop = future.get_loop()
 
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            self._observe(error, message)
-            self._acknowledged.append((future, error, message.offset() or 0))
-            if not self._waking:
-                self._waking = True
-                loop.call_soon_threadsafe(self._settle)
-
-        return delivered
-
-    def _settle(self) -> None:
-        self._waking = False  # first: what is appended from here on wakes again
-        while self._acknowledged:
-            future, error, offset = self._acknowledged.popleft()
+        def settle(error: KafkaError | None, offset: int) -> None:
             if future.done():
-                continue
+                return
             if error is not None:
                 future.set_exception(EdgeFailed(error.str()))
             else:
                 future.set_result(offset)
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            self._observe(error, message)
+            loop.call_soon_threadsafe(settle, error, message.offset() or 0)
+
+        return delivered
 
     def flush(self, timeout_s: float = 10.0) -> None:
         """Wait until everything published is acknowledged; EdgeFailed when it is not in time."""
