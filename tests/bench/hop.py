@@ -22,7 +22,9 @@ KEY = "x:A"
 def measure(scene: Scene) -> Iterator[Row]:
     scene.topics(MARKET_EVENTS, STRATEGY_INBOX, STAGE_LOG, DEAD_LETTERS, RAW_IN, RAW_OUT)
     scene.stage("count")
-    scene.run("-m", "tests.bench.relay", json.dumps(scene.conf), scene.physical(RAW_IN), scene.physical(RAW_OUT))
+    scene.run(
+        "-m", "tests.bench.raw_child", json.dumps(scene.conf), scene.physical(RAW_IN), scene.physical(RAW_OUT), "", "1"
+    )
     producer = kafka.producer(scene.conf)
     inbox = scene.physical(STRATEGY_INBOX)
     ours = scene.reader((inbox, p) for p in range(STRATEGY_INBOX.partitions))

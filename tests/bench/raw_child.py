@@ -1,6 +1,7 @@
-"""The reference of a stage's work: consume in batches, decode, encode, produce; no state, no fence, no checkpoint.
+"""The reference of a hop and of a stage's work: consume, decode, encode, produce; no state, no fence, no checkpoint.
 
-Arguments: Kafka settings as JSON, source, target, the logical topic whose records these are ("" for bytes as they are).
+Arguments: Kafka settings as JSON, source, target, the logical topic whose records these are ("" for bytes as they are), and
+how many are taken at a time (1 where each is waited for).
 """
 
 import json
@@ -15,7 +16,7 @@ from topics.catalog import TOPICS
 
 
 def main() -> None:
-    conf, source, target, name = json.loads(sys.argv[1]), *sys.argv[2:5]
+    conf, source, target, name, most = json.loads(sys.argv[1]), *sys.argv[2:5], int(sys.argv[5])
     types = TOPICS[name].types if name else ()
     running = True
 
@@ -28,7 +29,7 @@ def main() -> None:
     partitions = consumer.list_topics(source, timeout=10).topics[source].partitions
     consumer.assign([TopicPartition(source, p, 0) for p in partitions])
     while running:
-        for message in consumer.consume(500, 0.05):
+        for message in consumer.consume(most, 0.05):
             value = message.value() or b""
             producer.produce(
                 target,

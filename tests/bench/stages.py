@@ -81,7 +81,7 @@ def _compare(scene: Scene, name: str, topic: Topic, values: Values, batch: int) 
     raw_in = f"{prefix}.raw.in"
     kafka.create_topics(scene.conf, prefix, topics=[Topic("raw.in", partitions=topic.partitions)])
     types = topic.name if topic.types else ""
-    raw = scene.run("-m", "tests.bench.raw_child", json.dumps(scene.conf), raw_in, f"{prefix}.raw.out", types)
+    raw = scene.run("-m", "tests.bench.raw_child", json.dumps(scene.conf), raw_in, f"{prefix}.raw.out", types, "500")
     producer = kafka.producer(scene.conf)
     rates: tuple[list[float], list[float]] = ([], [])
     records = list(values(batch))
