@@ -25,6 +25,8 @@ from topics.catalog import ORDERS_EVENTS, ORDERS_STATE, ORDERS_STATE_LATEST
 from topics.coordinates import HEADER, Coordinate
 from topics.orders import (
     ExternalOrderSeen,
+    ModifyDenied,
+    ModifyRequested,
     OrderAnomaly,
     OrderDenied,
     OrderRequested,
@@ -73,9 +75,16 @@ class Tape:
     requested: dict[str, OrderRequested] = field(default_factory=dict)
     denied: dict[str, OrderDenied] = field(default_factory=dict)
     decisions: Counter[str] = field(default_factory=Counter)
+    modifies: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    """By command id, and whether it was accepted."""
     external: list[ExternalOrderSeen] = field(default_factory=list)
     differences: list[ReconciliationDifference] = field(default_factory=list)
     unknown: int = 0
+
+    def says(self, do: str, ident: str, accepted: bool) -> bool:
+        if do == "modify":
+            return self.modifies[ident, accepted] > 0
+        return ident in (self.requested if accepted else self.denied)
 
 
 def read_tape(conf: KafkaConf, prefix: str) -> Tape:
@@ -98,6 +107,8 @@ def _note(tape: Tape, fact: Any) -> None:
         case OrderDenied():
             tape.denied[fact.client_order_id] = fact
             tape.decisions[fact.client_order_id] += 1
+        case ModifyRequested() | ModifyDenied():
+            tape.modifies[fact.command.command_id, isinstance(fact, ModifyRequested)] += 1
         case ExternalOrderSeen():
             tape.external.append(fact)
         case ReconciliationDifference():
@@ -142,6 +153,8 @@ def judge(config: Config, conf: KafkaConf, dsn: str, ledger_path: Path, log_path
         "tries": sum(map(len, said.tries.values())),
         "requested": len(tape.requested),
         "denied": len(tape.denied),
+        "modified": sum(accepted for _, accepted in tape.modifies.elements()),
+        "stops": sum(fact.command.order_type.is_stop for fact in tape.requested.values()),
         "unknown": tape.unknown,
         "venue_orders": len(ledger.orders),
         "executions": len(ledger.executions),
@@ -158,6 +171,8 @@ def _sent_twice(ledger: Ledger, tape: Tape) -> Iterator[str]:
     placed = Counter(line["client_order_id"] for line in ledger.orders.values())
     yield from (f"sent twice: {count} venue orders with client id {cid}" for cid, count in placed.items() if count > 1)
     yield from (f"decided {n} times: {cid}" for cid, n in tape.decisions.items() if n > 1)
+    decided = Counter(ident for ident, _ in tape.modifies.elements())
+    yield from (f"decided {n} times: {ident}" for ident, n in decided.items() if n > 1)
 
 
 def _lost(said: Said, tape: Tape) -> Iterator[str]:
@@ -166,9 +181,9 @@ def _lost(said: Said, tape: Tape) -> Iterator[str]:
         answer = said.answers.get(ident, {}).get("answer")
         if answer is None:
             yield f"lost: {do} {ident} was never answered"
-        elif do == "submit" and answer not in ("accepted", "denied"):
+        elif do in ("submit", "modify") and answer not in ("accepted", "denied"):
             yield f"not taken: {do} {ident}: {said.answers[ident]}"
-        elif do == "submit" and ident not in (tape.requested if answer == "accepted" else tape.denied):
+        elif do in ("submit", "modify") and not tape.says(do, ident, answer == "accepted"):
             yield f"lost: {ident} was answered {answer!r}, which the tape does not say"
         elif do == "intent" and tape.decisions[ident] == 0:
             yield f"lost: intent {ident} is on the tape and was never decided"
@@ -188,8 +203,8 @@ def _unfinished(tape: Tape, states: dict[str, OrderUpdated]) -> Iterator[str]:
         state = states.get(cid)
         if state is None:
             yield f"unfinished: {cid} is requested and has no state"
-        elif not state.status.is_terminal:
-            yield f"unfinished: {cid} is {state.status}"
+        elif not state.status.is_terminal or state.pending_replace:
+            yield f"unfinished: {cid} is {state.status}{', to be replaced' * state.pending_replace}"
 
 
 def _otherwise(ledger: Ledger, tape: Tape, states: dict[str, OrderUpdated]) -> Iterator[str]:

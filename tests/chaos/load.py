@@ -3,8 +3,8 @@
 ``python -m tests.chaos.load RUN_DIR LOG SEED``; words on stdin: ``go``, ``burst`` (BURST commands at once), ``pause``
 (finish what is open), ``quit``. On stdout a line every 0.1 s: ``{"open", "sent", "answered", "last_answer_ns", "paused"}``.
 
-The log has a JSON object a line, on disk before the command leaves: ``{"t", "do": "submit"|"cancel"|"cancel_all"|
-"intent", "id", "try"}``, and ``{"t", "answer", "id", …}`` for every answer. A client does not know whether a call that
+The log has a JSON object a line, on disk before the command leaves: ``{"t", "do": "submit"|"modify"|"cancel"|
+"cancel_all"|"intent", "id", "try"}``, and ``{"t", "answer", "id", …}`` for every answer. A client does not know whether a call that
 failed was carried out: it asks again with the same id until it is told.
 """
 
@@ -139,9 +139,11 @@ class Load:
         roll = self.random.random()
         if roll < 0.01:
             work = self._cancel_all()
-        elif roll < 0.30 and self.mine:
+        elif roll < 0.25 and self.mine:
             work = self._cancel(self.mine.pop(self.random.randrange(len(self.mine))))
-        elif roll < 0.45:
+        elif roll < 0.35 and self.mine:
+            work = self._modify(self.mine.pop(self.random.randrange(len(self.mine))))
+        elif roll < 0.50:
             work = self._intent()
         else:
             work = self._submit()
@@ -156,21 +158,25 @@ class Load:
             os._exit(3)  # whoever judges must not take silence for peace
 
     def _order(self) -> dict[str, Any]:
-        """A resting order, one at the touch, or one that takes."""
+        """A resting order, one at the touch, one that takes, or a stop that rests until the price comes to it."""
         symbol = self.random.choice(sorted(self.prices))
         bid, ask = self.prices[symbol]
         side = self.random.choice((Side.BUY, Side.SELL))
         buys = side is Side.BUY
-        kind = self.random.choice(("far", "far", "far", "touch", "touch", "take"))
-        shift = {"far": Decimal("0.004"), "touch": Decimal(0), "take": Decimal("-0.0005")}[kind]
+        kind = self.random.choice(("far", "far", "far", "touch", "touch", "take", "stop"))
+        shift = {"far": Decimal("0.004"), "touch": Decimal(0)}.get(kind, Decimal("-0.0005"))
         price = bid * (1 - shift) if buys else ask * (1 + shift)
         tif = TimeInForce.IOC if kind == "take" else TimeInForce.GTC
         qty = demo_config.order_qty(price * 600 / VALUE)
+        price = price.quantize(Decimal("0.01"), ROUND_DOWN)
+        stop = kind == "stop"
         return {
             "instrument": demo_config.instrument_of(symbol),
             "side": side,
+            "order_type": OrderType.STOP_LIMIT if stop else OrderType.LIMIT,
             "order_qty": qty,
-            "price": price.quantize(Decimal("0.01"), ROUND_DOWN),
+            "price": price,
+            "trigger_price": price if stop else None,
             "time_in_force": tif,
             "post_only": kind == "touch",
         }
@@ -182,9 +188,10 @@ class Load:
             strategy=STRATEGY,
             instrument=order["instrument"],
             side=pb.SIDE_BUY if order["side"] is Side.BUY else pb.SIDE_SELL,
-            order_type=pb.ORDER_TYPE_LIMIT,
+            order_type=getattr(pb, f"ORDER_TYPE_{order['order_type'].name}"),
             order_qty=str(order["order_qty"]),
             price=str(order["price"]),
+            trigger_price=str(order["trigger_price"] or ""),
             time_in_force=pb.TIME_IN_FORCE_IOC if order["time_in_force"] is TimeInForce.IOC else pb.TIME_IN_FORCE_GTC,
             post_only=order["post_only"],
             reason="load",
@@ -197,6 +204,22 @@ class Load:
             return {"answer": said, "check": answer.denial.check, "repeated": answer.repeated}
 
         await self._ask("submit", cid, lambda g: g.SubmitOrder(request, timeout=CALL_S), {}, tell)
+
+    async def _modify(self, cid: str) -> None:
+        """A smaller quantity (the venue amends it in its place), or other terms (another order for the rest)."""
+        ident, order = self._next("m"), self._order()
+        terms = {"price": str(order["price"])} if self.random.random() < 0.5 else {}
+        request = pb.ModifyOrderRequest(
+            command_id=ident, client_order_id=cid, order_qty=str(order["order_qty"] / 2), reason="load", **terms
+        )
+
+        def tell(answer: Any) -> dict[str, Any]:
+            if answer.accepted:
+                self.mine.append(answer.replacement or cid)
+            said = "accepted" if answer.accepted else "denied"
+            return {"answer": said, "check": answer.denial.check, "repeated": answer.repeated}
+
+        await self._ask("modify", ident, lambda g: g.ModifyOrder(request, timeout=CALL_S), {"order": cid}, tell)
 
     async def _cancel(self, cid: str) -> None:
         ident = self._next("c")
@@ -220,8 +243,7 @@ class Load:
         """Through the topic; ``ok`` once the broker has it. One in four is written twice, as a client that was in doubt would."""
         cid = self._next("i")
         command = SubmitOrder(
-            client_order_id=cid, strategy=BY_TOPIC, account=ACCOUNT, order_type=OrderType.LIMIT, reason="load",
-            ts_init=time.time_ns(), **self._order(),
+            client_order_id=cid, strategy=BY_TOPIC, account=ACCOUNT, reason="load", ts_init=time.time_ns(), **self._order(),
         )  # fmt: skip
         self.open += 1
         self.log.write(do="intent", id=cid, **{"try": 1})
