@@ -9,12 +9,25 @@ Errors of a venue's REST side::
     └── VenueRefused       the request itself is wrong (an unknown symbol): trying again does not help by itself
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from topics.market import BookDelta, BookSnapshot, Instrument, InstrumentStatus, Quote, Trade
+from topics.book import Book
+from topics.market import (
+    BookDelta,
+    BookSnapshot,
+    Funding,
+    Instrument,
+    InstrumentStatus,
+    Liquidation,
+    OpenInterest,
+    Quote,
+    Ticker,
+    Trade,
+)
 from topics.record import InstrumentId, Venue
 
 
@@ -51,23 +64,79 @@ class Endpoints(NamedTuple):
 
 
 class Session(NamedTuple):
-    """A connection began: what came before it on another one may have holes, and sequences may have started anew."""
+    """A connection began: what came before it on another one may have holes, and sequences may have started anew.
+
+    ``beside`` names one that still delivers: then nothing is lost yet, and what comes twice counts once.
+    """
 
     id: str
+    beside: str = ""
+
+
+class Hole(NamedTuple):
+    """Frames of a connection are missing, by its own numbers: whatever they were about is not known."""
+
+    expected: int
+    got: int
+
+
+class Checked(NamedTuple):
+    """A change of the book with what the venue says the book's checksum is after it."""
+
+    change: BookDelta | BookSnapshot
+    checksum: int
 
 
 class Reading(NamedTuple):
     """How one frame of one instrument is to be read. ``ts_venue`` is the newest time the venue has told for it, and
-    stands in where a frame tells none (0: not yet, then ``ts_init`` does).
+    stands in where a frame tells none (0: not yet, then ``ts_init`` does). ``memory`` is the parser's own, a part of the
+    instrument's state: for venues whose frames cannot be read without what an earlier one said.
     """
 
     venue: Venue
     instrument: InstrumentId
     ts_init: int
     ts_venue: int
+    memory: dict[str, str] = {}
 
 
-Parsed = BookSnapshot | BookDelta | Trade | Quote | Instrument | InstrumentStatus | Session
+Parsed = (
+    BookSnapshot
+    | BookDelta
+    | Checked
+    | Trade
+    | Quote
+    | Ticker
+    | Funding
+    | OpenInterest
+    | Liquidation
+    | Instrument
+    | InstrumentStatus
+    | Session
+    | Hole
+)
+
+
+class Snapshots(Enum):
+    """Where a book begins."""
+
+    REST = auto()
+    """Asked for by a request, and joined to the deltas by sequence numbers; a live book needs none."""
+    STREAM = auto()
+    """Sent by the venue on its own in the stream of deltas: each begins the book anew."""
+
+
+class BookRules(NamedTuple):
+    """How a venue's books are kept and proved.
+
+    Sequence numbers are the records' own: where a delta says where it begins it must join the one before, where it
+    does not it must be newer. ``checksum`` is what the venue computes over a book (``Checked``). ``chained``: a lost
+    frame shows at the next one; where it does not, a frame that cannot be read is a gap.
+    """
+
+    snapshots: Snapshots
+    chained: bool = True
+    checksum: Callable[[Book], int] | None = None
 
 
 class Parser(Protocol):
@@ -94,11 +163,44 @@ class Rest(Protocol):
     async def close(self) -> None: ...
 
 
+class Connection(NamedTuple):
+    """One websocket: ``subscribe`` are messages to send once it is open; ``ping``, when given, one to send every
+    ``ping_s`` seconds; ``most_s`` is how long the venue lets it live (0: no limit).
+    """
+
+    url: str
+    symbols: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    ping: str = ""
+    ping_s: float = 0.0
+    most_s: float = 0.0
+
+
+MARKET_MARK = "|"
+
+
+def own_symbol(venue_symbol: str) -> str:
+    """The venue's own spelling. Where one venue spells instruments of several of its markets alike, we put the market
+    before it: ``spot|BTCUSDT``.
+    """
+    return venue_symbol.rpartition(MARKET_MARK)[2]
+
+
+class Answer(NamedTuple):
+    """What a recorded REST answer is about: the names that ``rest_frame`` wraps it in."""
+
+    what: str
+    venue_symbol: str
+
+
 class MarketData(Protocol):
-    """The market-data side of an adapter."""
+    """The market-data side of an adapter; what most venues share has its default here."""
 
     @property
     def parse(self) -> Parser: ...
+
+    @property
+    def rules(self) -> BookRules: ...
 
     def venue_symbol(self, instrument: InstrumentId) -> str:
         """The venue's spelling. ValueError when the venue cannot have such an instrument."""
@@ -106,21 +208,58 @@ class MarketData(Protocol):
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         """The instrument that a venue's spelling names. ValueError when it names none that is known."""
 
-    def symbol_in(self, frame: bytes) -> str:
-        """The venue symbol a frame is about, found by a cheap scan that never parses; empty when it names none."""
+    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
+        """The venue symbols a frame is about, found by a cheap scan; empty when it names none. Never an exception.
 
-    def stream_url(self, endpoints: Endpoints) -> str: ...
+        ``url`` is its connection's, for venues whose frames do not say which of their markets they are of.
+        """
 
-    def subscribe(self, venue_symbols: Iterable[str]) -> Sequence[str]:
-        """Messages to send once the connection is open."""
+    def sequence_in(self, frame: bytes) -> int | None:
+        """The frame's number among all of its connection, where the venue counts them: each is one more than the last."""
+        return None
+
+    def answer(self, url: str, body: bytes) -> Answer | None:
+        """What a recorded answer of the venue's REST side is; None for what no parser reads. ``url`` may be empty.
+
+        An empty symbol: it does not say, and is about the only instrument of its recording.
+        """
+        return None
+
+    def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
+        """What to connect to and subscribe for these symbols, within the venue's limits."""
+
+    def resubscribe(self, venue_symbol: str) -> Sequence[str]:
+        """Messages that make the venue send a book anew (Snapshots.STREAM)."""
+        return ()
 
     def rest(self, endpoints: Endpoints) -> Rest:
         """A client for the public requests; opened inside a running event loop."""
 
 
-def session_frame(session: str, venue_symbol: str) -> bytes:
+class _Own(msgspec.Struct, omit_defaults=True):
+    """Our own frames in ``market.raw``."""
+
+    session: str = ""
+    beside: str = ""
+    expected: int = -1
+    got: int = -1
+    symbol: str = ""
+    rest: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_own = msgspec.json.Decoder(_Own)
+OURS = (b'{"session":', b'{"expected":', b'{"rest":')
+
+
+def session_frame(session: str, venue_symbol: str, beside: str = "") -> bytes:
     """What ingest writes to every instrument's raw stream when a connection begins."""
-    return msgspec.json.encode({"session": session, "symbol": venue_symbol})
+    return msgspec.json.encode(_Own(session=session, beside=beside, symbol=venue_symbol))
+
+
+def hole_frame(expected: int, got: int, venue_symbol: str) -> bytes:
+    """What ingest writes to every instrument's raw stream when a connection's own numbers do not follow each other."""
+    return msgspec.json.encode(_Own(expected=expected, got=got, symbol=venue_symbol))
 
 
 def rest_frame(what: str, venue_symbol: str, body: bytes) -> bytes:
@@ -128,3 +267,24 @@ def rest_frame(what: str, venue_symbol: str, body: bytes) -> bytes:
     not be JSON: its reader will say so.
     """
     return b'{"rest":"%b","symbol":"%b","data":%b}' % (what.encode(), venue_symbol.encode(), body)
+
+
+class Own(NamedTuple):
+    """One of our own frames, read: ``event`` for what the edge saw, else the REST answer ``what`` with its ``body``."""
+
+    symbol: str
+    event: Session | Hole | None
+    what: str
+    body: bytes
+
+
+def read_own(frame: bytes) -> Own | None:
+    """None when the frame is the venue's. msgspec.MsgspecError when it begins as ours and is not."""
+    if not frame.startswith(OURS):
+        return None
+    own = _own.decode(frame)
+    if own.session:
+        return Own(own.symbol, Session(own.session, own.beside), "", b"")
+    if own.rest:
+        return Own(own.symbol, None, own.rest, bytes(own.data))
+    return Own(own.symbol, Hole(own.expected, own.got), "", b"")

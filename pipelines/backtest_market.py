@@ -139,5 +139,6 @@ class Marks:
         return sample(self._state, self._instrument, True, event.ts_event, event.ts_init)
 
     def _from_book(self, book: Book, now: int) -> None:
-        bid, ask = book.best_bid, book.best_ask
-        self._state.top(None if bid is None else bid[0], None if ask is None else ask[0], now)
+        if self._state.book_speaks(now):
+            bid, ask = book.best_bid, book.best_ask
+            self._state.top(None if bid is None else bid[0], None if ask is None else ask[0])

@@ -31,10 +31,13 @@ class MarkState(msgspec.Struct):
     def quote(self, best_bid: Decimal, best_ask: Decimal, now: int) -> None:
         self.best_bid, self.best_ask, self.quoted_at = best_bid, best_ask, now
 
-    def top(self, best_bid: Decimal | None, best_ask: Decimal | None, now: int) -> None:
-        """The book's word (None: a side is empty, or the book not to be trusted); it counts while no quotes come."""
-        if now - self.quoted_at > QUOTES_SPEAK_NS:
-            self.best_bid, self.best_ask = best_bid, best_ask
+    def book_speaks(self, now: int) -> bool:
+        """The book's word counts while no quotes come."""
+        return now - self.quoted_at > QUOTES_SPEAK_NS
+
+    def top(self, best_bid: Decimal | None, best_ask: Decimal | None) -> None:
+        """The book's word; None: a side is empty, or the book not to be trusted."""
+        self.best_bid, self.best_ask = best_bid, best_ask
 
     def forget(self) -> None:
         self.best_bid = self.best_ask = None

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import MarketData, Parsed, Reading, Session
+from adapters.base import Checked, Hole, MarketData, Parsed, Reading, Session
 from adapters.registry import market_data
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, sample
@@ -35,6 +35,10 @@ OUTPUTS: tuple[type[Record], ...] = (
     market.BookDelta,
     market.Trade,
     market.Quote,
+    market.Ticker,
+    market.Funding,
+    market.OpenInterest,
+    market.Liquidation,
     market.Instrument,
     market.InstrumentStatus,
     market.Gap,
@@ -51,7 +55,10 @@ class MarketState(msgspec.Struct):
     marks: MarkState = msgspec.field(default_factory=MarkState)
     definition: market.Instrument | None = None
     status: market.TradingStatus | None = None
+    memory: dict[str, str] = {}
     ts_venue: int = 0
+    trades: int = 0
+    quotes: int = 0
     passed_over: int = 0
     unreadable: int = 0
 
@@ -63,6 +70,7 @@ class MarketState(msgspec.Struct):
 def normalize_stage(venues: Mapping[Venue, str]) -> Stage[MarketState]:
     """``venues``: each configured venue's adapter. ValueError when there is no such adapter."""
     adapters = {venue: market_data(adapter) for venue, adapter in venues.items()}
+    sources = Sources(adapters)
 
     def on_event(state: MarketState | None, line: Line, at: At) -> tuple[MarketState, Outputs]:
         state = MarketState() if state is None else state
@@ -70,13 +78,13 @@ def normalize_stage(venues: Mapping[Venue, str]) -> Stage[MarketState]:
             parsed = _parse(adapters, state, line)
         except ValueError as error:
             state.unreadable += 1
-            return state, (_letter(line, at, str(error)),)
+            return state, [_letter(line, at, str(error)), *_unreadable(state, sources, line)]
         if parsed is None:
             state.passed_over += 1
             return state, ()
         out: list[Record] = []
         for event in parsed:
-            out += _HANDLERS[type(event)](state, adapters, event, line)
+            out += _HANDLERS[type(event)](state, sources[line.key], event, line)
         return state, out
 
     return Stage(
@@ -93,6 +101,20 @@ def normalize_stage(venues: Mapping[Venue, str]) -> Stage[MarketState]:
 Adapters = Mapping[Venue, MarketData]
 
 
+class Sources(dict[str, sync.Source]):
+    """By instrument, made when first asked for."""
+
+    def __init__(self, adapters: Adapters) -> None:
+        super().__init__()
+        self._adapters = adapters
+
+    def __missing__(self, key: str) -> sync.Source:
+        venue = key.partition(":")[0]
+        adapter = self._adapters[venue]
+        source = self[key] = sync.Source(venue, key, adapter.venue_symbol(key), adapter.rules)
+        return source
+
+
 def _parse(adapters: Adapters, state: MarketState, line: Line) -> Sequence[Parsed] | None:
     """ValueError says why the line cannot be read."""
     if line.key == UNREADABLE:
@@ -100,7 +122,7 @@ def _parse(adapters: Adapters, state: MarketState, line: Line) -> Sequence[Parse
     venue = line.key.partition(":")[0]
     if venue not in adapters:
         raise ValueError(f"no venue named {venue!r}")
-    return adapters[venue].parse(line.frame, Reading(venue, line.key, line.ts, state.ts_venue))
+    return adapters[venue].parse(line.frame, Reading(venue, line.key, line.ts, state.ts_venue, state.memory))
 
 
 def _letter(line: Line, at: At, reason: str) -> DeadLetter:
@@ -115,39 +137,64 @@ def _letter(line: Line, at: At, reason: str) -> DeadLetter:
     )
 
 
-def _source(adapters: Adapters, line: Line) -> sync.Source:
-    venue = line.key.partition(":")[0]
-    return sync.Source(venue, line.key, adapters[venue].venue_symbol(line.key))
+def _unreadable(state: MarketState, sources: Mapping[str, sync.Source], line: Line) -> Sequence[Record]:
+    """Where a lost frame would not show at the next one, the book ends here: it may have been one of its changes."""
+    if state.book.book is None or sources[line.key].rules.chained:
+        return ()
+    return sync.on_unreadable(state.book, sources[line.key], line.ts)
 
 
-def _on_session(state: MarketState, adapters: Adapters, event: Session, line: Line) -> Sequence[Record]:
-    state.marks.forget()
-    state.ts_venue = 0
-    return sync.on_session(state.book, _source(adapters, line), line.ts)
+def _on_session(state: MarketState, source: sync.Source, event: Session, line: Line) -> Sequence[Record]:
+    if not event.beside:
+        state.marks.forget()
+        state.ts_venue = 0
+    return sync.on_session(state.book, source, event, line.ts)
 
 
-def _on_snapshot(state: MarketState, adapters: Adapters, event: market.BookSnapshot, line: Line) -> Sequence[Record]:
-    out = sync.on_snapshot(state.book, _source(adapters, line), event, line.ts)
+def _on_hole(state: MarketState, source: sync.Source, event: Hole, line: Line) -> Sequence[Record]:
+    return sync.on_hole(state.book, source, event, line.ts)
+
+
+def _on_checked(state: MarketState, source: sync.Source, event: Checked, line: Line) -> Sequence[Record]:
+    if isinstance(event.change, market.BookDelta):
+        return _on_delta(state, source, event.change, line, event.checksum)
+    return _on_snapshot(state, source, event.change, line, event.checksum)
+
+
+def _on_snapshot(
+    state: MarketState, source: sync.Source, event: market.BookSnapshot, line: Line, checksum: int | None = None
+) -> Sequence[Record]:
+    out = sync.on_snapshot(state.book, source, event, line.ts, checksum)
     return [*out, *_book_mark(state, line)] if out else out
 
 
-def _on_delta(state: MarketState, adapters: Adapters, event: market.BookDelta, line: Line) -> Sequence[Record]:
+def _on_delta(
+    state: MarketState, source: sync.Source, event: market.BookDelta, line: Line, checksum: int | None = None
+) -> Sequence[Record]:
     state.ts_venue = event.ts_event
-    out = sync.on_delta(state.book, _source(adapters, line), event, line.ts)
+    out = sync.on_delta(state.book, source, event, line.ts, checksum)
     return [*out, *_book_mark(state, line)]
 
 
-def _on_trade(state: MarketState, adapters: Adapters, event: market.Trade, line: Line) -> Sequence[Record]:
+def _on_trade(state: MarketState, source: sync.Source, event: market.Trade, line: Line) -> Sequence[Record]:
     state.ts_venue = event.ts_event
+    state.trades += 1
     return (event,)
 
 
-def _on_quote(state: MarketState, adapters: Adapters, event: market.Quote, line: Line) -> Sequence[Record]:
+def _on_quote(state: MarketState, source: sync.Source, event: market.Quote, line: Line) -> Sequence[Record]:
+    state.quotes += 1
     state.marks.quote(event.best_bid, event.best_ask, line.ts)
     return [event, *_mark(state, line)]
 
 
-def _on_definition(state: MarketState, adapters: Adapters, event: market.Instrument, line: Line) -> Sequence[Record]:
+def _on_told(
+    state: MarketState, source: sync.Source, event: market.Ticker | market.Funding, line: Line
+) -> Sequence[Record]:
+    return (event,)
+
+
+def _on_definition(state: MarketState, source: sync.Source, event: market.Instrument, line: Line) -> Sequence[Record]:
     """Only what changed is told; the time we heard it is no change."""
     known = state.definition
     if known is not None and msgspec.structs.replace(event, ts_init=known.ts_init) == known:
@@ -156,7 +203,7 @@ def _on_definition(state: MarketState, adapters: Adapters, event: market.Instrum
     return (event,)
 
 
-def _on_status(state: MarketState, adapters: Adapters, event: market.InstrumentStatus, line: Line) -> Sequence[Record]:
+def _on_status(state: MarketState, source: sync.Source, event: market.InstrumentStatus, line: Line) -> Sequence[Record]:
     if event.status is state.status:
         return ()
     state.status = event.status
@@ -167,9 +214,10 @@ def _book_mark(state: MarketState, line: Line) -> Sequence[Record]:
     """Where the venue streams no quotes of its own, or none of late, the book's top is the mark; a book that is not
     to be trusted has none. So a mark is never older than what it was last confirmed by.
     """
-    book = state.book.book
-    bid, ask = (None, None) if book is None else (book.best_bid, book.best_ask)
-    state.marks.top(None if bid is None else bid[0], None if ask is None else ask[0], line.ts)
+    if state.marks.book_speaks(line.ts):
+        book = state.book.book
+        bid, ask = (None, None) if book is None else (book.best_bid, book.best_ask)
+        state.marks.top(None if bid is None else bid[0], None if ask is None else ask[0])
     return _mark(state, line)
 
 
@@ -177,12 +225,18 @@ def _mark(state: MarketState, line: Line) -> Sequence[Record]:
     return sample(state.marks, line.key, state.tradable, state.ts_venue or line.ts, line.ts)
 
 
-_HANDLERS: dict[type, Callable[[MarketState, Adapters, Any, Line], Sequence[Record]]] = {
+_HANDLERS: dict[type, Callable[[MarketState, sync.Source, Any, Line], Sequence[Record]]] = {
     Session: _on_session,
+    Hole: _on_hole,
+    Checked: _on_checked,
     market.BookSnapshot: _on_snapshot,
     market.BookDelta: _on_delta,
     market.Trade: _on_trade,
     market.Quote: _on_quote,
+    market.Ticker: _on_told,
+    market.Funding: _on_told,
+    market.OpenInterest: _on_told,
+    market.Liquidation: _on_told,
     market.Instrument: _on_definition,
     market.InstrumentStatus: _on_status,
 }

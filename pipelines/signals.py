@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from strategies.api import Strategy, fault
-from strategies.book import Book
+from topics.book import Book
 from topics.catalog import MARKET_EVENTS
 from topics.coordinates import At
 from topics.market import BookDelta, BookSnapshot, Gap, Quote, Trade

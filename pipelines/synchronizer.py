@@ -1,16 +1,19 @@
-"""Keeps one instrument's book true to a snapshot and a stream of deltas, or says that it is not. Pure; yields what
-goes on the tape.
+"""Keeps one instrument's book true to what the venue sends, or says that it is not. Pure; yields what goes on the tape.
 
-Binance's page: "How to manage a local order book correctly" (Web Socket Streams). Deltas are kept while no snapshot
-has come; those inside the snapshot are dropped; the first one after it must span ``sequence + 1``; from then on each
-must begin exactly where the last one ended. Whatever breaks that (a hole, a step back, a crossed book) is a ``Gap``,
-and asks for a new snapshot.
+``adapters.base.BookRules`` say how. A book that begins with an answer of REST (``Snapshots.REST``): deltas are kept while
+no snapshot has come; those inside the snapshot are dropped; the first one after it must span ``sequence + 1``. One that the
+venue begins in its stream (``Snapshots.STREAM``): each snapshot begins it anew, and deltas before the first are passed over.
+
+From then on each delta must begin exactly where the last one ended, or be newer where the venue does not say where it
+begins. One that is not newer and tells of no later time is a copy. A connection that lost frames (``Hole``), a checksum
+that is not the venue's, a step, a level that cannot be, a crossed book: each is a ``Gap``, and asks for a new beginning.
 """
 
 from typing import NamedTuple
 
 import msgspec
 
+from adapters.base import BookRules, Hole, Session, Snapshots
 from topics.book import Book
 from topics.market import BookDelta, BookSnapshot, Gap, ResyncRequested
 from topics.record import InstrumentId, Record, Venue
@@ -25,82 +28,153 @@ class Source(NamedTuple):
     venue: Venue
     instrument: InstrumentId
     venue_symbol: str
+    rules: BookRules
 
 
 class BookState(msgspec.Struct):
     """``book`` is None while it is not to be trusted; ``bridged`` once a delta has followed the snapshot;
-    ``asked_at``: since when we wait.
+    ``asked_at``: since when we wait. The rest are counts: ``resyncs`` of books that came back after a gap, ``copies`` of
+    deltas that were known already.
     """
 
     book: Book | None = None
     bridged: bool = False
     waiting: list[BookDelta] = []
     asked_at: int = 0
+    ts_event: int = 0
+    lost: bool = False
+    updates: int = 0
+    gaps: int = 0
+    resyncs: int = 0
+    copies: int = 0
+    verified: int = 0
+    failed: int = 0
 
 
-def on_delta(state: BookState, source: Source, delta: BookDelta, now: int) -> list[Record]:
-    """The delta, if it continues the book; nothing while waiting or if it is in the snapshot already; else a Gap."""
+def on_delta(state: BookState, source: Source, delta: BookDelta, now: int, checksum: int | None = None) -> list[Record]:
+    """The delta, if it continues the book; nothing while waiting or if it is known already; else a Gap."""
     book = state.book
     if book is None:
         return _wait(state, source, delta, now)
-    expected = book.sequence + 1
-    if not state.bridged and delta.sequence < expected:
-        return []
-    if delta.first_sequence > expected or (state.bridged and delta.first_sequence != expected):
-        return _lose(state, source, "sequence", now, expected, delta)
-    book.apply(delta)
-    state.bridged = True
+    expected, first, last = book.sequence + 1, delta.first_sequence, delta.sequence
+    if last and first != expected:
+        if last < expected:
+            return _behind(state, source, delta, now, expected)
+        if first > expected or (first and state.bridged):
+            return _lose(state, source, "sequence", now, expected, delta)
+    try:
+        book.apply(delta)
+    except ValueError as error:
+        return _lose(state, source, str(error), now)
+    state.bridged, state.ts_event = True, delta.ts_event
+    state.updates += 1
     if book.crossed:
-        return _lose(state, source, "crossed book", now, expected, None)
-    return [delta]
+        return _lose(state, source, "crossed book", now)
+    return [delta, *_prove(state, source, book, checksum, now)]
 
 
-def on_snapshot(state: BookState, source: Source, snapshot: BookSnapshot, now: int) -> list[Record]:
-    """The snapshot and every waiting delta that continues it. A live book needs none; one that is too old is asked
-    for again.
+def on_snapshot(
+    state: BookState, source: Source, snapshot: BookSnapshot, now: int, checksum: int | None = None
+) -> list[Record]:
+    """The snapshot and every waiting delta that continues it. Where the venue begins books itself each of its snapshots
+    counts, but for copies; else a live book needs none, and one that is too old is asked for again.
     """
-    if state.book is not None:
+    if state.book is not None and (source.rules.snapshots is Snapshots.REST or _is_copy(state, state.book, snapshot)):
         return []
-    book = Book.of(snapshot)
+    try:
+        book = Book.of(snapshot)
+    except ValueError as error:
+        return _refuse(state, source, str(error), now)
     if book.crossed:
-        return [_ask(state, source, "crossed snapshot", now)]
+        return _refuse(state, source, "crossed snapshot", now)
     if state.waiting and snapshot.sequence + 1 < state.waiting[0].first_sequence:
         return [_ask(state, source, "snapshot older than the stream", now)]
-    state.book, state.bridged = book, False
+    state.book, state.bridged, state.ts_event = book, source.rules.snapshots is Snapshots.STREAM, snapshot.ts_event
+    state.resyncs += state.lost
+    state.lost, state.asked_at = False, 0
     waiting, state.waiting = state.waiting, []
-    out: list[Record] = [snapshot]
+    out: list[Record] = [snapshot, *_prove(state, source, book, checksum, now)]
     for delta in waiting:
         out += on_delta(state, source, delta, now)
     return out
 
 
-def on_session(state: BookState, source: Source, now: int) -> list[Record]:
-    """A new connection: what came before may have holes. Ingest sends a snapshot without being asked."""
+def on_session(state: BookState, source: Source, session: Session, now: int) -> list[Record]:
+    """A new connection. Beside another one that still delivers it changes nothing. Else what came before may have holes;
+    where books begin with an answer of REST, ingest sends one without being asked.
+    """
+    if session.beside:
+        return []
     was_live = state.book is not None
     state.book, state.bridged, state.waiting, state.asked_at = None, False, [], now
-    return [Gap(instrument=source.instrument, reason="reconnected", ts_init=now)] if was_live else []
+    return _gap(state, source, "reconnected", now) if was_live else []
+
+
+def on_hole(state: BookState, source: Source, hole: Hole, now: int) -> list[Record]:
+    if state.book is None:
+        return []
+    state.book = None
+    gap = _gap(state, source, "connection", now, hole.expected, hole.got)
+    return [*gap, _ask(state, source, "connection", now)]
+
+
+def on_unreadable(state: BookState, source: Source, now: int) -> list[Record]:
+    return _lose(state, source, "unreadable frame", now)
+
+
+def _behind(state: BookState, source: Source, delta: BookDelta, now: int, expected: int) -> list[Record]:
+    """Not newer than the book: inside the snapshot, or a copy. A later time with an earlier number is neither."""
+    if state.bridged and delta.ts_event > state.ts_event:
+        return _lose(state, source, "sequence", now, expected, delta)
+    state.copies += state.bridged
+    return []
+
+
+def _is_copy(state: BookState, book: Book, snapshot: BookSnapshot) -> bool:
+    return 0 < snapshot.sequence <= book.sequence and snapshot.ts_event <= state.ts_event
+
+
+def _prove(state: BookState, source: Source, book: Book, checksum: int | None, now: int) -> list[Record]:
+    if checksum is None or source.rules.checksum is None:
+        return []
+    if source.rules.checksum(book) == checksum:
+        state.verified += 1
+        return []
+    state.failed += 1
+    return _lose(state, source, "checksum", now)
 
 
 def _wait(state: BookState, source: Source, delta: BookDelta, now: int) -> list[Record]:
-    state.waiting.append(delta)
-    if len(state.waiting) > WAITING_MOST:
-        del state.waiting[: WAITING_MOST // 2]
+    if source.rules.snapshots is Snapshots.REST:
+        state.waiting.append(delta)
+        if len(state.waiting) > WAITING_MOST:
+            del state.waiting[: WAITING_MOST // 2]
     if state.asked_at == 0:
         state.asked_at = now
     return [_ask(state, source, "no snapshot yet", now)] if now - state.asked_at >= ASK_AGAIN_NS else []
 
 
-def _lose(state: BookState, source: Source, why: str, now: int, expected: int, got: BookDelta | None) -> list[Record]:
-    state.book, state.bridged = None, False
-    state.waiting = [] if got is None else [got]
-    gap = Gap(
-        instrument=source.instrument,
-        reason=why,
-        expected=expected,
-        got=expected if got is None else got.first_sequence,
-        ts_init=now,
-    )
-    return [gap, _ask(state, source, why, now)]
+def _refuse(state: BookState, source: Source, why: str, now: int) -> list[Record]:
+    """A snapshot that cannot be; in a stream of them it takes the place of the book that was."""
+    if state.book is not None:
+        return _lose(state, source, why, now)
+    return [_ask(state, source, why, now)]
+
+
+def _lose(
+    state: BookState, source: Source, why: str, now: int, expected: int = 0, got: BookDelta | None = None
+) -> list[Record]:
+    state.book, state.bridged, state.waiting = None, False, []
+    if got is not None and source.rules.snapshots is Snapshots.REST:
+        state.waiting.append(got)
+    gap = _gap(state, source, why, now, expected, expected if got is None else got.first_sequence or got.sequence)
+    return [*gap, _ask(state, source, why, now)]
+
+
+def _gap(state: BookState, source: Source, why: str, now: int, expected: int = 0, got: int = 0) -> list[Record]:
+    state.gaps += 1
+    state.lost = True
+    return [Gap(instrument=source.instrument, reason=why, expected=expected, got=got, ts_init=now)]
 
 
 def _ask(state: BookState, source: Source, why: str, now: int) -> ResyncRequested:

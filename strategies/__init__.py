@@ -1,10 +1,10 @@
 """Pure decisions and the API for them; imports topics alone."""
 
 from strategies.api import BPS, Decision, Decisions, Signals, Strategy, StrategyError
-from strategies.book import Book
 from strategies.desk import Desk
 from strategies.loading import load_strategy
 from strategies.pacing import Pace
+from topics.book import Book
 from topics.market import Bar, Instrument, Quote, Tick, Trade
 from topics.orders import OrderStatus, OrderUpdated
 from topics.portfolio import PositionChanged

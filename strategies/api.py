@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from strategies.book import Book
 from strategies.declared import check_class, check_struct
 from strategies.desk import Desk
+from topics.book import Book
 from topics.market import Bar, Quote, Tick, Trade
 from topics.orders import CancelAll, CancelOrder, ModifyOrder, OrderUpdated, SubmitOrder
 from topics.portfolio import PositionChanged

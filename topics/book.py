@@ -3,80 +3,145 @@ venue's rules.
 
 Whether a delta continues the book is judged by who makes the deltas (``pipelines.synchronizer``): whoever reads them
 from ``market.events`` starts at a ``BookSnapshot``, applies each delta, and drops the book at a ``Gap``.
+
+Levels are kept as the texts they came as, under their price as a float: two decimal numbers of up to 15 digits are
+never the same float, and floats sort as they do; a price with more digits is a ``BadLevel``. Size has no such bound.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from decimal import Decimal
+from hashlib import sha256
 
 import msgspec
 
 from topics.market import BookDelta, BookSnapshot
 from topics.record import Level
 
+MOST = 1e18
+DIGITS = 15
+
+
+class BadLevel(ValueError):
+    """A level that no book can have; the message says which."""
+
 
 class Book(msgspec.Struct):
-    """Both sides in ascending price, prices and sizes in parallel: what is kept as state is what is searched, and
-    nothing is derived.
+    """Not to be changed by its readers. Both orders run upwards to the best: an ask's key is its price below zero.
+
+    ``depth`` bounds the levels of a side as the venue does (0: it does not); what falls off its end is gone.
     """
 
-    bid_prices: list[Decimal] = []
-    bid_sizes: list[Decimal] = []
-    ask_prices: list[Decimal] = []
-    ask_sizes: list[Decimal] = []
+    bid_levels: dict[float, Level] = {}
+    bid_order: list[float] = []
+    ask_levels: dict[float, Level] = {}
+    ask_order: list[float] = []
+    depth: int = 0
     sequence: int = 0
 
     @classmethod
     def of(cls, snapshot: BookSnapshot) -> "Book":
-        """Levels may come in any order; a size of 0 is no level."""
-        book = cls(sequence=snapshot.sequence)
-        book.bid_prices, book.bid_sizes = _sorted(snapshot.bids)
-        book.ask_prices, book.ask_sizes = _sorted(snapshot.asks)
+        """Levels may come in any order; a size of 0 is no level. ValueError as ``apply`` does."""
+        book = cls(depth=snapshot.depth, sequence=snapshot.sequence)
+        book._change(snapshot.bids, snapshot.asks)
         return book
 
     def apply(self, delta: BookDelta) -> None:
-        """Set every level to its absolute size; 0 removes it. Does not ask whether ``delta`` is the next one."""
-        _set(self.bid_prices, self.bid_sizes, delta.bids)
-        _set(self.ask_prices, self.ask_sizes, delta.asks)
+        """Set every level to its absolute size; 0 removes it. Does not ask whether ``delta`` is the next one.
+
+        ValueError (BadLevel) where one cannot be: then the book is half changed, and is to be dropped.
+        """
+        self._change(delta.bids, delta.asks)
         self.sequence = delta.sequence
 
-    @property
-    def best_bid(self) -> Level | None:
-        return (self.bid_prices[-1], self.bid_sizes[-1]) if self.bid_prices else None
+    def _change(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+        if bids:
+            _set(self.bid_levels, self.bid_order, bids, 1.0)
+            self._bound(self.bid_levels, self.bid_order)
+        if asks:
+            _set(self.ask_levels, self.ask_order, asks, -1.0)
+            self._bound(self.ask_levels, self.ask_order)
+
+    def _bound(self, levels: dict[float, Level], order: list[float]) -> None:
+        if self.depth and len(order) > self.depth:
+            for key in order[: -self.depth]:
+                del levels[key]
+            del order[: -self.depth]
 
     @property
-    def best_ask(self) -> Level | None:
-        return (self.ask_prices[0], self.ask_sizes[0]) if self.ask_prices else None
+    def top_bid(self) -> Level | None:
+        """As the venue wrote it."""
+        return self.bid_levels[self.bid_order[-1]] if self.bid_order else None
+
+    @property
+    def top_ask(self) -> Level | None:
+        return self.ask_levels[self.ask_order[-1]] if self.ask_order else None
+
+    @property
+    def best_bid(self) -> tuple[Decimal, Decimal] | None:
+        """Price and size."""
+        return _numbers(self.bid_levels[self.bid_order[-1]]) if self.bid_order else None
+
+    @property
+    def best_ask(self) -> tuple[Decimal, Decimal] | None:
+        return _numbers(self.ask_levels[self.ask_order[-1]]) if self.ask_order else None
 
     @property
     def crossed(self) -> bool:
         """No venue's resting book is: some update was missed or is wrong."""
-        return bool(self.bid_prices and self.ask_prices) and self.bid_prices[-1] >= self.ask_prices[0]
+        return bool(self.bid_order and self.ask_order) and self.bid_order[-1] >= -self.ask_order[-1]
 
-    def bids(self, depth: int | None = None) -> list[Level]:
-        """Highest price first."""
-        first = 0 if depth is None else max(0, len(self.bid_prices) - depth)
-        return list(zip(self.bid_prices[first:], self.bid_sizes[first:], strict=True))[::-1]
+    def bids(self, depth: int | None = None) -> list[tuple[Decimal, Decimal]]:
+        """The best ``depth`` levels (None: all), highest price first."""
+        return [_numbers(level) for level in self.bid_texts(depth)]
 
-    def asks(self, depth: int | None = None) -> list[Level]:
+    def asks(self, depth: int | None = None) -> list[tuple[Decimal, Decimal]]:
         """Lowest price first."""
-        return list(zip(self.ask_prices[:depth], self.ask_sizes[:depth], strict=True))
+        return [_numbers(level) for level in self.ask_texts(depth)]
+
+    def bid_texts(self, depth: int | None = None) -> list[Level]:
+        """As ``bids``, in the venue's own digits."""
+        return [self.bid_levels[key] for key in _best(self.bid_order, depth)]
+
+    def ask_texts(self, depth: int | None = None) -> list[Level]:
+        return [self.ask_levels[key] for key in _best(self.ask_order, depth)]
+
+    def digest(self) -> str:
+        """sha256 over ``B <price> <size>`` from best to worst, then ``A …``: a line each, no exponent, no trailing zero."""
+        found = sha256()
+        for side, levels in (("B", self.bid_texts()), ("A", self.ask_texts())):
+            found.update("".join(f"{side} {plain(price)} {plain(size)}\n" for price, size in levels).encode())
+        return found.hexdigest()
 
 
-def _sorted(levels: Iterable[Level]) -> tuple[list[Decimal], list[Decimal]]:
-    kept = sorted((price, size) for price, size in dict(levels).items() if size)
-    return [price for price, _ in kept], [size for _, size in kept]
+def plain(text: str) -> str:
+    """A number's text without exponent and without zeros that say nothing."""
+    written = format(Decimal(text), "f")
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
-def _set(prices: list[Decimal], sizes: list[Decimal], levels: Iterable[Level]) -> None:
-    for price, size in levels:
-        i = bisect_left(prices, price)
-        known = i < len(prices) and prices[i] == price
-        if not size:
-            if known:
-                del prices[i], sizes[i]
-        elif known:
-            sizes[i] = size
-        else:
-            prices.insert(i, price)
-            sizes.insert(i, size)
+def _numbers(level: Level) -> tuple[Decimal, Decimal]:
+    return Decimal(level[0]), Decimal(level[1])
+
+
+def _best(order: list[float], depth: int | None) -> list[float]:
+    return order[::-1] if depth is None else order[: -depth - 1 : -1]
+
+
+def _set(levels: dict[float, Level], order: list[float], changes: Iterable[Level], sign: float) -> None:
+    for level in changes:
+        price, size = level
+        number, quantity = float(price), float(size)
+        if not (0.0 < number < MOST and 0.0 <= quantity < MOST) or (len(price) > DIGITS and _is_long(price)):
+            raise BadLevel(f"not a level: {size} at {price}")
+        key = number * sign
+        if quantity:
+            if key not in levels:
+                insort(order, key)
+            levels[key] = level
+        elif levels.pop(key, None) is not None:
+            del order[bisect_left(order, key)]
+
+
+def _is_long(price: str) -> bool:
+    return len(Decimal(price).normalize().as_tuple().digits) > DIGITS

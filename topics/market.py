@@ -29,24 +29,31 @@ class Instrument(Record, frozen=True, kw_only=True):
 
 
 class BookSnapshot(Record, frozen=True, kw_only=True):
-    """The whole book as of ``sequence``; bids from the highest price, asks from the lowest."""
+    """The whole book as of ``sequence``; bids from the highest price, asks from the lowest.
+
+    ``depth``: the levels that the venue keeps of a side, so that those which deltas push beyond it are gone; 0: all.
+    """
 
     instrument: InstrumentId
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
-    sequence: int
+    depth: int = 0
+    sequence: int = 0
     ts_event: int
     ts_init: int
 
 
 class BookDelta(Record, frozen=True, kw_only=True):
-    """Levels that changed, absolute sizes, 0 removes; covers the venue's sequence numbers first_sequence..sequence."""
+    """Levels that changed, absolute sizes, 0 removes; covers the venue's sequence numbers first_sequence..sequence.
+
+    ``first_sequence`` 0: the venue does not say where it begins; ``sequence`` 0: it numbers nothing.
+    """
 
     instrument: InstrumentId
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
-    first_sequence: int
-    sequence: int
+    first_sequence: int = 0
+    sequence: int = 0
     ts_event: int
     ts_init: int
 
@@ -103,10 +110,43 @@ class InstrumentStatus(Record, frozen=True, kw_only=True):
     ts_init: int
 
 
+class Ticker(Record, frozen=True, kw_only=True):
+    """What a venue tells of a market's prices beside its book: last traded, and of derivatives mark and index. None: not told."""
+
+    instrument: InstrumentId
+    last: Decimal | None = None
+    mark: Decimal | None = None
+    index: Decimal | None = None
+    ts_event: int
+    ts_init: int
+
+
 class Funding(Record, frozen=True, kw_only=True):
+    """A perpetual's rate of the coming payment, as a fraction; ``next_ts`` is when it is due (UTC ns), 0: not told."""
+
     instrument: InstrumentId
     rate: Decimal
-    next_ts: int
+    next_ts: int = 0
+    ts_event: int
+    ts_init: int
+
+
+class OpenInterest(Record, frozen=True, kw_only=True):
+    """Contracts (or base units, as the venue counts) that are open."""
+
+    instrument: InstrumentId
+    open_interest: Decimal
+    ts_event: int
+    ts_init: int
+
+
+class Liquidation(Record, frozen=True, kw_only=True):
+    """An order of a position that the venue closes; ``side`` is that order's."""
+
+    instrument: InstrumentId
+    side: Side
+    price: Decimal
+    size: Decimal
     ts_event: int
     ts_init: int
 

@@ -1,6 +1,5 @@
 """The base of every record, and the vocabulary that all records share."""
 
-from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
@@ -16,8 +15,8 @@ ClientOrderId = str
 VenueOrderId = str
 TradeId = str
 Currency = str
-Level = tuple[Decimal, Decimal]
-"""(price, size) in the venue's own digits."""
+Level = tuple[str, str]
+"""(price, size) in the venue's own digits: texts, for most are passed on and few are reckoned with."""
 
 EXTERNAL = "EXTERNAL"
 """The strategy of orders that the platform did not place."""

@@ -100,7 +100,10 @@ ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     market.BookDelta: ((t.MARKET_EVENTS, _instrument),),
     market.Trade: ((t.MARKET_EVENTS, _instrument),),
     market.Quote: ((t.MARKET_EVENTS, _instrument),),
+    market.Ticker: ((t.MARKET_EVENTS, _instrument),),
     market.Funding: ((t.MARKET_EVENTS, _instrument),),
+    market.OpenInterest: ((t.MARKET_EVENTS, _instrument),),
+    market.Liquidation: ((t.MARKET_EVENTS, _instrument),),
     market.InstrumentStatus: ((t.MARKET_EVENTS, _instrument),),
     market.Gap: ((t.MARKET_EVENTS, _instrument),),
     market.Instrument: (

@@ -2,12 +2,12 @@
 client it opens.
 """
 
-from collections.abc import Iterable, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from adapters.base import Endpoints, Parser, Rest
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
 from adapters.binance import parser, symbols
 from topics.record import InstrumentId, Venue
 
@@ -15,14 +15,19 @@ STREAM_URL = "wss://stream.binance.com:9443"
 SANDBOX_STREAM_URL = "wss://stream.testnet.binance.vision"
 STREAMS = ("depth@100ms", "trade", "bookTicker")
 PARAMS_PER_MESSAGE = 100  # a message with a few hundred streams is refused
+RULES = BookRules(Snapshots.REST)
 
 
-class BinanceMarketData:
+class BinanceMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
     @property
     def parse(self) -> Parser:
         return parser.parse
+
+    @property
+    def rules(self) -> BookRules:
+        return RULES
 
     def venue_symbol(self, instrument: InstrumentId) -> str:
         return symbols.venue_symbol(instrument)
@@ -30,24 +35,36 @@ class BinanceMarketData:
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         return symbols.instrument_of(venue, venue_symbol)
 
-    def symbol_in(self, frame: bytes) -> str:
-        return symbols.symbol_in(frame)
+    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
+        symbol = symbols.symbol_in(frame)
+        return (symbol,) if symbol else ()
 
-    def stream_url(self, endpoints: Endpoints) -> str:
+    def answer(self, url: str, body: bytes) -> Answer | None:
+        """Depth snapshots, wherever they were asked for; definitions of one symbol."""
+        if body.startswith(b'{"lastUpdateId"'):
+            return Answer("depth", _parameter(url, "symbol"))
+        if body.startswith(b'{"timezone"'):
+            return Answer("exchangeInfo", _parameter(url, "symbol"))
+        return None
+
+    def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """The combined stream: a URL with a path is taken as it stands."""
         url = endpoints.ws_url.rstrip("/") or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
-        return url if urlsplit(url).path else f"{url}/stream"
-
-    def subscribe(self, venue_symbols: Iterable[str]) -> Sequence[str]:
+        url = url if urlsplit(url).path else f"{url}/stream"
         streams = [f"{symbol.lower()}@{stream}" for symbol in venue_symbols for stream in STREAMS]
         parts = [streams[i : i + PARAMS_PER_MESSAGE] for i in range(0, len(streams), PARAMS_PER_MESSAGE)]
         messages = [{"method": "SUBSCRIBE", "params": part, "id": n} for n, part in enumerate(parts, start=1)]
-        return [msgspec.json.encode(message).decode() for message in messages]
+        subscribe = tuple(msgspec.json.encode(message).decode() for message in messages)
+        return [Connection(url, tuple(venue_symbols), subscribe)]
 
     def rest(self, endpoints: Endpoints) -> Rest:
         from adapters.binance.public import BinancePublicRest
 
         return BinancePublicRest(endpoints)
+
+
+def _parameter(url: str, name: str) -> str:
+    return parse_qs(urlsplit(url).query).get(name, [""])[0]
 
 
 MARKET_DATA = BinanceMarketData()

@@ -6,8 +6,8 @@ The venue's pages: "Web Socket Streams for Binance"
 endpoints" of its REST API. Numbers come as strings of digits and stay exact. Times are milliseconds.
 
 Passed over (None): kinds that nobody asked for (aggTrade, kline, …), answers to subscriptions, quotes with an empty
-side. A frame that breaks the venue's own rules (a level that is no number, a trade of nothing, a crossed quote,
-another instrument's symbol) is a BadFrame.
+side. A frame that breaks the venue's own rules (a trade of nothing, a crossed quote, another instrument's symbol) is a
+BadFrame. Whether levels are numbers is the book's to say.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from adapters.base import BadFrame, Parsed, Reading, Session
+from adapters.base import BadFrame, Parsed, Reading, read_own
 from adapters.binance.definition import ExchangeInfo, definitions
 from adapters.binance.symbols import venue_symbol
 from topics.market import BookDelta, BookSnapshot, Quote, Trade
@@ -29,7 +29,6 @@ Levels = tuple[Level, ...]
 
 LEAST: Final = Decimal("1e-18")
 MOST: Final = Decimal("1e18")
-ZERO: Final = Decimal(0)
 
 
 class DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate"):
@@ -102,9 +101,6 @@ class _Envelope(msgspec.Struct):
     B: str = ""
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw(b"null")
-    rest: str = ""
-    session: str = ""
-    symbol: str = ""
     error: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -135,10 +131,11 @@ def _stream(name: str, data: msgspec.Raw, reading: Reading) -> Sequence[Parsed] 
 
 
 def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    own = read_own(frame)
+    if own is not None:
+        _named(own.symbol, reading)
+        return _answer(own.what, own.body, reading) if own.event is None else (own.event,)
     head = _envelope.decode(frame)
-    if head.rest or head.session:
-        _named(head.symbol, reading)
-        return (Session(head.session),) if head.session else _answer(head, reading)
     if head.stream:
         return _stream(head.stream, head.data, reading)
     if bytes(head.error):
@@ -147,12 +144,12 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     return None if read is None else read(frame, reading)
 
 
-def _answer(head: _Envelope, reading: Reading) -> Sequence[Parsed] | None:
-    match head.rest:
+def _answer(what: str, body: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    match what:
         case "depth":
-            return _snapshot(head.data, reading)
+            return _snapshot(body, reading)
         case "exchangeInfo":
-            return definitions(_exchange_info.decode(head.data), reading)
+            return definitions(_exchange_info.decode(body), reading)
     return None
 
 
@@ -164,8 +161,8 @@ def _delta(raw: Any, reading: Reading) -> Sequence[Parsed]:
     return (
         BookDelta(
             instrument=reading.instrument,
-            bids=_levels(d.b),
-            asks=_levels(d.a),
+            bids=d.b,
+            asks=d.a,
             first_sequence=d.U,
             sequence=d.u,
             ts_event=d.E * 1_000_000,
@@ -179,8 +176,8 @@ def _snapshot(raw: Any, reading: Reading) -> Sequence[Parsed]:
     return (
         BookSnapshot(
             instrument=reading.instrument,
-            bids=_levels(d.bids),
-            asks=_levels(d.asks),
+            bids=d.bids,
+            asks=d.asks,
             sequence=d.lastUpdateId,
             ts_event=reading.ts_venue or reading.ts_init,
             ts_init=reading.ts_init,
@@ -225,13 +222,6 @@ def _quote(raw: Any, reading: Reading) -> Sequence[Parsed] | None:
             ts_init=reading.ts_init,
         ),
     )
-
-
-def _levels(levels: Levels) -> Levels:
-    for price, size in levels:
-        if not (LEAST <= price < MOST and ZERO <= size < MOST):
-            raise BadFrame(f"not a level: {size} at {price}")
-    return levels
 
 
 def _named(symbol: str, reading: Reading) -> None:

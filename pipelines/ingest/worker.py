@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
 from prometheus_client.core import Metric
 
-from adapters.base import Endpoints, MarketData, Rest
+from adapters.base import Endpoints, MarketData, Rest, Snapshots
 from adapters.registry import market_data
 from infra.config import Config, ConfigError
 from infra.edge import Edge
@@ -80,17 +80,17 @@ class Ingest:
         self._config, self._kafka, self._venue, self._edge = config, kafka_conf, venue, edge
         self._symbols = sorted(instruments)
         self.told = Words(self._venue_metrics)
-        self.writer = RawWriter(edge, venue, instruments, adapter.symbol_in)
+        self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
-        self.stream = Stream(
-            edge.name,
-            adapter.stream_url(endpoints),
-            adapter.subscribe(self._symbols),
-            self._symbols,
-            self.writer,
-            lambda n: f"{edge.epoch}-{n}",
-            self._opened,
-        )
+        self.streams = [
+            Stream(edge.name, connection, self.writer, self._session_of(i), self._opened, adapter.sequence_in)
+            for i, connection in enumerate(adapter.connections(endpoints, self._symbols), start=1)
+        ]
+        self._adapter = adapter
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def _session_of(self, stream: int) -> Callable[[int], str]:
+        return lambda n: f"{self._edge.epoch}-{n}" if stream == 1 else f"{self._edge.epoch}-{stream}.{n}"
 
     def parts(self) -> list[Coroutine[Any, Any, None]]:
         status = self._config.run_dir / "status" / f"ingest.{self._venue}.json"
@@ -99,17 +99,32 @@ class Ingest:
             log.warning("%s: no instrument of this venue is configured: nothing to do", self._edge.name)
             return parts
         requests = follow_requests(self._kafka, self._config.prefix, self._venue, self._asked)
-        return [*parts, self.stream.run(), self.fetcher.run(), self._definitions(), requests]
+        return [*parts, *(s.run() for s in self.streams), self.fetcher.run(), self._definitions(), requests]
 
-    def _opened(self) -> None:
-        for symbol in self._symbols:
+    def _opened(self, symbols: Sequence[str]) -> None:
+        if self._adapter.rules.snapshots is Snapshots.STREAM:
+            return
+        for symbol in symbols:
             self.fetcher.fetched.discard(Wanted(What.DEPTH, symbol))
             self.fetcher.ask(Wanted(What.DEPTH, symbol), at_once=True)
 
     def _asked(self, request: ResyncRequested) -> None:
-        if request.venue_symbol in self._symbols:
-            what = What.DEFINITION if request.what == What.DEFINITION else What.DEPTH
-            self.fetcher.ask(Wanted(what, request.venue_symbol))
+        symbol = request.venue_symbol
+        if symbol not in self._symbols:
+            return
+        if request.what == What.DEFINITION:
+            self.fetcher.ask(Wanted(What.DEFINITION, symbol))
+        elif self._adapter.rules.snapshots is Snapshots.REST:
+            self.fetcher.ask(Wanted(What.DEPTH, symbol))
+        else:
+            self._subscribe_again(symbol)
+
+    def _subscribe_again(self, symbol: str) -> None:
+        for stream in self.streams:
+            if symbol in stream.symbols:
+                task = asyncio.get_running_loop().create_task(stream.send(self._adapter.resubscribe(symbol)))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
 
     async def _definitions(self) -> None:
         while True:
@@ -119,8 +134,9 @@ class Ingest:
 
     @property
     def ready(self) -> bool:
-        wanted = {Wanted(what, symbol) for what in What for symbol in self._symbols}
-        return not self._symbols or (self.stream.connected and wanted <= self.fetcher.fetched)
+        kinds = [What.DEFINITION, What.DEPTH][: 2 if self._adapter.rules.snapshots is Snapshots.REST else 1]
+        wanted = {Wanted(what, symbol) for what in kinds for symbol in self._symbols}
+        return not self._symbols or (all(s.connected for s in self.streams) and wanted <= self.fetcher.fetched)
 
     def status(self) -> dict[str, Any]:
         return {
@@ -129,10 +145,13 @@ class Ingest:
             "records_out": self._edge.n,
             "events_in": self.writer.frames,
             "dead_letters": 0,
-            "connected": self.stream.connected,
-            "connections": self.stream.connections,
+            "connected": all(s.connected for s in self.streams),
+            "connections": sum(s.connections for s in self.streams),
+            "holes": sum(s.holes for s in self.streams),
             "last_frame_ns": self.writer.last_ns,
-            "problem": self.stream.problem or self.fetcher.problem or next(iter(self.fetcher.refused.values()), ""),
+            "problem": next((s.problem for s in self.streams if s.problem), "")
+            or self.fetcher.problem
+            or next(iter(self.fetcher.refused.values()), ""),
         }
 
     def _venue_metrics(self, words: Stated) -> Iterator[Metric]:

@@ -4,7 +4,7 @@ nothing waits.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from infra.edge import Edge
 from pipelines.raw import encode_line
@@ -16,24 +16,35 @@ RECORD_MOST = 4 * 1024 * 1024
 
 
 class RawWriter:
-    """``symbol_in`` finds what a frame is about by a cheap scan; what is not ours goes under ``<venue>:``."""
+    """``symbols_in`` finds what a frame is about by a cheap scan; what is not ours goes under ``<venue>:``. A frame about
+    several instruments goes to each.
+    """
 
     def __init__(
-        self, edge: Edge, venue: Venue, instruments: Mapping[str, InstrumentId], symbol_in: Callable[[bytes], str]
+        self,
+        edge: Edge,
+        venue: Venue,
+        instruments: Mapping[str, InstrumentId],
+        symbols_in: Callable[[bytes, str], Sequence[str]],
     ) -> None:
         self.frames = 0
         self.last_ns = 0
         self._edge = edge
         self._rest = f"{venue}:"
         self._instruments = instruments
-        self._symbol_in = symbol_in
+        self._symbols_in = symbols_in
         self._pending: dict[str, list[bytes]] = {}
         self._bytes = 0
         self._wake = asyncio.Event()
 
-    def frame(self, frame: bytes) -> None:
-        """One from the venue's stream, received now."""
-        self._add(self._instruments.get(self._symbol_in(frame), self._rest), frame)
+    def frame(self, frame: bytes, url: str) -> None:
+        """One from the venue's stream at ``url``, received now."""
+        symbols = self._symbols_in(frame, url)
+        if len(symbols) == 1:
+            self._add(self._instruments.get(symbols[0], self._rest), frame)
+        else:
+            for key in dict.fromkeys(self._instruments.get(symbol, self._rest) for symbol in symbols or ("",)):
+                self._add(key, frame)
 
     def wrapped(self, venue_symbol: str, frame: bytes) -> None:
         """One of ours about a symbol: a REST answer, or the beginning of a connection."""

@@ -43,8 +43,8 @@ def test_a_depth_update_keeps_the_venues_numbers_and_sequence() -> None:
     assert parse(DEPTH, BTC) == (
         BookDelta(
             instrument="sim:BTC-USDT",
-            bids=((Decimal("55653.87000000"), Decimal("0")),),
-            asks=((Decimal("61838.04"), Decimal("0.32332")), (Decimal("61844.30"), Decimal("0.40163"))),
+            bids=(("55653.87000000", "0.00000000"),),
+            asks=(("61838.04000000", "0.32332000"), ("61844.30000000", "0.40163000")),
             first_sequence=50093239203,
             sequence=50093239207,
             ts_event=1_723_161_255_308_000_000,
@@ -91,7 +91,7 @@ def test_a_wrapped_snapshot_is_a_book() -> None:
     (book,) = parse(rest_frame("depth", "BTCUSDT", BODY), BTC) or ()
     assert isinstance(book, BookSnapshot)
     assert book.sequence == 50093239218
-    assert book.bids == ((Decimal("61837.63"), Decimal("3.78826")),)
+    assert book.bids == (("61837.63000000", "3.78826000"),)
 
 
 def test_a_session_line_is_a_session() -> None:
@@ -125,13 +125,6 @@ def test_what_nobody_asked_for_is_passed_over(frame: bytes) -> None:
         combined("depth@100ms", TRADE),
         altered(DEPTH, s="ETHUSDT"),
         altered(DEPTH, U=50093239208),
-        altered(DEPTH, b=[["1", "-1"]]),
-        altered(DEPTH, b=[["-1", "1"]]),
-        altered(DEPTH, b=[["0", "1"]]),
-        altered(DEPTH, b=[["NaN", "1"]]),
-        altered(DEPTH, b=[["sNaN", "1"]]),
-        altered(DEPTH, b=[["Infinity", "1"]]),
-        altered(DEPTH, b=[["1e40", "1"]]),
         altered(DEPTH, b=[["1"]]),
         altered(DEPTH, E=10**30),
         altered(DEPTH, u=10**30),
@@ -181,7 +174,7 @@ def test_every_recorded_frame_is_read_and_every_number_keeps_its_digits(data_dir
             case BookSnapshot():
                 said = [x for level in wire["bids"] + wire["asks"] for x in level]
                 told = [x for level in record.bids + record.asks for x in level]
-        assert [f"{x:f}" for x in told] == said
+        assert [x if isinstance(x, str) else f"{x:f}" for x in told] == said
         numbers += len(said)
     assert numbers > 200_000
 
@@ -252,15 +245,20 @@ def test_an_unknown_spelling_is_an_error_with_a_word() -> None:
 
 
 def test_addresses_are_the_venues_own_unless_configured() -> None:
-    assert MARKET_DATA.stream_url(Endpoints()) == "wss://stream.binance.com:9443/stream"
-    assert "testnet" in MARKET_DATA.stream_url(Endpoints(sandbox=True))
-    assert MARKET_DATA.stream_url(Endpoints(ws_url="ws://127.0.0.1:1")) == "ws://127.0.0.1:1/stream"
-    assert MARKET_DATA.stream_url(Endpoints(ws_url="ws://127.0.0.1:1/stream")) == "ws://127.0.0.1:1/stream"
+    def url(endpoints: Endpoints) -> str:
+        (connection,) = MARKET_DATA.connections(endpoints, ["BTCUSDT"])
+        return connection.url
+
+    assert url(Endpoints()) == "wss://stream.binance.com:9443/stream"
+    assert "testnet" in url(Endpoints(sandbox=True))
+    assert url(Endpoints(ws_url="ws://127.0.0.1:1")) == "ws://127.0.0.1:1/stream"
+    assert url(Endpoints(ws_url="ws://127.0.0.1:1/stream")) == "ws://127.0.0.1:1/stream"
     assert api_url("http://h") == api_url("http://h/api/v3") == "http://h/api/v3"
 
 
 def test_a_subscription_is_split_into_messages_the_venue_accepts() -> None:
-    messages = [json.loads(m) for m in MARKET_DATA.subscribe([f"A{i}USDT" for i in range(50)])]
+    (connection,) = MARKET_DATA.connections(Endpoints(), [f"A{i}USDT" for i in range(50)])
+    messages = [json.loads(m) for m in connection.subscribe]
     assert [m["id"] for m in messages] == [1, 2]
     assert sum(len(m["params"]) for m in messages) == 150
     assert messages[0]["params"][:3] == ["a0usdt@depth@100ms", "a0usdt@trade", "a0usdt@bookTicker"]

@@ -1,15 +1,19 @@
+import hashlib
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from topics.book import Book
 from topics.market import BookDelta, BookSnapshot
 from topics.record import Level
 
-PRICES = st.integers(1, 30).map(lambda n: Decimal(n).scaleb(-2))
-SIZES = st.integers(0, 5).map(lambda n: Decimal(n).scaleb(-3))
+PRICES = st.integers(1, 30).map(lambda n: str(Decimal(n).scaleb(-2)))
+SIZES = st.integers(0, 5).map(lambda n: str(Decimal(n).scaleb(-3)))
 LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=12).map(tuple)
 
 
@@ -30,12 +34,17 @@ def delta(bids: tuple[Level, ...] = (), asks: tuple[Level, ...] = (), sequence: 
 
 
 def level(price: str, size: str) -> Level:
+    return price, size
+
+
+def numbers(price: str, size: str) -> tuple[Decimal, Decimal]:
     return Decimal(price), Decimal(size)
 
 
 def test_the_best_levels_are_the_highest_bid_and_the_lowest_ask() -> None:
     book = Book.of(snapshot((level("1.0", "5"), level("1.2", "6")), (level("1.5", "7"), level("1.4", "8"))))
-    assert (book.best_bid, book.best_ask) == (level("1.2", "6"), level("1.4", "8"))
+    assert (book.best_bid, book.best_ask) == (numbers("1.2", "6"), numbers("1.4", "8"))
+    assert (book.top_bid, book.top_ask) == (level("1.2", "6"), level("1.4", "8"))
     assert not book.crossed
 
 
@@ -47,7 +56,7 @@ def test_an_empty_side_has_no_best_level() -> None:
 def test_a_size_of_zero_removes_a_level_and_is_harmless_where_there_is_none() -> None:
     book = Book.of(snapshot((level("1.0", "5"), level("1.1", "6"))))
     book.apply(delta((level("1.1", "0.000"), level("0.9", "0"))))
-    assert book.bids() == [level("1.0", "5")]
+    assert book.bids() == [numbers("1.0", "5")]
 
 
 def test_a_bid_at_or_above_an_ask_is_crossed() -> None:
@@ -66,21 +75,64 @@ def test_a_part_of_the_book_is_its_best_levels() -> None:
     assert len(book.bids(99)) == len(book.asks(99)) == 5
 
 
+def test_a_price_is_one_level_however_many_zeros_the_venue_writes() -> None:
+    book = Book.of(snapshot((level("1.0", "5"),)))
+    book.apply(delta((level("1.00", "6"),)))
+    assert book.bid_texts() == [level("1.00", "6")]
+    book.apply(delta((level("1", "0"),)))
+    assert book.bid_texts() == []
+
+
+def test_a_bounded_book_forgets_what_falls_off_its_end() -> None:
+    book = Book.of(replace(snapshot((level("3", "1"), level("2", "1")), (level("4", "1"), level("5", "1"))), depth=2))
+    book.apply(delta((level("2.5", "1"),), (level("3.5", "1"),)))
+    assert [p for p, _ in book.bid_texts()] == ["3", "2.5"]
+    assert [p for p, _ in book.ask_texts()] == ["3.5", "4"]
+    book.apply(delta((level("3", "0"),)))
+    assert [p for p, _ in book.bid_texts()] == ["2.5"]
+
+
+@pytest.mark.parametrize(
+    ("price", "size"),
+    [("0", "1"), ("-1", "1"), ("nan", "1"), ("inf", "1"), ("", "1"), ("x", "1"), ("1", "-1"), ("1", "nan"), ("1", "x"),
+     ("1.000000000000001", "1"), ("1e18", "1"), ("1", "1e18")],
+)  # fmt: skip
+def test_what_can_be_no_level_is_refused(price: str, size: str) -> None:
+    with pytest.raises(ValueError, match=r"level|float"):
+        Book.of(snapshot((level(price, size),)))
+
+
+def test_fifteen_digits_of_a_price_are_exact_and_zeros_do_not_count() -> None:
+    near = [f"1234567890.1234{n}" for n in range(10)]
+    book = Book.of(snapshot(asks=tuple(level(p + "000", "1") for p in near)))
+    assert [p for p, _ in book.asks()] == [Decimal(p) for p in near]
+
+
+def test_a_digest_is_of_plain_numbers_from_best_to_worst() -> None:
+    book = Book.of(snapshot((level("1.10", "5.0"), level("1e-7", "100")), (level("2.00", "0.10"),)))
+    lines = b"B 1.1 5\nB 0.0000001 100\nA 2 0.1\n"
+    assert book.digest() == hashlib.sha256(lines).hexdigest()
+
+
 @given(start=st.tuples(LEVELS, LEVELS), changes=st.lists(st.tuples(LEVELS, LEVELS), max_size=8))
 def test_it_is_what_a_plain_dictionary_would_be(
     start: tuple[tuple[Level, ...], tuple[Level, ...]], changes: list[tuple[tuple[Level, ...], tuple[Level, ...]]]
 ) -> None:
     book = Book.of(snapshot(*start))
-    naive: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]] = (dict(start[0]), dict(start[1]))
+    naive: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]] = (_numbers(start[0]), _numbers(start[1]))
     for n, change in enumerate(changes, start=2):
         book.apply(delta(*change, sequence=n))
         for side, levels in zip(naive, change, strict=True):
-            side.update(dict(levels))
+            side.update(_numbers(levels))
     bids, asks = ({p: s for p, s in side.items() if s} for side in naive)
     assert book.bids() == sorted(bids.items(), reverse=True)
     assert book.asks() == sorted(asks.items())
     assert book.crossed == (bool(bids and asks) and max(bids) >= min(asks))
     assert book.sequence == len(changes) + 1
+
+
+def _numbers(levels: Iterable[Level]) -> dict[Decimal, Decimal]:
+    return dict(numbers(*level) for level in levels)
 
 
 @given(LEVELS, LEVELS)

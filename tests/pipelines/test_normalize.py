@@ -221,14 +221,18 @@ def test_a_delta_that_crosses_the_book_is_a_gap() -> None:
     assert live(folding) is None
 
 
-def test_a_negative_size_is_a_dead_letter_and_the_next_delta_shows_the_hole() -> None:
+@pytest.mark.parametrize(
+    "level", [["99.0", "-1.0"], ["-1", "1"], ["0", "1"], ["NaN", "1"], ["Infinity", "1"], ["x", "1"]]
+)
+def test_a_level_that_cannot_be_is_a_gap_and_the_next_snapshot_heals_it(level: list[str]) -> None:
     model = VenueModel(6)
     folding = Folding(STAGE)
     folding.feed(model.line(model.snapshot()))
-    negative = json.loads(model.depth())
-    negative["data"]["b"] = [["99.00000000", "-1.00000000"]]
-    assert kinds(folding.feed(model.line(json.dumps(negative).encode()))) == {"DeadLetter": 1}
-    assert kinds(folding.feed(model.line(model.depth())))["Gap"] == 1
+    wrong = json.loads(model.depth())
+    wrong["data"]["b"] = [level]
+    assert kinds(folding.feed(model.line(json.dumps(wrong).encode()))) == {"Gap": 1, "ResyncRequested": 1}
+    assert live(folding) is None
+    assert kinds(folding.feed(model.line(model.snapshot())))["BookSnapshot"] == 1
 
 
 def test_a_new_connection_ends_the_trust_in_the_book_and_in_the_quote() -> None:

@@ -72,23 +72,19 @@ def trade(price: str, *, ts: int = 0, name: str = BTC) -> Trade:
 
 
 def snapshot(bids: list[tuple[str, str]], asks: list[tuple[str, str]], ts: int = 0) -> BookSnapshot:
-    return BookSnapshot(instrument=BTC, bids=_levels(bids), asks=_levels(asks), sequence=1, ts_event=ts, ts_init=ts)
+    return BookSnapshot(instrument=BTC, bids=tuple(bids), asks=tuple(asks), sequence=1, ts_event=ts, ts_init=ts)
 
 
 def delta(bids: list[tuple[str, str]], asks: list[tuple[str, str]], ts: int = 0) -> BookDelta:
     return BookDelta(
         instrument=BTC,
-        bids=_levels(bids),
-        asks=_levels(asks),
+        bids=tuple(bids),
+        asks=tuple(asks),
         first_sequence=2,
         sequence=2,
         ts_event=ts,
         ts_init=ts,
     )
-
-
-def _levels(levels: list[tuple[str, str]]) -> tuple[tuple[Decimal, Decimal], ...]:
-    return tuple((D(price), D(size)) for price, size in levels)
 
 
 def bar(close: str, ts: int = 0, name: str = BTC, spec: str = "time-1s") -> Bar:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from pipelines.marketdata.hub import Market
-from strategies.book import Book
 from topics import wire
+from topics.book import Book
 from topics.catalog import MARKET_EVENTS
 from topics.market import BookDelta, BookSnapshot, Trade
 from topics.record import Record, Side

@@ -1,0 +1,102 @@
+"""What ingest makes of a venue's recorded items: lines of ``market.raw``, each for one instrument. Pure; for who has a
+recording and no connection.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from adapters.base import MarketData, hole_frame, rest_frame, session_frame
+from infra.captures import Item, Kind
+from pipelines.raw import Line
+from topics.record import InstrumentId, Venue
+
+
+class Lines:
+    """Of one venue. ``symbols`` are those met so far, by instrument; ``unknown`` counts frames about none.
+
+    A connection begins for an instrument when it first speaks of it. An answer that does not say what it is about is of the
+    only instrument of its recording, and waits until one is known.
+    """
+
+    def __init__(self, venue: Venue, adapter: MarketData) -> None:
+        self.symbols: dict[InstrumentId, str] = {}
+        self.unknown = 0
+        self._venue = venue
+        self._adapter = adapter
+        self._urls: dict[str, str] = {}
+        self._expected: dict[str, int] = {}
+        self._of: dict[str, dict[InstrumentId, None]] = {}
+        self._ids: dict[str, InstrumentId | None] = {}
+        self._unnamed: list[tuple[int, str, bytes]] = []
+
+    def of(self, items: Iterable[Item]) -> Iterator[Line]:
+        for item in items:
+            match item.kind:
+                case Kind.FRAME:
+                    yield from self._frame(item)
+                case Kind.ANSWER:
+                    yield from self._answer(item)
+                case Kind.OPENED:
+                    yield from self._opened(item)
+                case _:
+                    pass
+
+    def _opened(self, item: Item) -> Iterator[Line]:
+        """A connection of this name began anew: for the instruments it was about, what came before may have holes."""
+        self._urls[item.connection] = item.about
+        self._expected.pop(item.connection, None)
+        known = self._of.pop(item.connection, {})
+        for instrument in known:
+            symbol = self.symbols[instrument]
+            yield Line(item.ts, instrument, session_frame(f"{item.connection}-{item.ts}", symbol))
+
+    def _frame(self, item: Item) -> Iterator[Line]:
+        url = self._urls.get(item.connection, "")
+        number = self._adapter.sequence_in(item.data)
+        if number is not None:
+            yield from self._numbered(item, number)
+        symbols = self._adapter.symbols_in(item.data, url)
+        found = dict.fromkeys(i for symbol in symbols if (i := self._instrument(symbol)) is not None)
+        if not found:
+            self.unknown += 1
+        for instrument in found:
+            self._of.setdefault(item.connection, {})[instrument] = None
+            yield from self._now_named(instrument)
+            yield Line(item.ts, instrument, item.data)
+
+    def _numbered(self, item: Item, number: int) -> Iterator[Line]:
+        expected = self._expected.get(item.connection, number)
+        self._expected[item.connection] = number + 1
+        if number != expected:
+            for instrument in self._of.get(item.connection, ()):
+                frame = hole_frame(expected, number, self.symbols[instrument])
+                yield Line(item.ts, instrument, frame)
+
+    def _answer(self, item: Item) -> Iterator[Line]:
+        answer = self._adapter.answer(item.about, item.data)
+        if answer is None:
+            return
+        instrument = self._instrument(answer.venue_symbol) if answer.venue_symbol else self._only()
+        if instrument is not None:
+            yield Line(item.ts, instrument, rest_frame(answer.what, self.symbols[instrument], item.data))
+        elif not answer.venue_symbol:
+            self._unnamed.append((item.ts, answer.what, item.data))
+
+    def _now_named(self, instrument: InstrumentId) -> Iterator[Line]:
+        waiting, self._unnamed = self._unnamed, []
+        for ts, what, body in waiting:
+            yield Line(ts, instrument, rest_frame(what, self.symbols[instrument], body))
+
+    def _only(self) -> InstrumentId | None:
+        return next(iter(self.symbols)) if len(self.symbols) == 1 else None
+
+    def _instrument(self, symbol: str) -> InstrumentId | None:
+        """None for a spelling that names no instrument we can name."""
+        if symbol not in self._ids:
+            try:
+                instrument = self._adapter.instrument_of(self._venue, symbol)
+            except ValueError:
+                self._ids[symbol] = None
+            else:
+                self._ids[symbol] = instrument
+                self.symbols[instrument] = symbol
+        return self._ids[symbol]
