@@ -1,0 +1,80 @@
+"""The formats, told by content, and the files of a call put together to one stream."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from infra.captures import collected, jsonl, text
+from infra.captures.files import beginning, packing
+from infra.captures.item import CaptureError, Item
+from infra.captures.merging import merged
+
+
+class Format(StrEnum):
+    TAPEDECK = "tapedeck"
+    CRYPTOFEED = "cryptofeed"
+    CRYPTOFEED_TEXT = "cryptofeed text"
+    HFTBACKTEST = "hftbacktest"
+
+
+class Recording(NamedTuple):
+    """One file; or the several of one cryptofeed text recording."""
+
+    format: Format
+    paths: tuple[Path, ...]
+
+    def items(self) -> Iterator[Item]:
+        match self.format:
+            case Format.TAPEDECK | Format.CRYPTOFEED:
+                return jsonl.items(self.paths[0])
+            case Format.HFTBACKTEST:
+                return collected.items(self.paths[0])
+            case Format.CRYPTOFEED_TEXT:
+                return merged(text.items(path) for path in self.paths)
+
+
+def format_of(path: Path) -> Format:
+    """By its first line; ``CaptureError`` for what is no recording."""
+    if path.is_dir():
+        raise CaptureError(path, "is a folder; a recording is a file (tapedeck tape ls shows what a folder has)")
+    if packing(path) == "zip":
+        raise CaptureError(path, "is a zip file, no recording (ticks of LEAN are read by tapedeck import)")
+    start = beginning(path)
+    if not start.strip():
+        raise CaptureError(path, "is empty")
+    if jsonl.looks_like(start):
+        return Format.TAPEDECK if b'"tapedeck":' in start.lstrip().partition(b"\n")[0] else Format.CRYPTOFEED
+    if collected.looks_like(start):
+        return Format.HFTBACKTEST
+    if text.looks_like(start):
+        return Format.CRYPTOFEED_TEXT
+    raise CaptureError(path, f"no recording of a known format; it begins with {_shown(start)}")
+
+
+def recordings(paths: Sequence[Path]) -> list[Recording]:
+    """In the order given; neighbours that belong to one cryptofeed text recording together."""
+    formats = [(format_of(path), path) for path in paths]
+    return [
+        Recording(kind, tuple(path for _, path in group))
+        for (kind, _), group in groupby(formats, key=lambda each: (each[0], _together(*each)))
+    ]
+
+
+def read(paths: Sequence[Path]) -> Iterator[Item]:
+    """The items of several files as one stream, in the order given; lazily, with bounded memory.
+
+    Items before a break (a truncated file, a line that is none) are delivered, then ``CaptureError`` is raised. What
+    is no recording at all is refused before the first item.
+    """
+    for recording in recordings(paths):
+        yield from recording.items()
+
+
+def _together(kind: Format, path: Path) -> str:
+    return text.recording(path) if kind is Format.CRYPTOFEED_TEXT else str(path)
+
+
+def _shown(start: bytes) -> str:
+    return repr(start.lstrip()[:40].decode("utf-8", "replace"))
