@@ -4,7 +4,22 @@ from importlib import import_module
 
 from adapters.base import MarketData
 
-_MARKET_DATA = {"binance": "adapters.binance.market"}
+_MARKET_DATA = {
+    "binance": "adapters.binance.market",
+    "binance_usdm": "adapters.binance_usdm.market",
+    "binance_coinm": "adapters.binance_coinm.market",
+    "bitmex": "adapters.bitmex.market",
+    "bitstamp": "adapters.bitstamp.market",
+    "bybit": "adapters.bybit.market",
+    "coinbase": "adapters.coinbase.market",
+    "deribit": "adapters.deribit.market",
+    "gateio": "adapters.gateio.market",
+    "hyperliquid": "adapters.hyperliquid.market",
+    "kraken": "adapters.kraken.market",
+    "kraken_futures": "adapters.kraken_futures.market",
+    "kucoin": "adapters.kucoin.market",
+    "okx": "adapters.okx.market",
+}
 
 
 def adapters() -> tuple[str, ...]:

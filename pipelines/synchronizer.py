@@ -33,8 +33,8 @@ class Source(NamedTuple):
 
 class BookState(msgspec.Struct):
     """``book`` is None while it is not to be trusted; ``bridged`` once a delta has followed the snapshot;
-    ``asked_at``: since when we wait. The rest are counts: ``resyncs`` of books that came back after a gap, ``copies`` of
-    deltas that were known already.
+    ``asked_at``: since when we wait. The rest are counts: ``updates`` a live book took, ``resyncs`` of books that came back after a gap, ``copies``
+    of deltas that were known already.
     """
 
     book: Book | None = None
@@ -89,6 +89,7 @@ def on_snapshot(
         return _refuse(state, source, "crossed snapshot", now)
     if state.waiting and snapshot.sequence + 1 < state.waiting[0].first_sequence:
         return [_ask(state, source, "snapshot older than the stream", now)]
+    state.updates += state.book is not None
     state.book, state.bridged, state.ts_event = book, source.rules.snapshots is Snapshots.STREAM, snapshot.ts_event
     state.resyncs += state.lost
     state.lost, state.asked_at = False, 0

@@ -5,7 +5,7 @@ The venue's pages: "Web Socket Streams for Binance"
 (developers.binance.com/docs/binance-spot-api-docs/web-socket-streams) and "Market Data endpoints" and "General
 endpoints" of its REST API. Numbers come as strings of digits and stay exact. Times are milliseconds.
 
-Passed over (None): kinds that nobody asked for (aggTrade, kline, …), answers to subscriptions, quotes with an empty
+Passed over (None): kinds that nobody asked for (kline, …), answers to subscriptions, quotes with an empty
 side. A frame that breaks the venue's own rules (a trade of nothing, a crossed quote, another instrument's symbol) is a
 BadFrame. Whether levels are numbers is the book's to say.
 """
@@ -63,6 +63,25 @@ class TradeFrame(msgspec.Struct, tag_field="e", tag="trade"):
     m: bool
 
 
+class AggregateTrade(msgspec.Struct, tag_field="e", tag="aggTrade"):
+    """The page's "Aggregate Trade Streams", ``<symbol>@aggTrade``: fills of one taker order at one price, f to l.
+
+    ``{"e":"aggTrade","E":1634046522115,"s":"NKNUSDT","a":28404302,"p":"0.35290000","q":"318.00000000","f":43372345,
+    "l":43372345,"T":1634046522114,"m":true,"M":true}``
+    """
+
+    s: str
+    a: Sequence_
+    p: Decimal
+    q: Decimal
+    T: Millis
+    m: bool
+
+    @property
+    def t(self) -> int:
+        return self.a
+
+
 class BookTicker(msgspec.Struct):
     """The page's "Individual Symbol Book Ticker Streams", ``<symbol>@bookTicker``: no time and no kind of its own.
 
@@ -108,6 +127,7 @@ _combined = msgspec.json.Decoder(_Combined)
 _envelope = msgspec.json.Decoder(_Envelope)
 _depth_update = msgspec.json.Decoder(DepthUpdate)
 _trade = msgspec.json.Decoder(TradeFrame)
+_aggregate_trade = msgspec.json.Decoder(AggregateTrade)
 _book_ticker = msgspec.json.Decoder(BookTicker)
 _depth_body = msgspec.json.Decoder(DepthBody)
 _exchange_info = msgspec.json.Decoder(ExchangeInfo)
@@ -185,8 +205,18 @@ def _snapshot(raw: Any, reading: Reading) -> Sequence[Parsed]:
     )
 
 
-def _traded(raw: Any, reading: Reading) -> Sequence[Parsed]:
-    d = _trade.decode(raw)
+def _single(raw: Any, reading: Reading) -> Sequence[Parsed] | None:
+    return _traded(_trade.decode(raw), reading)
+
+
+def _aggregated(raw: Any, reading: Reading) -> Sequence[Parsed] | None:
+    return _traded(_aggregate_trade.decode(raw), reading)
+
+
+def _traded(d: TradeFrame | AggregateTrade, reading: Reading) -> Sequence[Parsed] | None:
+    """Of a stream that has both kinds, the kind that came first: else each trade would count twice."""
+    if reading.memory.setdefault("trades", type(d).__name__) != type(d).__name__:
+        return None
     _named(d.s, reading)
     if not (LEAST <= d.p < MOST and LEAST <= d.q < MOST):
         raise BadFrame(f"trade {d.t}: no price or no quantity: {d.p} x {d.q}")
@@ -230,5 +260,10 @@ def _named(symbol: str, reading: Reading) -> None:
 
 
 _Read = Callable[[Any, Reading], Sequence[Parsed] | None]
-_STREAMS: Final[dict[str, _Read]] = {"depth": _delta, "trade": _traded, "bookTicker": _quote}
-_EVENTS: Final[dict[str, _Read]] = {"depthUpdate": _delta, "trade": _traded, "bookTicker": _quote}
+_STREAMS: Final[dict[str, _Read]] = {"depth": _delta, "trade": _single, "aggTrade": _aggregated, "bookTicker": _quote}
+_EVENTS: Final[dict[str, _Read]] = {
+    "depthUpdate": _delta,
+    "trade": _single,
+    "aggTrade": _aggregated,
+    "bookTicker": _quote,
+}

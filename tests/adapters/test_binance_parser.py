@@ -18,7 +18,7 @@ from tests.recordings import cryptofeed_exchange_info, gocryptotrader_answer, hf
 from topics.market import BookDelta, BookSnapshot, Instrument, InstrumentStatus, Quote, Trade, TradingStatus
 from topics.record import Side
 
-BTC = Reading("sim", "sim:BTC-USDT", 1_723_161_254_087_896_568, 0)
+BTC = Reading("sim", "sim:BTC-USDT", 1_723_161_254_087_896_568, 0, {})
 DEPTH = (
     b'{"e":"depthUpdate","E":1723161255308,"s":"BTCUSDT","U":50093239203,"u":50093239207,'
     b'"b":[["55653.87000000","0.00000000"]],"a":[["61838.04000000","0.32332000"],["61844.30000000","0.40163000"]]}'
@@ -94,6 +94,13 @@ def test_a_wrapped_snapshot_is_a_book() -> None:
     assert book.bids == (("61837.63000000", "3.78826000"),)
 
 
+def test_of_single_and_aggregate_trades_the_kind_that_came_first_counts() -> None:
+    aggregate = altered(TRADE, e="aggTrade", a=7)
+    for first, other in ((TRADE, aggregate), (aggregate, TRADE)):
+        reading = BTC._replace(memory={})
+        assert [len(parse(frame, reading) or ()) for frame in (first, other, first)] == [1, 0, 1]
+
+
 def test_a_session_line_is_a_session() -> None:
     assert parse(session_frame("12-1", "BTCUSDT"), BTC) == (Session("12-1"),)
 
@@ -102,7 +109,6 @@ def test_a_session_line_is_a_session() -> None:
     "frame",
     [
         b'{"result":null,"id":1}',
-        combined("aggTrade", b'{"e":"aggTrade"}'),
         combined("kline_1m", b'{"e":"kline","s":"BTCUSDT"}'),
         b'{"e":"24hrTicker","s":"BTCUSDT"}',
         altered(TICKER, b="0.00000000", B="0.00000000"),
@@ -182,7 +188,7 @@ def test_every_recorded_frame_is_read_and_every_number_keeps_its_digits(data_dir
 def test_recorded_definitions_have_the_filters_numbers(data_dir: Path) -> None:
     path = data_dir / "gocryptotrader-http" / "binance_http.json.gz"
     body = gocryptotrader_answer(path, "/api/v3/exchangeInfo")
-    reading = Reading("binance", "binance:ETH-BTC", 5, 0)
+    reading = Reading("binance", "binance:ETH-BTC", 5, 0, {})
     definition, status = parse(rest_frame("exchangeInfo", "ETHBTC", body), reading) or ()
     assert definition == Instrument(
         instrument="binance:ETH-BTC",
@@ -211,7 +217,7 @@ def test_every_recorded_symbol_has_a_definition_and_a_spelling_both_ways(data_di
         assert venue_symbol(instrument) == one["symbol"]
         assert instrument_of("binance", one["symbol"]) == instrument
         small = json.dumps({"serverTime": 1, "symbols": [one]}).encode()
-        parsed = parse(rest_frame("exchangeInfo", one["symbol"], small), Reading("binance", instrument, 1, 0)) or ()
+        parsed = parse(rest_frame("exchangeInfo", one["symbol"], small), Reading("binance", instrument, 1, 0, {})) or ()
         definition = parsed[0]
         assert isinstance(definition, Instrument)
         assert definition.tick_size > 0

@@ -1,0 +1,50 @@
+"""What several venues' parsers share. Pure; each raises BadFrame or ValueError for what cannot be read."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from adapters.base import BadFrame, Reading
+from topics.record import Side
+
+LEAST, MOST = Decimal("1e-18"), Decimal("1e18")
+
+
+def iso_ns(text: str) -> int:
+    """UTC ns of an ISO 8601 time: ``2026-08-09T12:34:56.123456789Z``. Digits after the ninth are dropped."""
+    try:
+        head, _, rest = text.partition(".")
+        digits = rest.rstrip("Z").partition("+")[0]
+        whole = datetime.fromisoformat(head.rstrip("Z")[:19]).replace(tzinfo=UTC)
+        ns = int(whole.timestamp()) * 1_000_000_000 + int(f"{digits[:9]:0<9}" if digits else 0)
+    except (ValueError, OverflowError) as error:
+        raise BadFrame(f"not a time: {text!r}") from error
+    if ns < 0:
+        raise BadFrame(f"not a time: {text!r}")
+    return ns
+
+
+def text_of(number: Decimal) -> str:
+    """A JSON number's digits as they stood, without exponent; for venues that send numbers, decoded as Decimal."""
+    return format(number, "f")
+
+
+def positive(number: Decimal, what: str) -> Decimal:
+    if not LEAST <= number < MOST:
+        raise BadFrame(f"not a {what}: {number}")
+    return number
+
+
+def side_of(text: str) -> Side:
+    """``buy``, ``Buy``, ``BUY``, ``b`` and the like."""
+    match text[:1].lower():
+        case "b":
+            return Side.BUY
+        case "s" | "a":
+            return Side.SELL
+    raise BadFrame(f"not a side: {text!r}")
+
+
+def named(symbol: str, wanted: str, reading: Reading) -> None:
+    """BadFrame unless a frame is about the instrument it is read for."""
+    if symbol != wanted:
+        raise BadFrame(f"names {symbol!r}, not {reading.instrument}")

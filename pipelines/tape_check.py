@@ -1,0 +1,119 @@
+"""``tapedeck tape check``: recordings through the parser, the integrity rules and the books of the normalize stage, without a
+broker. Several files are one stream in the order given.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adapters.base import own_symbol
+from adapters.registry import adapters, market_data
+from infra.captures import CaptureError, read, venue_hint
+from infra.errors import Problem
+from pipelines.lines import Lines
+from pipelines.normalize import MarketState, normalize_stage
+from topics.book import plain
+from topics.coordinates import At
+from topics.record import InstrumentId, Level, Record, Venue
+
+
+class Checked(msgspec.Struct, kw_only=True):
+    """One instrument's part of a recording, in the order of the output's fields.
+
+    ``frames``: those received about it, answers of REST among them. ``book_updates``: changes that a live book took:
+    deltas, and snapshots that took its place. ``bids`` and ``asks`` are how many levels the book has at the end.
+    """
+
+    venue: Venue
+    instrument: InstrumentId
+    venue_symbol: str
+    frames: int = 0
+    trades: int = 0
+    quotes: int = 0
+    book_updates: int = 0
+    gaps: int = 0
+    resyncs: int = 0
+    checksums_verified: int = 0
+    checksums_failed: int = 0
+    book_state: str = "none"
+    bids: int = 0
+    asks: int = 0
+    best_bid: Level | None = None
+    best_ask: Level | None = None
+    book_digest: str | None = None
+    unreadable: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """No checksum failed and no gap stayed open."""
+        return not self.checksums_failed and not (self.gaps and self.book_state != "live")
+
+
+class Found(msgspec.Struct):
+    """``unknown``: frames that name no instrument; ``problem``: why the reading ended early, in a line."""
+
+    venue: Venue
+    instruments: list[Checked]
+    unknown: int
+    problem: str = ""
+
+
+See = Callable[[InstrumentId, MarketState, Sequence[Record]], None]
+
+
+def check(paths: Sequence[Path], venue: Venue = "", see: See | None = None) -> Found:
+    """``venue`` is an adapter's name; empty: told from the recording. ``see`` hears of what every frame led to. Problem
+    where no adapter fits.
+    """
+    venue = venue or venue_hint(paths)
+    if not venue:
+        raise Problem(f"{paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}")
+    try:
+        adapter = market_data(venue)
+    except ValueError as error:
+        raise Problem(str(error)) from error
+    stage = normalize_stage({venue: venue})
+    lines, states, found = Lines(venue, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
+    problem = ""
+    try:
+        for n, line in enumerate(lines.of(read(paths))):
+            state, out = stage.on_event(states.get(line.key), line, At(0, n, 0))
+            states[line.key] = state
+            one = found.get(line.key)
+            if one is None:
+                symbol = own_symbol(lines.symbols[line.key])
+                one = found[line.key] = Checked(venue=venue, instrument=line.key, venue_symbol=symbol)
+            one.frames += not line.frame.startswith((b'{"session":', b'{"expected":'))
+            records = list(out)
+            if see is not None:
+                see(line.key, state, records)
+    except CaptureError as error:
+        problem = str(error)
+    for key, one in found.items():
+        _close(one, states[key])
+    return Found(venue, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
+
+
+def _close(one: Checked, state: MarketState) -> None:
+    book = state.book
+    one.trades, one.quotes, one.unreadable = state.trades, state.quotes, state.unreadable
+    one.book_updates, one.gaps, one.resyncs = book.updates, book.gaps, book.resyncs
+    one.checksums_verified, one.checksums_failed = book.verified, book.failed
+    if book.book is None:
+        one.book_state = "stale" if book.gaps else "none"
+        return
+    one.book_state = "live"
+    one.bids, one.asks = len(book.book.bid_order), len(book.book.ask_order)
+    one.best_bid, one.best_ask = _plain(book.book.top_bid), _plain(book.book.top_ask)
+    one.book_digest = book.book.digest()
+
+
+def _plain(level: Level | None) -> Level | None:
+    return None if level is None else (plain(level[0]), plain(level[1]))
+
+
+def as_json(one: Checked) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(one)
+    return found
