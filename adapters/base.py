@@ -87,7 +87,7 @@ class Checked(NamedTuple):
     checksum: int
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """How one frame of one instrument is to be read. ``ts_venue`` is the newest time the venue has told for it, and
     stands in where a frame tells none (0: not yet, then ``ts_init`` does). ``memory`` is the parser's own, a part of the
     instrument's state: for venues whose frames cannot be read without what an earlier one said.

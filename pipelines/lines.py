@@ -30,15 +30,13 @@ class Lines:
 
     def of(self, items: Iterable[Item]) -> Iterator[Line]:
         for item in items:
-            match item.kind:
-                case Kind.FRAME:
-                    yield from self._frame(item)
-                case Kind.ANSWER:
-                    yield from self._answer(item)
-                case Kind.OPENED:
-                    yield from self._opened(item)
-                case _:
-                    pass
+            kind = item.kind
+            if kind is Kind.FRAME:
+                yield from self._frame(item)
+            elif kind is Kind.ANSWER:
+                yield from self._answer(item)
+            elif kind is Kind.OPENED:
+                yield from self._opened(item)
 
     def _opened(self, item: Item) -> Iterator[Line]:
         """A connection of this name began anew: for the instruments it was about, what came before may have holes."""
@@ -49,19 +47,22 @@ class Lines:
             symbol = self.symbols[instrument]
             yield Line(item.ts, instrument, session_frame(f"{item.connection}-{item.ts}", symbol))
 
-    def _frame(self, item: Item) -> Iterator[Line]:
-        url = self._urls.get(item.connection, "")
-        number = self._adapter.sequence_in(item.data)
+    def _frame(self, item: Item) -> list[Line]:
+        ts, _, connection, _, frame = item
+        lines: list[Line] = []
+        number = self._adapter.sequence_in(frame)
         if number is not None:
-            yield from self._numbered(item, number)
-        symbols = self._adapter.symbols_in(item.data, url)
-        found = dict.fromkeys(i for symbol in symbols if (i := self._instrument(symbol)) is not None)
+            lines += self._numbered(item, number)
+        symbols = self._adapter.symbols_in(frame, self._urls.get(connection, ""))
+        found = [i for symbol in symbols if (i := self._ids.get(symbol) or self._instrument(symbol)) is not None]
         if not found:
             self.unknown += 1
-        for instrument in found:
-            self._of.setdefault(item.connection, {})[instrument] = None
-            yield from self._now_named(instrument)
-            yield Line(item.ts, instrument, item.data)
+        for instrument in found if len(found) == 1 else dict.fromkeys(found):
+            self._of.setdefault(connection, {})[instrument] = None
+            if self._unnamed:
+                lines += self._now_named(instrument)
+            lines.append(Line(ts, instrument, frame))
+        return lines
 
     def _numbered(self, item: Item, number: int) -> Iterator[Line]:
         expected = self._expected.get(item.connection, number)

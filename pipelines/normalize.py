@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import Checked, Hole, MarketData, Parsed, Reading, Session
+from adapters.base import Checked, Hole, MarketData, Reading, Session
 from adapters.registry import market_data
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, sample
@@ -73,18 +73,23 @@ def normalize_stage(venues: Mapping[Venue, str]) -> Stage[MarketState]:
     sources = Sources(adapters)
 
     def on_event(state: MarketState | None, line: Line, at: At) -> tuple[MarketState, Outputs]:
-        state = MarketState() if state is None else state
+        if state is None:
+            state = MarketState()
         try:
-            parsed = _parse(adapters, state, line)
+            source = sources[line.key]
+            parsed = source.parse(line.frame, Reading(source.venue, line.key, line.ts, state.ts_venue, state.memory))
         except ValueError as error:
             state.unreadable += 1
             return state, [_letter(line, at, str(error)), *_unreadable(state, sources, line)]
         if parsed is None:
             state.passed_over += 1
             return state, ()
+        if len(parsed) == 1:
+            event = parsed[0]
+            return state, _HANDLERS[type(event)](state, source, event, line)
         out: list[Record] = []
         for event in parsed:
-            out += _HANDLERS[type(event)](state, sources[line.key], event, line)
+            out += _HANDLERS[type(event)](state, source, event, line)
         return state, out
 
     return Stage(
@@ -102,27 +107,22 @@ Adapters = Mapping[Venue, MarketData]
 
 
 class Sources(dict[str, sync.Source]):
-    """By instrument, made when first asked for."""
+    """By instrument, made when first asked for; ValueError says why a line with this key cannot be read."""
 
     def __init__(self, adapters: Adapters) -> None:
         super().__init__()
         self._adapters = adapters
 
     def __missing__(self, key: str) -> sync.Source:
-        venue = key.partition(":")[0]
-        adapter = self._adapters[venue]
-        source = self[key] = sync.Source(venue, key, adapter.venue_symbol(key), adapter.rules)
+        if key == UNREADABLE:
+            raise ValueError("not a line: <recv_ns> <key> <frame>")
+        venue, _, name = key.partition(":")
+        adapter = self._adapters.get(venue)
+        if adapter is None:
+            raise ValueError(f"no venue named {venue!r}")
+        symbol = adapter.venue_symbol(key) if name else ""
+        source = self[key] = sync.Source(venue, key, symbol, adapter.rules, adapter.parse)
         return source
-
-
-def _parse(adapters: Adapters, state: MarketState, line: Line) -> Sequence[Parsed] | None:
-    """ValueError says why the line cannot be read."""
-    if line.key == UNREADABLE:
-        raise ValueError("not a line: <recv_ns> <key> <frame>")
-    venue = line.key.partition(":")[0]
-    if venue not in adapters:
-        raise ValueError(f"no venue named {venue!r}")
-    return adapters[venue].parse(line.frame, Reading(venue, line.key, line.ts, state.ts_venue, state.memory))
 
 
 def _letter(line: Line, at: At, reason: str) -> DeadLetter:

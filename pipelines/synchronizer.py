@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from adapters.base import BookRules, Hole, Session, Snapshots
+from adapters.base import BookRules, Hole, Parser, Session, Snapshots
 from topics.book import Book
 from topics.market import BookDelta, BookSnapshot, Gap, ResyncRequested
 from topics.record import InstrumentId, Record, Venue
@@ -25,10 +25,13 @@ ASK_AGAIN_NS = 5_000_000_000
 
 
 class Source(NamedTuple):
+    """What an instrument's frames are read and judged by."""
+
     venue: Venue
     instrument: InstrumentId
     venue_symbol: str
     rules: BookRules
+    parse: Parser
 
 
 class BookState(msgspec.Struct):

@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +98,7 @@ def test_a_wrapped_snapshot_is_a_book() -> None:
 def test_of_single_and_aggregate_trades_the_kind_that_came_first_counts() -> None:
     aggregate = altered(TRADE, e="aggTrade", a=7)
     for first, other in ((TRADE, aggregate), (aggregate, TRADE)):
-        reading = BTC._replace(memory={})
+        reading = msgspec.structs.replace(BTC, memory={})
         assert [len(parse(frame, reading) or ()) for frame in (first, other, first)] == [1, 0, 1]
 
 
