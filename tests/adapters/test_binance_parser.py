@@ -4,10 +4,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from adapters.base import BadFrame, Endpoints, Reading, Session, rest_frame, session_frame
 from adapters.binance.market import MARKET_DATA
@@ -73,7 +73,7 @@ def test_digits_are_kept_to_the_last_zero() -> None:
 
 
 def test_a_quote_tells_no_time_so_the_newest_time_of_the_venue_stands_in() -> None:
-    (with_time,) = parse(TICKER, BTC._replace(ts_venue=7)) or ()
+    (with_time,) = parse(TICKER, replace(BTC, ts_venue=7)) or ()
     (without,) = parse(TICKER, BTC) or ()
     assert isinstance(with_time, Quote)
     assert isinstance(without, Quote)
@@ -98,7 +98,7 @@ def test_a_wrapped_snapshot_is_a_book() -> None:
 def test_of_single_and_aggregate_trades_the_kind_that_came_first_counts() -> None:
     aggregate = altered(TRADE, e="aggTrade", a=7)
     for first, other in ((TRADE, aggregate), (aggregate, TRADE)):
-        reading = msgspec.structs.replace(BTC, memory={})
+        reading = replace(BTC, memory={})
         assert [len(parse(frame, reading) or ()) for frame in (first, other, first)] == [1, 0, 1]
 
 
