@@ -75,8 +75,8 @@ def stat(files: Files, venue: VenueOption = "", as_json: JsonOption = False) -> 
             typer.echo(json.dumps(_stat(found.venue, symbol, seen)))
     else:
         _show_stat(found)
-    if found.broken:
-        raise Problem(found.broken)
+    if found.broken is not None:
+        raise found.broken
 
 
 @app.command()
@@ -125,7 +125,7 @@ def _row(found: "Found") -> tuple[str, ...]:
         _length(figures.last - figures.first),
         f"{figures.kinds['frame']:,}",
         f"{found.size / 1e6:,.2f} MB",
-        figures.broken.rpartition(": ")[2],
+        "" if figures.broken is None else figures.broken.what,
     )
 
 
@@ -149,7 +149,7 @@ def _listed(found: "Found") -> dict[str, Any]:
         "to": figures.last,
         "items": dict(figures.kinds),
         "size": found.size,
-        "broken": figures.broken,
+        "broken": "" if figures.broken is None else str(figures.broken),
     }
 
 

@@ -69,14 +69,14 @@ class Seen:
 
 @dataclass
 class Figures:
-    """Of one recording, or of several files as one stream. ``broken``: why it ended early, "" where it is whole."""
+    """Of one recording, or of several files as one stream. ``broken``: why it ended early."""
 
     venue: str
     kinds: Counter[str] = field(default_factory=Counter)
     first: int = 0
     last: int = 0
     instruments: dict[str, Seen] = field(default_factory=dict)
-    broken: str = ""
+    broken: CaptureError | None = None
     _markets: dict[str, str] = field(default_factory=dict)
 
     def add(self, item: Item) -> None:
@@ -104,7 +104,7 @@ def figures(items: Iterator[Item], venue: str) -> Figures:
         for item in items:
             found.add(item)
     except CaptureError as error:
-        found.broken = str(error)
+        found.broken = error
     return found
 
 

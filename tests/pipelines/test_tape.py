@@ -45,8 +45,8 @@ def rows(result: Result) -> list[dict[str, object]]:
 def test_a_folder_is_listed_and_what_is_no_recording_is_counted(recording: Path) -> None:
     (recording.parent / "notes.txt").write_text("hello")
     (recording.parent / "inside").mkdir()
-    lines = gzip.compress(b"1723161600000000000 %s\n" % frame(1))
-    (recording.parent / "inside" / "cut.gz").write_bytes(lines[:-9])
+    lines = gzip.compress(b"".join(b"%d %s\n" % (START + n, frame(n)) for n in range(5000)))
+    (recording.parent / "inside" / "cut.gz").write_bytes(lines[: len(lines) // 2])
     result = tape("ls", recording.parent)
     assert result.exit_code == 0
     assert recording.name in result.stdout.replace("\n", "")
