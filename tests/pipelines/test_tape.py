@@ -53,7 +53,7 @@ def test_a_folder_is_listed_and_what_is_no_recording_is_counted(recording: Path)
     for shown in ("tapedeck", "BTCUSDT ETHUSDT", "2024-08-09 00:00:00", "10.000 s", "41", "hftbacktest", "is cut off"):
         assert shown in result.stdout
     assert "notes.txt: no recording" in result.stderr
-    (_, listed) = rows(tape("ls", recording.parent, "--json"))
+    (listed, _) = rows(tape("ls", recording.parent, "--json"))
     assert listed == {
         "files": [str(recording)],
         "format": "tapedeck",
