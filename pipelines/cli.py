@@ -24,6 +24,7 @@ from pipelines import (
     cli_services,
     cli_sql,
     cli_strategy,
+    cli_tape,
     cli_watch,
 )
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.add_typer(cli_services.app, name="services")
 app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_strategy.app, name="strategy")
+app.add_typer(cli_tape.app, name="tape")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)

@@ -39,5 +39,4 @@ class CaptureError(Hopeless):
 
     def __init__(self, path: Path, what: str, line: int | None = None) -> None:
         super().__init__(f"{path}{'' if line is None else f', line {line}'}: {what}")
-        self.path = path
-        self.line = line
+        self.path, self.line, self.what = path, line, what

@@ -276,10 +276,10 @@ def test_a_killed_recorder_leaves_a_whole_file(tmp_path: Path) -> None:
 
 def test_reading_keeps_a_bounded_part_of_a_recording_in_memory(tmp_path: Path) -> None:
     with Writer(tmp_path, "a", max_seconds=10**6) as writer:
-        for n in range(20_000):
-            writer.write(Item(10**18 + n * 10**6, Kind.FRAME, "c", "", b"x" * 2000))
+        for n in range(3000):
+            writer.write(Item(10**18 + n * 10**6, Kind.FRAME, "c", "", b"x" * 10_000))
     tracemalloc.start()
-    assert sum(len(item.data) for item in read(writer.paths)) > 40_000_000
+    assert sum(len(item.data) for item in read(writer.paths)) > 30_000_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4_000_000
@@ -310,10 +310,9 @@ EXPECTED = {
     "cryptofeed/GATEIO.jsonl.zst": ("gateio", 239, 11),
     "cryptofeed/BITSTAMP.jsonl.zst": ("bitstamp", 747, 11),
     "cryptofeed/BITMEX.0.gz cryptofeed/BITMEX.ws.1.0.gz": ("bitmex", 2120, 1),
-    "hftbacktest/spot/btcusdt_20240808.gz hftbacktest/spot/btcusdt_20240809.gz": ("binance", 41248 + 58325, 1),
-    "hftbacktest/spot/ethusdt_20240809.gz": ("binance", 46126, 0),
+    "hftbacktest/spot/ethusdt_20240808.gz hftbacktest/spot/ethusdt_20240809.gz": ("binance", 33617 + 46126, 1),
+    "hftbacktest/spot/btcusdt_20240809.gz": ("binance", 58325, 0),
     "hftbacktest/cm/btcusd_perp_20240808.gz": ("binance_coinm", 48269, 1),
-    "hftbacktest/cm/btcusd_perp_20240809.gz": ("binance_coinm", 50116, 0),
     "hftbacktest/usdm/ethusdt_20240808.gz": ("binance_usdm", 74654, 1),
     "hftbacktest/hyperliquid/btcusd_20250126.gz": ("hyperliquid", 55, 0),
 }

@@ -1,0 +1,142 @@
+"""What there is to say about a recording without building its books: per instrument and as a whole."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from infra.captures import CaptureError, Item, Kind, Recording, recordings, venue_hint
+from pipelines.tape_glance import glance
+
+SAMPLES = 65_536
+
+
+@dataclass
+class Offsets:
+    """Receive time less the venue's, ns. Minimum and maximum are exact; the median is of at most ``SAMPLES`` of them, evenly spread."""
+
+    lowest: int | None = None
+    highest: int | None = None
+    _kept: list[int] = field(default_factory=list)
+    _stride: int = 1
+    _seen: int = 0
+
+    def add(self, offset: int) -> None:
+        self.lowest = offset if self.lowest is None else min(self.lowest, offset)
+        self.highest = offset if self.highest is None else max(self.highest, offset)
+        if self._seen % self._stride == 0:
+            self._kept.append(offset)
+            if len(self._kept) >= SAMPLES:
+                del self._kept[1::2]
+                self._stride *= 2
+        self._seen += 1
+
+    @property
+    def median(self) -> int | None:
+        return round(median(self._kept)) if self._kept else None
+
+
+@dataclass
+class Seen:
+    """Frames of one instrument ("" for those that name none), by the venue's channels."""
+
+    channels: Counter[str] = field(default_factory=Counter)
+    first: int = 0
+    last: int = 0
+    longest_silence: int = 0
+    offsets: Offsets = field(default_factory=Offsets)
+
+    @property
+    def frames(self) -> int:
+        return self.channels.total()
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return self.frames * 1e9 / (self.last - self.first) if self.last > self.first else 0.0
+
+    def add(self, ts: int, channel: str, ts_event: int) -> None:
+        if self.frames:
+            self.longest_silence = max(self.longest_silence, ts - self.last)
+        else:
+            self.first = ts
+        self.last = max(self.last, ts)
+        self.channels[channel] += 1
+        if ts_event:
+            self.offsets.add(ts - ts_event)
+
+
+@dataclass
+class Figures:
+    """Of one recording, or of several files as one stream. ``broken``: why it ended early."""
+
+    venue: str
+    kinds: Counter[str] = field(default_factory=Counter)
+    first: int = 0
+    last: int = 0
+    instruments: dict[str, Seen] = field(default_factory=dict)
+    broken: CaptureError | None = None
+    _markets: dict[str, str] = field(default_factory=dict)
+
+    def add(self, item: Item) -> None:
+        self.kinds[item.kind] += 1
+        if item.kind is Kind.HEADER:
+            return
+        self.first = self.first or item.ts
+        self.last = max(self.last, item.ts)
+        if item.kind is Kind.FRAME:
+            about = glance(self.venue, item.data)
+            market = self._markets.get(item.connection, "") if about.symbol else ""
+            self.instruments.setdefault(market + about.symbol, Seen()).add(item.ts, about.channel, about.ts_event)
+        elif item.kind is Kind.OPENED and self.venue == "bybit":  # whose markets use the same symbols
+            self._markets[item.connection] = item.about.rpartition("/")[2] + ":"
+
+    @property
+    def named(self) -> list[str]:
+        return sorted(symbol for symbol in self.instruments if symbol)
+
+
+def figures(items: Iterator[Item], venue: str) -> Figures:
+    """Up to a break in the recording, which is told in ``broken``."""
+    found = Figures(venue)
+    try:
+        for item in items:
+            found.add(item)
+    except CaptureError as error:
+        found.broken = error
+    return found
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recording in a folder."""
+
+    recording: Recording
+    figures: Figures
+
+    @property
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self.recording.paths)
+
+
+def found_in(paths: Sequence[Path]) -> tuple[list[Recording], list[CaptureError]]:
+    """The recordings among files and in folders, by name; and what is none: errors for the files that were named."""
+    kept: list[Path] = []
+    errors: list[CaptureError] = []
+    for file in (file for path in paths for file in (_files(path) if path.is_dir() else [path])):
+        try:
+            recordings([file])
+        except CaptureError as error:
+            errors.append(error)
+        else:
+            kept.append(file)
+    return recordings(kept), errors
+
+
+def looked_at(recording: Recording) -> Found:
+    return Found(recording, figures(recording.items(), venue_hint(recording.paths)))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
