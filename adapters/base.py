@@ -249,7 +249,9 @@ class _Own(msgspec.Struct, omit_defaults=True):
 
 
 _own = msgspec.json.Decoder(_Own)
-OURS = (b'{"session":', b'{"expected":', b'{"rest":')
+EDGES = (b'{"session":', b'{"expected":')
+"""How the frames begin that the edge wrote itself."""
+OURS = (*EDGES, b'{"rest":')
 
 
 def session_frame(session: str, venue_symbol: str, beside: str = "") -> bytes:

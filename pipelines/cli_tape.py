@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from infra.errors import Problem
 
 if TYPE_CHECKING:
     from infra.captures import Item
+    from pipelines.tape_check import Found as Everything
     from pipelines.tape_figures import Figures, Found, Seen
 
 app = typer.Typer(help="Recordings of market data, ours and others': list, look into, cut.", no_args_is_help=True)
@@ -112,6 +114,64 @@ def cut(
     err.print(f"{written:,} items in {out} ({out.stat().st_size:,} bytes)")
     if broken:
         raise Problem(broken)
+
+
+@app.command()
+def check(files: Files, venue: VenueOption = "", as_json: JsonOption = False) -> None:
+    """Every frame through the live system's parser, integrity rules and books: what is proved, what is broken."""
+    from pipelines.tape_check import as_json as plain
+    from pipelines.tape_check import check as checked
+
+    with _progress(err) as seen:
+        found = checked(files, venue, seen)
+    if as_json:
+        for one in found.instruments:
+            typer.echo(json.dumps(plain(one)))
+    else:
+        _show_checked(found)
+    if found.problem:
+        raise Problem(found.problem)
+    if not found.instruments:
+        raise Problem(f"{files[0]}: no frame in it is about an instrument that {found.venue} is known to spell so")
+    if not all(one.sound for one in found.instruments):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[int], None]]:
+    """How many frames so far, where somebody watches."""
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("") as status:
+        yield lambda frames: status.update(f"{frames:,} frames")
+
+
+def _show_checked(found: "Everything") -> None:
+    table = _table(
+        "instrument",
+        "frames",
+        "trades",
+        "quotes",
+        "updates",
+        "gaps",
+        "resyncs",
+        "checksums",
+        "book",
+        "best bid",
+        "best ask",
+    )
+    for one in found.instruments:
+        sums = f"{one.checksums_verified:,}" + (f", {one.checksums_failed:,} failed" if one.checksums_failed else "")
+        book = f"{one.book_state} {one.bids:,}/{one.asks:,}" if one.book_state == "live" else one.book_state
+        counts = (one.frames, one.trades, one.quotes, one.book_updates, one.gaps, one.resyncs)
+        tops = (" x ".join(reversed(level)) if level else "-" for level in (one.best_bid, one.best_ask))
+        row = (one.instrument, *(f"{n:,}" for n in counts), sums, book, *tops)
+        table.add_row(*map(escape, row), style="" if one.sound else "red")
+    _out().print(table)
+    unreadable = sum(one.unreadable for one in found.instruments)
+    if found.unknown or unreadable:
+        err.print(f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read")
 
 
 def _row(found: "Found") -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import own_symbol
+from adapters.base import EDGES, own_symbol
 from adapters.registry import adapters, market_data
 from infra.captures import CaptureError, read, venue_hint
 from infra.errors import Problem
@@ -61,11 +61,14 @@ class Found(msgspec.Struct):
 
 
 See = Callable[[InstrumentId, MarketState, Sequence[Record]], None]
+SAY_EVERY = 10_000
 
 
-def check(paths: Sequence[Path], venue: Venue = "", see: See | None = None) -> Found:
-    """``venue`` is an adapter's name; empty: told from the recording. ``see`` hears of what every frame led to. Problem
-    where no adapter fits.
+def check(
+    paths: Sequence[Path], venue: Venue = "", seen: Callable[[int], None] | None = None, see: See | None = None
+) -> Found:
+    """``venue`` is an adapter's name; empty: told from the recording. ``seen`` hears how many frames so far, ``see`` what
+    every frame led to. Problem where no adapter fits.
     """
     venue = venue or venue_hint(paths)
     if not venue:
@@ -79,16 +82,16 @@ def check(paths: Sequence[Path], venue: Venue = "", see: See | None = None) -> F
     problem = ""
     try:
         for n, line in enumerate(lines.of(read(paths))):
-            state, out = stage.on_event(states.get(line.key), line, At(0, n, 0))
-            states[line.key] = state
+            states[line.key], out = stage.on_event(states.get(line.key), line, At(0, n, 0))
             one = found.get(line.key)
             if one is None:
                 symbol = own_symbol(lines.symbols[line.key])
                 one = found[line.key] = Checked(venue=venue, instrument=line.key, venue_symbol=symbol)
-            one.frames += not line.frame.startswith((b'{"session":', b'{"expected":'))
-            records = list(out)
+            one.frames += not line.frame.startswith(EDGES)
             if see is not None:
-                see(line.key, state, records)
+                see(line.key, states[line.key], list(out))
+            if seen is not None and n % SAY_EVERY == 0:
+                seen(n)
     except CaptureError as error:
         problem = str(error)
     for key, one in found.items():
