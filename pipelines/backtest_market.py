@@ -140,5 +140,4 @@ class Marks:
 
     def _from_book(self, book: Book, now: int) -> None:
         if self._state.book_speaks(now):
-            bid, ask = book.best_bid, book.best_ask
-            self._state.top(None if bid is None else bid[0], None if ask is None else ask[0])
+            self._state.top(book.top_bid, book.top_ask)

@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from topics.market import Mark
-from topics.record import InstrumentId
+from topics.record import InstrumentId, Level
 
 LEAST_NS = 50_000_000
 MOST_NS = 500_000_000
@@ -22,6 +22,8 @@ class MarkState(msgspec.Struct):
 
     best_bid: Decimal | None = None
     best_ask: Decimal | None = None
+    top_bid: str = ""
+    top_ask: str = ""
     quoted_at: int = 0  # when the venue last streamed its best bid and ask itself: fresher than the book's
     told_bid: Decimal | None = None
     told_ask: Decimal | None = None
@@ -30,17 +32,24 @@ class MarkState(msgspec.Struct):
 
     def quote(self, best_bid: Decimal, best_ask: Decimal, now: int) -> None:
         self.best_bid, self.best_ask, self.quoted_at = best_bid, best_ask, now
+        self.top_bid = self.top_ask = ""
 
     def book_speaks(self, now: int) -> bool:
         """The book's word counts while no quotes come."""
         return now - self.quoted_at > QUOTES_SPEAK_NS
 
-    def top(self, best_bid: Decimal | None, best_ask: Decimal | None) -> None:
+    def top(self, bid: Level | None, ask: Level | None) -> None:
         """The book's word; None: a side is empty, or the book not to be trusted."""
-        self.best_bid, self.best_ask = best_bid, best_ask
+        price = bid[0] if bid is not None else ""
+        if price != self.top_bid or not price:
+            self.top_bid, self.best_bid = price, Decimal(price) if price else None
+        price = ask[0] if ask is not None else ""
+        if price != self.top_ask or not price:
+            self.top_ask, self.best_ask = price, Decimal(price) if price else None
 
     def forget(self) -> None:
         self.best_bid = self.best_ask = None
+        self.top_bid = self.top_ask = ""
         self.quoted_at = 0
 
 

@@ -173,7 +173,8 @@ def _on_delta(
 ) -> Sequence[Record]:
     state.ts_venue = event.ts_event
     out = sync.on_delta(state.book, source, event, line.ts, checksum)
-    return [*out, *_book_mark(state, line)]
+    out += _book_mark(state, line)
+    return out
 
 
 def _on_trade(state: MarketState, source: sync.Source, event: market.Trade, line: Line) -> Sequence[Record]:
@@ -216,8 +217,10 @@ def _book_mark(state: MarketState, line: Line) -> Sequence[Record]:
     """
     if state.marks.book_speaks(line.ts):
         book = state.book.book
-        bid, ask = (None, None) if book is None else (book.best_bid, book.best_ask)
-        state.marks.top(None if bid is None else bid[0], None if ask is None else ask[0])
+        if book is None:
+            state.marks.top(None, None)
+        else:
+            state.marks.top(book.top_bid, book.top_ask)
     return _mark(state, line)
 
 
