@@ -271,6 +271,22 @@ def rest_frame(what: str, venue_symbol: str, body: bytes) -> bytes:
     return b'{"rest":"%b","symbol":"%b","data":%b}' % (what.encode(), venue_symbol.encode(), body)
 
 
+ANSWERED = "tapedeck:"
+
+
+def answer_url(what: str, venue_symbol: str) -> str:
+    """How our own captures name a REST answer, whose URL is the client's own affair."""
+    return f"{ANSWERED}{what}/{venue_symbol}"
+
+
+def answered(url: str) -> Answer | None:
+    """The reverse of ``answer_url``; None for a venue's URL."""
+    if not url.startswith(ANSWERED):
+        return None
+    what, _, symbol = url.removeprefix(ANSWERED).partition("/")
+    return Answer(what, symbol)
+
+
 class Own(NamedTuple):
     """One of our own frames, read: ``event`` for what the edge saw, else the REST answer ``what`` with its ``body``."""
 

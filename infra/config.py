@@ -36,7 +36,10 @@ class RunConfig(_Section, frozen=True):
 
 
 class VenueConfig(_Section, frozen=True):
-    """A venue is a configured instance of an adapter. URLs left empty are the adapter's own (the real venue)."""
+    """A venue is a configured instance of an adapter. URLs left empty are the adapter's own (the real venue).
+
+    ``capture``: what ingest receives is also written to compressed files in the run's folder ``captures``.
+    """
 
     adapter: str
     rest_url: str = ""
@@ -45,6 +48,7 @@ class VenueConfig(_Section, frozen=True):
     sandbox: bool = False
     recv_window_ms: int = 5000
     instruments: tuple[InstrumentId, ...] = ()
+    capture: bool = False
 
 
 class AccountConfig(_Section, frozen=True):

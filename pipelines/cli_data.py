@@ -16,6 +16,7 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 def mount(app: typer.Typer) -> None:
     app.command()(verify)
     app.command()(report)
+    app.command()(record)
 
 
 def verify(
@@ -55,6 +56,19 @@ def report(
     loaded = load(config)
     path = build_report(loaded, out or loaded.run_dir / "report.html")
     err.print(f"report: {path}")
+
+
+def record(
+    instruments: Annotated[list[str], typer.Argument(help="Such as binance:BTC-USDT kraken:BTC-USD.")],
+    run: Annotated[str, typer.Option("--run", help="Its name; default: record- and the time.")] = "",
+    seconds: Annotated[float, typer.Option("--for", min=0, help="How many seconds; 0: until Ctrl-C.")] = 0,
+) -> None:
+    """Record market data to Kafka, to the archive and to capture files at once. Nothing trades, no keys are needed."""
+    from pipelines.record import record as recorded
+
+    with err.status("starting", spinner="dots") as shown:
+        folder = recorded(services.default_home(), instruments, run, seconds, err.print, shown.update)
+    err.print(f"captures: {folder} (look with 'tapedeck tape ls {folder}')")
 
 
 def default_ledger(config: Config) -> Path:

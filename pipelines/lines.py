@@ -4,7 +4,7 @@ recording and no connection.
 
 from collections.abc import Iterable, Iterator
 
-from adapters.base import MarketData, hole_frame, rest_frame, session_frame
+from adapters.base import MarketData, answered, hole_frame, rest_frame, session_frame
 from infra.captures import Item, Kind
 from pipelines.raw import Line
 from topics.record import InstrumentId, Venue
@@ -73,7 +73,7 @@ class Lines:
                 yield Line(item.ts, instrument, frame)
 
     def _answer(self, item: Item) -> Iterator[Line]:
-        answer = self._adapter.answer(item.about, item.data)
+        answer = answered(item.about) or self._adapter.answer(item.about, item.data)
         if answer is None:
             return
         instrument = self._instrument(answer.venue_symbol) if answer.venue_symbol else self._only()

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 def worker_names(config: Config) -> list[str]:
-    """Every worker of a configuration, in the order they are started."""
+    """Every worker of a configuration, in the order they are started. One without accounts and strategies only records."""
+    if not config.accounts and not config.strategies:
+        return ["normalize", "archive", *(f"ingest/{v}" for v in sorted(config.venues))]
     names = ["controls", "orders", "positions", "portfolio", "normalize", "bars", "audit", "archive"]
     names += ["marketdata"] if config.serves_marketdata else []
     names += [f"{kind}/{s}" for s in sorted(config.strategies) for kind in strategy_workers(config, s)]

@@ -39,12 +39,14 @@ class Stream:
         session: Callable[[int], str],
         opened: Callable[[Sequence[str]], None],
         sequence_in: Callable[[bytes], int | None],
+        number: int = 1,
     ) -> None:
         self.connected = False
         self.connections = 0
         self.holes = 0
         self.problem = ""
         self.symbols = connection.symbols
+        self._id = f"{name}.{number}"
         self._name = name
         self._connection = connection
         self._writer = writer
@@ -123,12 +125,13 @@ class Stream:
                 log.warning("%s: frame %s came where %s was due", self._name, number, expected)
                 for symbol in self.symbols:
                     self._writer.wrapped(symbol, hole_frame(expected, number, symbol))
-        self._writer.frame(frame, self._connection.url)
+        self._writer.frame(frame, self._id, self._connection.url)
 
     def _begin(self) -> None:
         self.connections += 1
         self.connected, self.problem, self._expected = True, "", None
         log.info("%s: connected to %s", self._name, self._connection.url)
+        self._writer.opened(self._id, self._connection.url)
         for symbol in self.symbols:
             self._writer.wrapped(symbol, session_frame(self._session(self.connections), symbol))
 

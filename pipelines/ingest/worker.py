@@ -10,6 +10,7 @@ from prometheus_client.core import Metric
 
 from adapters.base import Endpoints, MarketData, Rest, Snapshots
 from adapters.registry import market_data
+from infra.captures import Writer
 from infra.config import Config, ConfigError
 from infra.edge import Edge
 from infra.kafka import KafkaConf
@@ -39,7 +40,11 @@ async def run_ingest(
             ingest = Ingest(config, kafka_conf, venue, adapter, endpoints, instruments, edge, closing.rest)
             if exposition is not None:
                 exposition.add(ingest.told)
-            await _until(stop, ingest.parts())
+            try:
+                await _until(stop, ingest.parts())
+            finally:
+                if ingest.capture is not None:
+                    ingest.capture.close()
             ingest.writer.flush()
         edge.flush()
 
@@ -77,13 +82,16 @@ class Ingest:
         edge: Edge,
         rest: Rest,
     ) -> None:
+        chosen = config.venues[venue]
         self._config, self._kafka, self._venue, self._edge = config, kafka_conf, venue, edge
         self._symbols = sorted(instruments)
         self.told = Words(self._venue_metrics)
-        self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in)
+        folder = config.run_dir / "captures"
+        self.capture = Writer(folder, venue, venue=chosen.adapter) if chosen.capture else None
+        self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in, self.capture)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
         self.streams = [
-            Stream(edge.name, connection, self.writer, self._session_of(i), self._opened, adapter.sequence_in)
+            Stream(edge.name, connection, self.writer, self._session_of(i), self._opened, adapter.sequence_in, i)
             for i, connection in enumerate(adapter.connections(endpoints, self._symbols), start=1)
         ]
         self._adapter = adapter

@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from adapters.base import answer_url, read_own
+from infra.captures import Item, Kind, Writer
 from infra.edge import Edge
 from pipelines.raw import encode_line
 from topics.catalog import MARKET_RAW
@@ -17,7 +19,7 @@ RECORD_MOST = 4 * 1024 * 1024
 
 class RawWriter:
     """``symbols_in`` finds what a frame is about by a cheap scan; what is not ours goes under ``<venue>:``. A frame about
-    several instruments goes to each.
+    several instruments goes to each. ``capture`` gets everything too, each frame once.
     """
 
     def __init__(
@@ -26,6 +28,7 @@ class RawWriter:
         venue: Venue,
         instruments: Mapping[str, InstrumentId],
         symbols_in: Callable[[bytes, str], Sequence[str]],
+        capture: Writer | None = None,
     ) -> None:
         self.frames = 0
         self.last_ns = 0
@@ -33,26 +36,39 @@ class RawWriter:
         self._rest = f"{venue}:"
         self._instruments = instruments
         self._symbols_in = symbols_in
+        self._capture = capture
         self._pending: dict[str, list[bytes]] = {}
         self._bytes = 0
         self._wake = asyncio.Event()
 
-    def frame(self, frame: bytes, url: str) -> None:
+    def opened(self, connection: str, url: str) -> None:
+        """A connection began; only a capture has a place for it where no instrument does."""
+        if self._capture is not None:
+            self._capture.write(Item(time.time_ns(), Kind.OPENED, connection, url, b""))
+
+    def frame(self, frame: bytes, connection: str, url: str) -> None:
         """One from the venue's stream at ``url``, received now."""
+        now = time.time_ns()
+        if self._capture is not None:
+            self._capture.write(Item(now, Kind.FRAME, connection, "", frame))
         symbols = self._symbols_in(frame, url)
         if len(symbols) == 1:
-            self._add(self._instruments.get(symbols[0], self._rest), frame)
+            self._add(now, self._instruments.get(symbols[0], self._rest), frame)
         else:
             for key in dict.fromkeys(self._instruments.get(symbol, self._rest) for symbol in symbols or ("",)):
-                self._add(key, frame)
+                self._add(now, key, frame)
 
     def wrapped(self, venue_symbol: str, frame: bytes) -> None:
-        """One of ours about a symbol: a REST answer, or the beginning of a connection."""
-        self._add(self._instruments.get(venue_symbol, self._rest), frame)
+        """One of ours about a symbol: a REST answer, or what the edge saw of a connection."""
+        now = time.time_ns()
+        own = read_own(frame)
+        if self._capture is not None and own is not None and own.event is None:
+            self._capture.write(Item(now, Kind.ANSWER, "", answer_url(own.what, own.symbol), own.body))
+        self._add(now, self._instruments.get(venue_symbol, self._rest), frame)
 
-    def _add(self, key: str, frame: bytes) -> None:
+    def _add(self, now: int, key: str, frame: bytes) -> None:
         self.frames += 1
-        self.last_ns = time.time_ns()
+        self.last_ns = now
         line = encode_line(self.last_ns, key, frame)
         self._pending.setdefault(key, []).append(line)
         self._bytes += len(line)
