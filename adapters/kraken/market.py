@@ -16,7 +16,11 @@ PAIRS_PER_MESSAGE = 50
 PING = '{"method":"ping"}'
 PING_S = 30.0  # a connection on which nothing was sent for a minute is closed
 BOOK: dict[str, object] = {"channel": "book", "depth": DEPTH}
-CHANNELS = (BOOK, {"channel": "trade", "snapshot": False}, {"channel": "ticker", "event_trigger": "bbo"})
+CHANNELS: tuple[dict[str, object], ...] = (
+    BOOK,
+    {"channel": "trade", "snapshot": False},
+    {"channel": "ticker", "event_trigger": "bbo"},
+)
 RULES = BookRules(Snapshots.STREAM, chained=False, checksum=checksum)
 
 

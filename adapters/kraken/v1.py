@@ -164,9 +164,10 @@ def _pairs(levels: list[OldLevel]) -> tuple[Level, ...]:
 
 
 def _newest(levels: list[OldLevel], reading: Reading) -> int:
-    if len(levels) == 1:
-        return seconds_ns(levels[0].time)
-    return max([seconds_ns(level.time) for level in levels], default=reading.ts_venue or reading.ts_init)
+    """Texts of one length sort as their numbers do, and another length is no time."""
+    if not levels:
+        return reading.ts_venue or reading.ts_init
+    return seconds_ns(levels[0].time if len(levels) == 1 else max([level.time for level in levels]))
 
 
 def seconds_ns(text: str) -> int:
