@@ -37,7 +37,7 @@ def definition(answer: Instruments, reading: Reading) -> Sequence[Parsed]:
     """The product's definition and status. BadFrame when it is not in there."""
     wanted = venue_symbol(reading.instrument)
     product = next((product for product in answer.instruments if product.symbol.upper() == wanted), None)
-    if product is None:
+    if product is None or product.tickSize is None:
         raise BadFrame(f"no definition of {wanted} in it")
     lot = Decimal(1).scaleb(-product.contractValueTradePrecision)
     return (
@@ -47,7 +47,7 @@ def definition(answer: Instruments, reading: Reading) -> Sequence[Parsed]:
             venue_symbol=wanted,
             base=reading.instrument.partition(":")[2].partition("-")[0],
             quote="USD",
-            tick_size=None if product.tickSize is None else positive(product.tickSize, "tick"),
+            tick_size=positive(product.tickSize, "tick"),
             lot_size=lot,
             min_qty=lot,
             multiplier=positive(product.contractSize, "contract size"),

@@ -126,7 +126,7 @@ def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     _, instrument, ts_init, _, _ = reading
     if d.product_id != venue_symbol(instrument):
         named(d.product_id, venue_symbol(instrument), reading)
-    level = ((str(d.price, "ascii"), str(d.qty, "ascii")),)  # type: ignore[call-overload]  # Raw is a buffer
+    level = ((str(d.price, "ascii"), str(d.qty, "ascii")),)
     seq = d.seq
     return (
         BookDelta(
