@@ -1,0 +1,1 @@
+"""Kraken's spot market: its public websocket v2, recordings of v1, and REST definitions."""

@@ -1,0 +1,1 @@
+"""Kraken Futures (Kraken Derivatives): perpetuals and dated futures, linear and inverse."""

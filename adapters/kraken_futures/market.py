@@ -1,0 +1,75 @@
+"""Kraken Futures' market data: where it is, what to subscribe to. Pure, but for the REST client it opens."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from adapters.base import BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.kraken_futures import parser, symbols
+from adapters.parsing import iso_ns
+from topics.record import InstrumentId, Venue
+
+STREAM_URL = "wss://futures.kraken.com/ws/v1"
+SANDBOX_STREAM_URL = "wss://demo-futures.kraken.com/ws/v1"
+FEEDS = ("book", "trade", "ticker")
+PRODUCTS_PER_MESSAGE = 50
+RULES = BookRules(Snapshots.STREAM)
+
+
+class KrakenFuturesMarketData(MarketData):
+    """See ``adapters.base.MarketData``. A recorded answer of the REST side is about all products: none is read from it.
+
+    The venue wants a ping a minute; those of the websocket itself, which are sent anyway, count.
+    """
+
+    @property
+    def parse(self) -> Parser:
+        return parser.parse
+
+    @property
+    def rules(self) -> BookRules:
+        return RULES
+
+    def venue_symbol(self, instrument: InstrumentId) -> str:
+        return symbols.venue_symbol(instrument)
+
+    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
+        return symbols.instrument_of(venue, venue_symbol)
+
+    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
+        start = frame.find(b'"product_id"', 0, 300)
+        if start < 0:
+            return ()
+        parts = frame[start + 12 : start + 60].split(b'"', 2)
+        return (parts[1].decode("ascii", "replace"),) if len(parts) == 3 else ()
+
+    def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
+        url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
+        messages = [
+            _message("subscribe", feed, venue_symbols[i : i + PRODUCTS_PER_MESSAGE])
+            for i in range(0, len(venue_symbols), PRODUCTS_PER_MESSAGE)
+            for feed in FEEDS
+        ]
+        return [Connection(url, tuple(venue_symbols), tuple(messages))]
+
+    def resubscribe(self, venue_symbol: str) -> Sequence[str]:
+        return tuple(_message(event, "book", [venue_symbol]) for event in ("unsubscribe", "subscribe"))
+
+    def rest(self, endpoints: Endpoints) -> Rest:
+        from adapters.public_rest import PublicApi, PublicRest, Request
+
+        request = Request("instruments", "publicGetInstruments", {})
+        api = PublicApi(
+            "krakenfutures",
+            definition=lambda symbol: request,
+            clock=request,
+            clock_ms=lambda answer: iso_ns(answer["serverTime"]) // 1_000_000,
+        )
+        return PublicRest(api, endpoints)
+
+
+def _message(event: str, feed: str, venue_symbols: Sequence[str]) -> str:
+    return msgspec.json.encode({"event": event, "feed": feed, "product_ids": list(venue_symbols)}).decode()
+
+
+MARKET_DATA = KrakenFuturesMarketData()

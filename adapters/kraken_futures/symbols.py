@@ -1,0 +1,46 @@
+"""Kraken Futures' spelling of instruments. Its first letters tell perpetual from dated and linear from inverse; as one pair
+may have both, inverse ones end with ``-INV``:
+
+    PF_XBTUSD           BTC-USD-PERP            FF_XBTUSD_250926    BTC-USD-250926
+    PI_XBTUSD           BTC-USD-PERP-INV        FI_XBTUSD_210924    BTC-USD-210924-INV
+
+Its REST side used small letters, which are read too.
+"""
+
+import re
+from functools import lru_cache
+
+from topics.record import InstrumentId, Venue
+
+_INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-USD-(PERP|\d{6})(-INV)?\Z")
+_SYMBOL = re.compile(r"([PF])([FI])_([A-Z0-9]{1,20})USD(?:_(\d{6}))?\Z")
+_OURS = {"XBT": "BTC", "XDG": "DOGE"}
+
+
+@lru_cache(4096)
+def venue_symbol(instrument: InstrumentId) -> str:
+    """ValueError unless it is a perpetual or a dated future."""
+    found = _INSTRUMENT.match(instrument)
+    if found is None or found[1] in _OURS:
+        raise ValueError(f"not an instrument of this venue: {instrument!r} (like kraken_futures:BTC-USD-PERP)")
+    base, expiry, inverse = found.groups()
+    dated = expiry != "PERP"
+    kind = ("F" if dated else "P") + ("I" if inverse else "F")
+    return f"{kind}_{'XBT' if base == 'BTC' else base}USD{f'_{expiry}' if dated else ''}"
+
+
+@lru_cache(4096)
+def instrument_of(venue: Venue, symbol: str) -> InstrumentId:
+    """ValueError for indices, and for kinds of products that are no more."""
+    found = _SYMBOL.match(symbol.upper())
+    if found is None or (found[1] == "F") != (found[4] is not None):
+        raise ValueError(f"not a product of this venue: {symbol!r}")
+    _, kind, base, expiry = found.groups()
+    return f"{venue}:{_OURS.get(base, base)}-USD-{expiry or 'PERP'}{'-INV' if kind == 'I' else ''}"
+
+
+def kind_of(instrument: InstrumentId) -> str:
+    """``Instrument.kind``."""
+    if instrument.endswith("-PERP"):
+        return "linear"
+    return "inverse" if instrument.endswith("-PERP-INV") else "future"
