@@ -18,7 +18,7 @@ def iso_ns(text: str) -> int:
         ns = int(whole.timestamp()) * 1_000_000_000 + int(f"{digits[:9]:0<9}" if digits else 0)
     except (ValueError, OverflowError) as error:
         raise BadFrame(f"not a time: {text!r}") from error
-    if ns < 0:
+    if not 0 <= ns < 2**63:
         raise BadFrame(f"not a time: {text!r}")
     return ns
 
