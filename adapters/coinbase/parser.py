@@ -15,6 +15,7 @@ Passed over (None): heartbeats, candles, status, answers to subscriptions, quote
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
+from operator import itemgetter
 from typing import Final, Literal
 
 import msgspec
@@ -47,7 +48,7 @@ class BookEvent(msgspec.Struct):
     updates: list[LevelUpdate]
 
 
-class TradeRow(msgspec.Struct, order=True):
+class TradeRow(msgspec.Struct):
     """``side`` is the maker's (a SELL was bought at the ask); the newest comes first.
 
     ``{"product_id":"BTC-USD","trade_id":"1068572090","price":"65083.67",
@@ -174,7 +175,8 @@ def _traded(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed]:
     out: list[Parsed] = []
     for event in events:
         told = event.type == "update" or bool(known)
-        for number, row in sorted((_number(r.trade_id), r) for r in event.trades if r.product_id == wanted):
+        mine = [(_number(row.trade_id), row) for row in event.trades if row.product_id == wanted]
+        for number, row in sorted(mine, key=itemgetter(0)):
             if number > newest:
                 newest = number
                 if told:
