@@ -15,6 +15,8 @@ STREAM_URL = "wss://stream.binance.com:9443"
 SANDBOX_STREAM_URL = "wss://stream.testnet.binance.vision"
 STREAMS = ("depth@100ms", "trade", "bookTicker")
 PARAMS_PER_MESSAGE = 100  # a message with a few hundred streams is refused
+STREAMS_PER_CONNECTION = 200  # of futures; spot's limit is 1024
+LIFE_S = 24 * 3600.0  # then the venue ends a connection
 RULES = BookRules(Snapshots.REST)
 
 
@@ -42,20 +44,16 @@ class BinanceMarketData(MarketData):
     def answer(self, url: str, body: bytes) -> Answer | None:
         """Depth snapshots, wherever they were asked for; definitions of one symbol."""
         if body.startswith(b'{"lastUpdateId"'):
-            return Answer("depth", _parameter(url, "symbol"))
+            return Answer("depth", parameter(url, "symbol"))
         if body.startswith(b'{"timezone"'):
-            return Answer("exchangeInfo", _parameter(url, "symbol"))
+            return Answer("exchangeInfo", parameter(url, "symbol"))
         return None
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """The combined stream: a URL with a path is taken as it stands."""
         url = endpoints.ws_url.rstrip("/") or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
         url = url if urlsplit(url).path else f"{url}/stream"
-        streams = [f"{symbol.lower()}@{stream}" for symbol in venue_symbols for stream in STREAMS]
-        parts = [streams[i : i + PARAMS_PER_MESSAGE] for i in range(0, len(streams), PARAMS_PER_MESSAGE)]
-        messages = [{"method": "SUBSCRIBE", "params": part, "id": n} for n, part in enumerate(parts, start=1)]
-        subscribe = tuple(msgspec.json.encode(message).decode() for message in messages)
-        return [Connection(url, tuple(venue_symbols), subscribe)]
+        return combined_streams(url, venue_symbols, STREAMS)
 
     def rest(self, endpoints: Endpoints) -> Rest:
         from adapters.binance.public import BinancePublicRest
@@ -63,7 +61,21 @@ class BinanceMarketData(MarketData):
         return BinancePublicRest(endpoints)
 
 
-def _parameter(url: str, name: str) -> str:
+def combined_streams(url: str, venue_symbols: Sequence[str], streams: Sequence[str]) -> list[Connection]:
+    """As many connections as the limit of streams asks for, and in each as many messages."""
+    most = STREAMS_PER_CONNECTION // len(streams)
+    return [_connection(url, venue_symbols[i : i + most], streams) for i in range(0, len(venue_symbols), most)]
+
+
+def _connection(url: str, venue_symbols: Sequence[str], streams: Sequence[str]) -> Connection:
+    params = [f"{symbol.lower()}@{stream}" for symbol in venue_symbols for stream in streams]
+    parts = [params[i : i + PARAMS_PER_MESSAGE] for i in range(0, len(params), PARAMS_PER_MESSAGE)]
+    messages = [{"method": "SUBSCRIBE", "params": part, "id": n} for n, part in enumerate(parts, start=1)]
+    subscribe = tuple(msgspec.json.encode(message).decode() for message in messages)
+    return Connection(url, tuple(venue_symbols), subscribe, most_s=LIFE_S)
+
+
+def parameter(url: str, name: str) -> str:
     return parse_qs(urlsplit(url).query).get(name, [""])[0]
 
 

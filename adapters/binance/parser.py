@@ -1,5 +1,6 @@
-"""Binance spot's public frames, to records. Pure. Accepted are combined frames ``{"stream":…,"data":…}``, raw ones,
-and our own wrappings.
+"""Binance's public frames, to records. Pure. Accepted are combined frames ``{"stream":…,"data":…}``, raw ones, and our own
+wrappings. What its markets share is here, with spot's kinds of frames; a ``Dialect`` names what a market has
+(``adapters.binance.futures`` for the others).
 
 The venue's pages: "Web Socket Streams for Binance"
 (developers.binance.com/docs/binance-spot-api-docs/web-socket-streams) and "Market Data endpoints" and "General
@@ -10,25 +11,23 @@ side. A frame that breaks the venue's own rules (a trade of nothing, a crossed q
 BadFrame. Whether levels are numbers is the book's to say.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from adapters.base import BadFrame, Parsed, Reading, read_own
+from adapters.base import BadFrame, Parsed, Parser, Reading, read_own
 from adapters.binance.definition import ExchangeInfo, definitions
 from adapters.binance.symbols import venue_symbol
+from adapters.parsing import LEAST, MOST, named
 from topics.market import BookDelta, BookSnapshot, Quote, Trade
-from topics.record import Level, Side
+from topics.record import InstrumentId, Level, Side
 
 Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]  # past the year 2200, and as nanoseconds still 64 bits
 Sequence_ = Annotated[int, Meta(ge=0, le=2**62)]
 Levels = tuple[Level, ...]
-
-LEAST: Final = Decimal("1e-18")
-MOST: Final = Decimal("1e18")
 
 
 class DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate"):
@@ -133,49 +132,64 @@ _depth_body = msgspec.json.Decoder(DepthBody)
 _exchange_info = msgspec.json.Decoder(ExchangeInfo)
 
 
-def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
-    """See ``adapters.base.Parser``."""
-    try:
-        if frame.startswith(b'{"stream":'):
-            combined = _combined.decode(frame)
-            return _stream(combined.stream, combined.data, reading)
-        return _other(frame, reading)
-    except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError) as error:
-        raise BadFrame(f"not a frame of this venue: {error}") from error
+Read = Callable[[Any, Reading, str], Sequence[Parsed] | None]
+"""What a frame's data say of an instrument, given the venue's spelling of it."""
 
 
-def _stream(name: str, data: msgspec.Raw, reading: Reading) -> Sequence[Parsed] | None:
+class Dialect(NamedTuple):
+    """A market's kinds of frames: by the name of a stream, by the name of an event, and answers of REST."""
+
+    venue_symbol: Callable[[InstrumentId], str]
+    streams: Mapping[str, Read]
+    events: Mapping[str, Read]
+    answers: Mapping[str, Read]
+
+
+def parser(dialect: Dialect) -> Parser:
+    def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+        """See ``adapters.base.Parser``."""
+        wanted = dialect.venue_symbol(reading.instrument)
+        try:
+            if frame.startswith(b'{"stream":'):
+                combined = _combined.decode(frame)
+                return _stream(dialect, combined.stream, combined.data, reading, wanted)
+            return _other(dialect, frame, reading, wanted)
+        except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError) as error:
+            raise BadFrame(f"not a frame of this venue: {error}") from error
+
+    return parse
+
+
+def _stream(dialect: Dialect, name: str, data: msgspec.Raw, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
     _, _, kind = name.partition("@")
-    read = _STREAMS.get(kind.partition("@")[0])
-    return None if read is None else read(data, reading)
+    read = dialect.streams.get(kind.partition("@")[0])
+    return None if read is None else read(data, reading, wanted)
 
 
-def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+def _other(dialect: Dialect, frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
     own = read_own(frame)
     if own is not None:
-        _named(own.symbol, reading)
-        return _answer(own.what, own.body, reading) if own.event is None else (own.event,)
+        named(own.symbol, wanted, reading)
+        if own.event is not None:
+            return (own.event,)
+        answer = dialect.answers.get(own.what)
+        return None if answer is None else answer(own.body, reading, wanted)
     head = _envelope.decode(frame)
     if head.stream:
-        return _stream(head.stream, head.data, reading)
+        return _stream(dialect, head.stream, head.data, reading, wanted)
     if bytes(head.error):
         raise BadFrame(f"the venue says: {bytes(head.error).decode(errors='replace')}")
-    read = _EVENTS.get("bookTicker" if head.B and not head.e else head.e)
-    return None if read is None else read(frame, reading)
+    read = dialect.events.get("bookTicker" if head.B and not head.e else head.e)
+    return None if read is None else read(frame, reading, wanted)
 
 
-def _answer(what: str, body: bytes, reading: Reading) -> Sequence[Parsed] | None:
-    match what:
-        case "depth":
-            return _snapshot(body, reading)
-        case "exchangeInfo":
-            return definitions(_exchange_info.decode(body), reading)
-    return None
+def _defined(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
+    return definitions(_exchange_info.decode(raw), reading)
 
 
-def _delta(raw: Any, reading: Reading) -> Sequence[Parsed]:
+def _delta(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     d = _depth_update.decode(raw)
-    _named(d.s, reading)
+    named(d.s, wanted, reading)
     if d.u < d.U:
         raise BadFrame(f"update ids run backwards: {d.U} to {d.u}")
     return (
@@ -191,7 +205,7 @@ def _delta(raw: Any, reading: Reading) -> Sequence[Parsed]:
     )
 
 
-def _snapshot(raw: Any, reading: Reading) -> Sequence[Parsed]:
+def _snapshot(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     d = _depth_body.decode(raw)
     return (
         BookSnapshot(
@@ -205,19 +219,19 @@ def _snapshot(raw: Any, reading: Reading) -> Sequence[Parsed]:
     )
 
 
-def _single(raw: Any, reading: Reading) -> Sequence[Parsed] | None:
-    return _traded(_trade.decode(raw), reading)
+def single(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
+    return traded(_trade.decode(raw), "trade", reading, wanted)
 
 
-def _aggregated(raw: Any, reading: Reading) -> Sequence[Parsed] | None:
-    return _traded(_aggregate_trade.decode(raw), reading)
+def aggregated(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
+    return traded(_aggregate_trade.decode(raw), "aggTrade", reading, wanted)
 
 
-def _traded(d: TradeFrame | AggregateTrade, reading: Reading) -> Sequence[Parsed] | None:
+def traded(d: TradeFrame | AggregateTrade, kind: str, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
     """Of a stream that has both kinds, the kind that came first: else each trade would count twice."""
-    if reading.memory.setdefault("trades", type(d).__name__) != type(d).__name__:
+    if reading.memory.setdefault("trades", kind) != kind:
         return None
-    _named(d.s, reading)
+    named(d.s, wanted, reading)
     if not (LEAST <= d.p < MOST and LEAST <= d.q < MOST):
         raise BadFrame(f"trade {d.t}: no price or no quantity: {d.p} x {d.q}")
     return (
@@ -233,9 +247,12 @@ def _traded(d: TradeFrame | AggregateTrade, reading: Reading) -> Sequence[Parsed
     )
 
 
-def _quote(raw: Any, reading: Reading) -> Sequence[Parsed] | None:
-    d = _book_ticker.decode(raw)
-    _named(d.s, reading)
+def _quote(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
+    return quoted(_book_ticker.decode(raw), reading.ts_venue or reading.ts_init, reading, wanted)
+
+
+def quoted(d: BookTicker, ts_event: int, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
+    named(d.s, wanted, reading)
     if not d.b or not d.a:
         return None  # how the venue writes an empty side: there is no best price to tell
     if not (LEAST <= d.b < d.a < MOST and LEAST <= d.B < MOST and LEAST <= d.A < MOST):
@@ -248,22 +265,16 @@ def _quote(raw: Any, reading: Reading) -> Sequence[Parsed] | None:
             best_ask=d.a,
             ask_size=d.A,
             sequence=d.u,
-            ts_event=reading.ts_venue or reading.ts_init,
+            ts_event=ts_event,
             ts_init=reading.ts_init,
         ),
     )
 
 
-def _named(symbol: str, reading: Reading) -> None:
-    if symbol != venue_symbol(reading.instrument):
-        raise BadFrame(f"names {symbol!r}, not {reading.instrument}")
-
-
-_Read = Callable[[Any, Reading], Sequence[Parsed] | None]
-_STREAMS: Final[dict[str, _Read]] = {"depth": _delta, "trade": _single, "aggTrade": _aggregated, "bookTicker": _quote}
-_EVENTS: Final[dict[str, _Read]] = {
-    "depthUpdate": _delta,
-    "trade": _single,
-    "aggTrade": _aggregated,
-    "bookTicker": _quote,
-}
+SPOT = Dialect(
+    venue_symbol=venue_symbol,
+    streams={"depth": _delta, "trade": single, "aggTrade": aggregated, "bookTicker": _quote},
+    events={"depthUpdate": _delta, "trade": single, "aggTrade": aggregated, "bookTicker": _quote},
+    answers={"depth": _snapshot, "exchangeInfo": _defined},
+)
+parse = parser(SPOT)

@@ -1,0 +1,23 @@
+"""Public REST requests of Binance's futures."""
+
+from adapters.public_rest import PublicApi, Request
+
+DEPTH_LIMIT = 1000
+
+
+def api(prefix: str) -> PublicApi:
+    """``prefix``: ccxt's, ``fapi`` or ``dapi``."""
+
+    def depth(venue_symbol: str) -> Request:
+        return Request("depth", f"{prefix}PublicGetDepth", {"symbol": venue_symbol, "limit": DEPTH_LIMIT})
+
+    def definition(venue_symbol: str) -> Request:
+        return Request("exchangeInfo", f"{prefix}PublicGetExchangeInfo", {})
+
+    return PublicApi(
+        ccxt_id="binance",
+        definition=definition,
+        depth=depth,
+        clock=Request("time", f"{prefix}PublicGetTime", {}),
+        clock_ms=lambda answer: int(answer["serverTime"]),
+    )

@@ -1,0 +1,1 @@
+"""Binance's COIN-M futures: inverse perpetuals and dated contracts."""

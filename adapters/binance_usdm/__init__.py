@@ -1,0 +1,1 @@
+"""Binance's USD-M futures: linear perpetuals and dated contracts."""

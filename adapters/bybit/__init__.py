@@ -1,0 +1,1 @@
+"""Bybit's v5: spot, linear and inverse."""

@@ -1,0 +1,1 @@
+"""Coinbase's Advanced Trade: spot, and its perpetuals with international settlement."""
