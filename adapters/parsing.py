@@ -1,7 +1,11 @@
 """What several venues' parsers share. Pure; each raises BadFrame or ValueError for what cannot be read."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from adapters.base import BadFrame, Reading
 from topics.record import Side
@@ -48,3 +52,28 @@ def named(symbol: str, wanted: str, reading: Reading) -> None:
     """BadFrame unless a frame is about the instrument it is read for."""
     if symbol != wanted:
         raise BadFrame(f"names {symbol!r}, not {reading.instrument}")
+
+
+Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
+"""Past the year 2200, and as nanoseconds still 64 bits."""
+
+Number = Annotated[int, Meta(ge=0, le=2**62)]
+"""A sequence number."""
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError)
+"""What the decoders raise."""
+
+
+def told(number: Decimal | None) -> Decimal | None:
+    """A price that may be missing: not there, null and 0 are the same."""
+    return number if number is not None and LEAST <= number < MOST else None
+
+
+def text_in(frame: bytes, mark: bytes, most: int = 64) -> str:
+    """What stands between the first ``mark`` and the next quotation mark; "" where it does not."""
+    start = frame.find(mark)
+    if start < 0:
+        return ""
+    start += len(mark)
+    end = frame.find(b'"', start, start + most)
+    return frame[start:end].decode("ascii", "replace") if end > start else ""

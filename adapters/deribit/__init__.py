@@ -1,0 +1,1 @@
+"""Deribit: options, futures, perpetuals and spot over JSON-RPC."""
