@@ -1,60 +1,10 @@
-"""ccxt's Binance without its two hundred neighbours: ``import ccxt`` loads them all, which is most of a gateway's start.
+"""ccxt's Binance without its neighbours (``adapters.ccxt_alone``), and the errors that are told apart."""
 
-While Binance is imported, empty packages stand in for ``ccxt`` and ``ccxt.async_support``, with the few names that ccxt's
-own modules take from them; then they are taken away again, so that a later ``import ccxt`` finds the whole of it, with
-the same classes. Where this does not work (another version of ccxt), the whole is imported.
-"""
-
-import importlib
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec, module_from_spec
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-WHOLE = ("ccxt", "ccxt.async_support")
+from adapters.ccxt_alone import exchange
 
-
-@contextmanager
-def _standing_in(root: Path) -> Iterator[ModuleType]:
-    for name in WHOLE:
-        spec = ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations = [str(root.joinpath(*name.split(".")[1:]))]
-        sys.modules[name] = module_from_spec(spec)
-    try:
-        yield sys.modules["ccxt"]
-    finally:
-        for name in WHOLE:
-            del sys.modules[name]
-
-
-def _alone() -> tuple[Any, Any]:
-    found = find_spec("ccxt")
-    if found is None or found.origin is None:
-        raise ImportError("ccxt is not installed")
-    with _standing_in(Path(found.origin).parent) as package:
-        errors = importlib.import_module("ccxt.base.errors")
-        vars(package).update({name: value for name, value in vars(errors).items() if not name.startswith("_")})
-        vars(package)["Exchange"] = importlib.import_module("ccxt.base.exchange").Exchange
-        return importlib.import_module("ccxt.async_support.binance").binance, errors
-
-
-def _imported() -> tuple[Any, Any]:
-    """The class and the module of errors."""
-    if not any(name in sys.modules for name in WHOLE):
-        try:
-            return _alone()
-        except (ImportError, AttributeError):
-            for name in [name for name in sys.modules if name.partition(".")[0] == "ccxt"]:
-                del sys.modules[name]
-    whole = importlib.import_module("ccxt.async_support")
-    return whole.binance, whole
-
-
-binance, _errors = _imported()
+binance, _errors = exchange("binance")
 BaseError: Any = _errors.BaseError
 AuthenticationError: Any = _errors.AuthenticationError
 BadRequest: Any = _errors.BadRequest

@@ -1,0 +1,117 @@
+"""Any venue's public REST requests through ccxt, with the bodies as the venue sent them: a venue says which requests
+(``PublicApi``), the rest is the same for all.
+
+One request at a time: ccxt keeps only its last answer.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from adapters.base import Endpoints, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
+from adapters.ccxt_alone import exchange
+
+TIMEOUT_MS = 10_000
+
+
+class Request(NamedTuple):
+    """``method`` is ccxt's name (``publicGetPublicInstruments``); ``what`` is the answer's in our frame (``rest_frame``)."""
+
+    what: str
+    method: str
+    params: Mapping[str, Any]
+
+
+class PublicApi(NamedTuple):
+    """``definition`` and ``depth`` make the request for a venue symbol (ValueError where there can be none); no ``depth``:
+    books begin in the stream. ``clock`` is asked for the time, ``clock_ms`` reads its answer.
+    """
+
+    ccxt_id: str
+    definition: Callable[[str], Request]
+    clock: Request
+    clock_ms: Callable[[Any], int]
+    depth: Callable[[str], Request] | None = None
+    options: Mapping[str, Any] = {}
+
+
+class PublicRest:
+    """See ``adapters.base.Rest``. A REST URL of one's own takes the place of the venue's scheme and host."""
+
+    def __init__(self, api: PublicApi, endpoints: Endpoints) -> None:
+        found, self._errors = exchange(api.ccxt_id)
+        self._api = api
+        self._exchange = found({"enableRateLimit": False, "timeout": TIMEOUT_MS, **api.options})
+        self._exchange.options["maxRetriesOnFailure"] = 0
+        if endpoints.sandbox:
+            self._sandbox()
+        if endpoints.rest_url:
+            self._exchange.urls["api"] = _elsewhere(self._exchange.urls["api"], endpoints.rest_url.rstrip("/"))
+        self._lock = asyncio.Lock()
+
+    async def depth(self, venue_symbol: str) -> bytes:
+        if self._api.depth is None:
+            raise VenueRefused("books of this venue begin in its stream")
+        return await self._framed(self._api.depth, venue_symbol)
+
+    async def definition(self, venue_symbol: str) -> bytes:
+        return await self._framed(self._api.definition, venue_symbol)
+
+    async def time_ms(self) -> int:
+        answer, _ = await self._get(self._api.clock)
+        try:
+            return self._api.clock_ms(answer)
+        except (LookupError, TypeError, ValueError) as error:
+            raise VenueUnreachable(f"the answer has no time: {' '.join(str(answer).split())[:100]}") from error
+
+    async def close(self) -> None:
+        await self._exchange.close()
+
+    def _sandbox(self) -> None:
+        try:
+            self._exchange.set_sandbox_mode(True)
+        except self._errors.NotSupported as error:
+            raise ValueError(f"{self._api.ccxt_id} has no sandbox") from error
+
+    async def _framed(self, asking: Callable[[str], Request], venue_symbol: str) -> bytes:
+        try:
+            request = asking(venue_symbol)
+        except ValueError as error:
+            raise VenueRefused(str(error)) from error
+        _, body = await self._get(request)
+        return rest_frame(request.what, venue_symbol, body)
+
+    async def _get(self, request: Request) -> tuple[Any, bytes]:
+        """The answer as ccxt reads it, and its body."""
+        async with self._lock:
+            self._exchange.last_http_response = self._exchange.last_response_headers = None
+            try:
+                answer = await getattr(self._exchange, request.method)(dict(request.params))
+            except self._errors.BaseError as error:
+                raise self._translated(error, self._exchange.last_response_headers) from error
+            body = self._exchange.last_http_response
+        if not isinstance(answer, dict | list) or not isinstance(body, str):
+            raise VenueUnreachable(f"the answer to {request.what} is no JSON")
+        return answer, body.encode()
+
+    def _translated(self, error: Exception, headers: Any) -> VenueError:
+        """ccxt's classes, by what to do next."""
+        text = " ".join(str(error).split())[:300]
+        if isinstance(error, self._errors.DDoSProtection | self._errors.RateLimitExceeded):
+            return VenueBusy(text, _retry_after(headers))
+        if isinstance(error, self._errors.ExchangeError):
+            return VenueRefused(text)
+        return VenueUnreachable(text)
+
+
+def _elsewhere(urls: Any, host: str) -> Any:
+    """Every URL with another scheme and host; paths stay."""
+    if isinstance(urls, dict):
+        return {name: _elsewhere(url, host) for name, url in urls.items()}
+    return f"{host}{urlsplit(urls).path}" if isinstance(urls, str) else urls
+
+
+def _retry_after(headers: Any) -> float:
+    value = {str(k).lower(): str(v) for k, v in (headers or {}).items()}.get("retry-after", "")
+    return float(value) if value.isdigit() else 0.0
