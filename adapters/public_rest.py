@@ -45,7 +45,9 @@ class PublicRest:
         self._exchange = found({"enableRateLimit": False, "timeout": TIMEOUT_MS, **api.options})
         self._exchange.options["maxRetriesOnFailure"] = 0
         if endpoints.sandbox:
-            self._sandbox()
+            if not self._exchange.urls.get("test"):
+                raise ValueError(f"{api.ccxt_id} has no sandbox")
+            self._exchange.set_sandbox_mode(True)
         if endpoints.rest_url:
             self._exchange.urls["api"] = _elsewhere(self._exchange.urls["api"], endpoints.rest_url.rstrip("/"))
         self._lock = asyncio.Lock()
@@ -67,12 +69,6 @@ class PublicRest:
 
     async def close(self) -> None:
         await self._exchange.close()
-
-    def _sandbox(self) -> None:
-        try:
-            self._exchange.set_sandbox_mode(True)
-        except self._errors.NotSupported as error:
-            raise ValueError(f"{self._api.ccxt_id} has no sandbox") from error
 
     async def _framed(self, asking: Callable[[str], Request], venue_symbol: str) -> bytes:
         try:
