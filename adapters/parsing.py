@@ -77,3 +77,16 @@ def text_in(frame: bytes, mark: bytes, most: int = 64) -> str:
     start += len(mark)
     end = frame.find(b'"', start, start + most)
     return frame[start:end].decode("ascii", "replace") if end > start else ""
+
+
+def whole(text: str, what: str) -> int:
+    """A number of at most 63 bits without sign, written as a text."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20) or (number := int(text)) >= 2**63:
+        raise BadFrame(f"not a {what}: {text[:40]!r}")
+    return number
+
+
+def quoted(bid: Decimal, bid_size: Decimal, ask: Decimal, ask_size: Decimal) -> None:
+    """BadFrame unless these can be the best bid and ask of one market."""
+    if not (LEAST <= bid < ask < MOST and LEAST <= bid_size < MOST and LEAST <= ask_size < MOST):
+        raise BadFrame(f"not a quote: {bid_size} at {bid} / {ask_size} at {ask}")
