@@ -22,7 +22,7 @@ def iso_ns(text: str) -> int:
         ns = int(whole.timestamp()) * 1_000_000_000 + int(f"{digits[:9]:0<9}" if digits else 0)
     except (ValueError, OverflowError) as error:
         raise BadFrame(f"not a time: {text!r}") from error
-    if not 0 <= ns < 2**63:
+    if ns < 0:
         raise BadFrame(f"not a time: {text!r}")
     return ns
 
@@ -77,3 +77,16 @@ def text_in(frame: bytes, mark: bytes, most: int = 64) -> str:
     start += len(mark)
     end = frame.find(b'"', start, start + most)
     return frame[start:end].decode("ascii", "replace") if end > start else ""
+
+
+def whole(text: str, what: str) -> int:
+    """A number of at most 63 bits without sign, written as a text."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20) or (number := int(text)) >= 2**63:
+        raise BadFrame(f"not a {what}: {text[:40]!r}")
+    return number
+
+
+def quoted(bid: Decimal, bid_size: Decimal, ask: Decimal, ask_size: Decimal) -> None:
+    """BadFrame unless these can be the best bid and ask of one market."""
+    if not (LEAST <= bid < ask < MOST and LEAST <= bid_size < MOST and LEAST <= ask_size < MOST):
+        raise BadFrame(f"not a quote: {bid_size} at {bid} / {ask_size} at {ask}")

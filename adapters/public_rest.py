@@ -16,7 +16,9 @@ TIMEOUT_MS = 10_000
 
 
 class Request(NamedTuple):
-    """``method`` is ccxt's name (``publicGetPublicInstruments``); ``what`` is the answer's in our frame (``rest_frame``)."""
+    """``method`` is ccxt's name (``publicGetPublicInstruments``), or its API and a path to GET where it has none (``public
+    symbols/{symbol}``); ``what`` is the answer's in our frame (``rest_frame``).
+    """
 
     what: str
     method: str
@@ -83,13 +85,19 @@ class PublicRest:
         async with self._lock:
             self._exchange.last_http_response = self._exchange.last_response_headers = None
             try:
-                answer = await getattr(self._exchange, request.method)(dict(request.params))
+                answer = await self._call(request)
             except self._errors.BaseError as error:
                 raise self._translated(error, self._exchange.last_response_headers) from error
             body = self._exchange.last_http_response
         if not isinstance(answer, dict | list) or not isinstance(body, str):
             raise VenueUnreachable(f"the answer to {request.what} is no JSON")
         return answer, body.encode()
+
+    async def _call(self, request: Request) -> Any:
+        api, _, path = request.method.partition(" ")
+        if path:
+            return await self._exchange.request(path, [api], "GET", dict(request.params))
+        return await getattr(self._exchange, request.method)(dict(request.params))
 
     def _translated(self, error: Exception, headers: Any) -> VenueError:
         """ccxt's classes, by what to do next."""

@@ -60,7 +60,10 @@ class DeribitMarketData(MarketData):
         return _message("public/unsubscribe", book, 1), _message("public/subscribe", book, 2)
 
     def rest(self, endpoints: Endpoints) -> Rest:
-        raise NotImplementedError
+        from adapters.deribit.public import API
+        from adapters.public_rest import PublicRest
+
+        return PublicRest(API, endpoints)
 
 
 def _subscriptions(venue_symbols: Sequence[str]) -> tuple[str, ...]:

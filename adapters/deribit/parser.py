@@ -14,7 +14,7 @@ import msgspec
 from adapters.base import BadFrame, Parsed, Reading, read_own
 from adapters.deribit.definition import definitions
 from adapters.deribit.symbols import venue_symbol
-from adapters.parsing import LEAST, MOST, UNREADABLE, Millis, Number, named, positive, side_of, text_of, told
+from adapters.parsing import MOST, UNREADABLE, Millis, Number, named, positive, quoted, side_of, text_of, told
 from topics.market import BookDelta, BookSnapshot, Funding, Liquidation, OpenInterest, Quote, Ticker, Trade
 from topics.record import Level
 
@@ -235,8 +235,7 @@ def _quote(d: TickerData, ts_event: int, reading: Reading) -> list[Parsed]:
     bid, ask, bid_size, ask_size = d.best_bid_price, d.best_ask_price, d.best_bid_amount, d.best_ask_amount
     if not bid or not ask or not bid_size or not ask_size:
         return []
-    if not (LEAST <= bid < ask < MOST and LEAST <= bid_size < MOST and LEAST <= ask_size < MOST):
-        raise BadFrame(f"not a quote: {bid_size} at {bid} / {ask_size} at {ask}")
+    quoted(bid, bid_size, ask, ask_size)
     return [
         Quote(
             instrument=reading.instrument,

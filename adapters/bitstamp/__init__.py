@@ -1,0 +1,1 @@
+"""Bitstamp: spot pairs and perpetuals."""

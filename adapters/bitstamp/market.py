@@ -1,0 +1,76 @@
+"""Bitstamp's market data: where it is, what to subscribe to, how it spells instruments. Pure, but for the REST client it
+opens.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.bitstamp import parser, symbols
+from adapters.parsing import text_in
+from topics.record import InstrumentId, Venue
+
+STREAM_URL = "wss://ws.bitstamp.net/"
+SYMBOLS_PER_CONNECTION = 50
+PING = '{"event":"bts:heartbeat"}'
+PING_S = 20.0
+MOST_S = 90 * 24 * 3600.0
+RULES = BookRules(Snapshots.REST, chained=False)
+
+
+class BitstampMarketData(MarketData):
+    """See ``adapters.base.MarketData``."""
+
+    @property
+    def parse(self) -> Parser:
+        return parser.parse
+
+    @property
+    def rules(self) -> BookRules:
+        return RULES
+
+    def venue_symbol(self, instrument: InstrumentId) -> str:
+        return symbols.venue_symbol(instrument)
+
+    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
+        return symbols.instrument_of(venue, venue_symbol)
+
+    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
+        symbol = text_in(frame, parser.CHANNEL).rpartition("_")[2]
+        return (symbol,) if symbol else ()
+
+    def answer(self, url: str, body: bytes) -> Answer | None:
+        """Books name no pair: their URL does."""
+        if b'"microtimestamp":' in body[:128] and b'"bids":' in body:
+            path = urlsplit(url).path.rstrip("/")
+            return Answer("depth", path.rpartition("/")[2] if "/order_book/" in path else "")
+        return None
+
+    def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
+        url = endpoints.ws_url or STREAM_URL
+        parts = [
+            venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
+        ]
+        return [Connection(url, tuple(part), _subscriptions(part), PING, PING_S, MOST_S) for part in parts]
+
+    def rest(self, endpoints: Endpoints) -> Rest:
+        from adapters.bitstamp.public import API
+        from adapters.public_rest import PublicRest
+
+        return PublicRest(API, endpoints)
+
+
+def _subscriptions(venue_symbols: Sequence[str]) -> tuple[str, ...]:
+    """A message a channel."""
+    channels = [
+        f"{channel}_{symbol}"
+        for symbol in venue_symbols
+        for channel in ("diff_order_book", "live_trades", *(("funding_rate",) if symbol.endswith("-perp") else ()))
+    ]
+    messages = [{"event": "bts:subscribe", "data": {"channel": channel}} for channel in channels]
+    return tuple(msgspec.json.encode(message).decode() for message in messages)
+
+
+MARKET_DATA = BitstampMarketData()
