@@ -35,7 +35,7 @@ from topics.orders import (
 )
 from topics.portfolio import BalanceChanged
 from topics.record import Record
-from topics.routes import Subscriptions, group
+from topics.routes import Subscriptions, grouped
 from topics.stage import Stage
 from topics.strategy import Signal
 from topics.system import StageStarted
@@ -221,15 +221,13 @@ class Lane:
         if len(events) != 1:
             return self.readers
         kind = type(events[0])
-        if kind is Tick:
-            return self.readers if self._under_way else self._takers(kind)
+        if kind is Tick and self._under_way:
+            return self.readers
         found = self._of_kind.get(kind)
         if found is None:
-            found = self._of_kind[kind] = self._takers(kind)
+            found = [reader for reader, takes in self._subscribed if takes is None or takes(kind, self.partition)]
+            self._of_kind[kind] = found
         return found
-
-    def _takers(self, kind: type) -> list[Reader]:
-        return [reader for reader, takes in self._subscribed if takes is None or takes(kind, self.partition)]
 
     def send(self, loop: "Loop", takers: list[Reader], written: Written) -> None:
         self._under_way += 1
@@ -237,6 +235,7 @@ class Lane:
 
     def _deliver(self, takers: list[Reader], written: Written) -> None:
         self._under_way -= 1
+        self._of_kind.pop(Tick, None)
         for read in takers:
             read(written)
 
@@ -371,8 +370,8 @@ class Edge:
         self._tape = tape
         self._subscriptions = subscriptions
 
-    def publish(self, records: Iterable[Record]) -> None:
-        for (topic, key), events in group(records, self._subscriptions).items():
+    def publish(self, records: Sequence[Record]) -> None:
+        for topic, key, events in grouped(records, self._subscriptions):
             self.write(topic, key, events)
 
     def write(self, topic: Topic, key: str, records: list[Record]) -> None:
@@ -438,7 +437,7 @@ def outputs_of(
     source = f"{stage.input.name}@{topic_id}/{partition}"
     return [
         (topic, key, records, (stage.name, source, offset, minor))
-        for minor, ((topic, key), records) in enumerate(group(outputs, subscriptions).items())
+        for minor, (topic, key, records) in enumerate(grouped(outputs, subscriptions))
     ]
 
 

@@ -101,6 +101,7 @@ class QuickFold:
         self.stage = stage
         self.status = Status(stage=stage.name, instance=0, pid=0)
         self._publish = publish
+        self._state_key, self._on_event = stage.state_key, stage.on_event
         self.stopped = False
         """What comes from then on stays unread."""
         self._own_key = None if stage.own_key is None else stage.own_key.encode()
@@ -159,22 +160,24 @@ class QuickFold:
         states = self._states.get(partition)
         if states is None:
             states = States()
-        state_key, on_event, outputs = self.stage.state_key, self.stage.on_event, list[Record]()
-        for index, event in enumerate(events):
-            try:
-                key = state_key(event)
+        outputs: list[Record] = []
+        index = 0
+        try:
+            for index, event in enumerate(events):
+                key = self._state_key(event)
                 if key is None:
                     continue
                 at = At(partition, offset, index)
                 for one in states.keys() if key == EVERY else (key,):
                     before = states.get(one)
-                    state, out = on_event(before, event, at)
+                    state, out = self._on_event(before, event, at)
                     if state is not before:
                         states.put(one, state)
-                    outputs += out
-            except Exception as error:
-                where = f"{self.stage.name} at {self.stage.input.name}[{partition}]@{offset}.{index}"
-                raise StageBroken(f"{where}: {type(error).__name__}: {error}") from error
+                    if out:
+                        outputs += out
+        except Exception as error:
+            where = f"{self.stage.name} at {self.stage.input.name}[{partition}]@{offset}.{index}"
+            raise StageBroken(f"{where}: {type(error).__name__}: {error}") from error
         if states:
             self._states[partition] = states
         return outputs
