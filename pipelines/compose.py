@@ -10,7 +10,6 @@ Deterministic: events of the same time happen in the order in which they were sc
 
 import heapq
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -75,6 +74,10 @@ class Written:
         self.topic, self.partition, self.offset, self.key, self.ts = topic, partition, offset, key, ts
         self.is_news = is_news
         self._value, self._src, self._events = value, src, events
+
+    def encode(self) -> None:
+        """From here on it is what its bytes say."""
+        self._value, self._events = self.value, None
 
     @property
     def value(self) -> bytes:
@@ -252,7 +255,7 @@ class Tape:
         self._hop = latency.hop
         self._sink = sink
         self._to_all = to_all
-        self._subscribed: dict[str, list[tuple[Reader, Takes | None]]] = defaultdict(list)
+        self._subscribed: dict[str, list[tuple[Reader, Takes | None]]] = {}
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._of_key: dict[tuple[str, bytes | str], tuple[Lane, bytes]] = {}
 
@@ -261,7 +264,7 @@ class Tape:
 
     def subscribe(self, topic: Topic, reader: Reader, takes: Takes | None = None) -> None:
         """Before anything is written to it."""
-        self._subscribed[topic.name].append((reader, None if self._to_all else takes))
+        self._subscribed.setdefault(topic.name, []).append((reader, None if self._to_all else takes))
 
     def append(
         self,
@@ -285,8 +288,11 @@ class Tape:
 
     def write(self, topic: Topic, key: str, records: list[Record], src: Src) -> None:
         """Records made here, as they will be read."""
-        lane, raw_key = self._lane_of(topic, key)
-        self._write(lane, raw_key, records, src)
+        if self._sink is None and topic.name not in self._subscribed:
+            self.records += 1  # nobody is there to see it, nor the offset of a later one
+        else:
+            lane, raw_key = self._lane_of(topic, key)
+            self._write(lane, raw_key, records, src)
 
     def tick(self, topic: Topic, partition: int, events: list[Record], src: Src) -> None:
         """Without a key, to a partition."""
@@ -297,12 +303,10 @@ class Tape:
         takers = self._next(lane, now, records)
         if not takers and self._sink is None:
             return
-        value, events = None, None
-        if all(map(as_decoded, records)):
-            events = records
-        else:
-            value = wire.encode(records)
-        self._put(lane, takers, Written(lane.topic, lane.partition, offset, key, value, src, now, events, True))
+        written = Written(lane.topic, lane.partition, offset, key, None, src, now, records, True)
+        if not as_decoded(records[0]) or not all(map(as_decoded, records)):
+            written.encode()
+        self._put(lane, takers, written)
 
     def _next(self, lane: Lane, ts: int, events: Sequence[Any] | None) -> list[Reader]:
         """A place of the lane is taken; who reads what stands there. It arrives not before what was sent earlier."""
@@ -340,7 +344,7 @@ class Tape:
     def _lane(self, topic: Topic, partition: int) -> Lane:
         lane = self._lanes.get((topic.name, partition))
         if lane is None:
-            lane = self._lanes[topic.name, partition] = Lane(topic, partition, self._subscribed[topic.name])
+            lane = self._lanes[topic.name, partition] = Lane(topic, partition, self._subscribed.get(topic.name, []))
         return lane
 
     def start(self, name: str, version: str, config: str) -> int:
