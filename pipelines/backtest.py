@@ -84,9 +84,14 @@ class Counts:
 
 
 class Backtest:
-    """Composed at construction, run once. ``sink`` gets every record of every topic."""
+    """Composed at construction, run once. ``sink`` gets every record of every topic.
 
-    def __init__(self, config: Config, source: Source, settings: Settings, sink: Sink | None) -> None:
+    Where ``counted``, each of the ``folds`` tells what it took and how far it came.
+    """
+
+    def __init__(
+        self, config: Config, source: Source, settings: Settings, sink: Sink | None, counted: bool = False
+    ) -> None:
         self.counts = Counts()
         self._config = config
         self._source = source
@@ -98,7 +103,7 @@ class Backtest:
         self._followed = {i.encode() for v in config.venues for i in (*config.instruments_of(v), f"{v}:")}
         self._latency = settings.latency()
         self._loop = Loop(source.span[0] - settings.usual_feed_ns - LEAD_NS)
-        self._tape = Tape(self._loop, self._latency, sink)
+        self._tape = Tape(self._loop, self._latency, sink, to_all=counted)
         self._deciders: list[StageReader] = []
         self._gateways: dict[Account, BacktestGateway] = {}
         self._beat_on = True
@@ -114,7 +119,7 @@ class Backtest:
 
     @property
     def folds(self) -> list[QuickFold]:
-        """Every stage's, with what it took and how far it came."""
+        """Every stage's."""
         return [self._market.fold, *(reader.fold for reader in self.readers.values())]
 
     def run(
@@ -171,15 +176,18 @@ class Backtest:
         return BacktestVenue(self._loop, self._latency, listed, fees, self._settings.queue)
 
     def _open_gateways(self, epochs: Mapping[str, int]) -> None:
-        for account in sorted(self._config.accounts):
-            venue, edge = self._venues[venue_of(account)], self._edge(f"gateway/{account}", epochs)
-            listed = [i for i in self._instruments if i.venue == venue_of(account)]
-            gateway = BacktestGateway(account, self._tape, edge, venue, self._latency, listed, self._subscriptions)
-            if not self._gateways:
-                edge.publish(seeded_limits(self._config, self._digest, self._loop.now))
-            self._gateways[account] = gateway
-            opening = venue.open(account, self._balances(listed), gateway.hear)
-            edge.publish(translate.changed_balances(account, opening, {}, self._loop.now))
+        edges = {account: self._edge(f"gateway/{account}", epochs) for account in sorted(self._config.accounts)}
+        listed = {a: [i for i in self._instruments if i.venue == venue_of(a)] for a in edges}
+        for account, edge in edges.items():
+            shared = (self._venues[venue_of(account)], self._latency, listed[account], self._subscriptions)
+            self._gateways[account] = BacktestGateway(account, self._tape, edge, *shared)
+        now = self._loop.now
+        for n, (account, edge) in enumerate(edges.items()):
+            if n == 0:
+                edge.publish(seeded_limits(self._config, self._digest, now))
+            venue, hear = self._venues[venue_of(account)], self._gateways[account].hear
+            opening = venue.open(account, self._balances(listed[account]), hear)
+            edge.publish(translate.changed_balances(account, opening, {}, now))
 
     def _balances(self, listed: Iterable[Instrument]) -> dict[Currency, Decimal]:
         currencies = sorted({c for i in listed for c in (i.base, i.quote)})

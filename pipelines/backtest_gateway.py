@@ -33,7 +33,7 @@ from topics.orders import (
     SubmitOrder,
 )
 from topics.record import Account, ClientOrderId, InstrumentId, Record
-from topics.routes import Subscriptions, group
+from topics.routes import Subscriptions, grouped
 
 
 class Tapes:
@@ -46,7 +46,7 @@ class Tapes:
         state.book.epoch, state.book.n = edge.epoch, edge.n
 
     def write(self, records: Sequence[Record]) -> None:
-        for (topic, key), events in group(records, self._subscriptions).items():
+        for topic, key, events in grouped(records, self._subscriptions):
             self._edge.write(topic, key, events)
             if topic is ORDERS_EVENTS:
                 self._state.book.n = self._edge.n

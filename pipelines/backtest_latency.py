@@ -68,9 +68,10 @@ class Jittered:
     def __init__(self, base: Constant, mean_ns: int, seed: int) -> None:
         self._base, self._mean_ns = base, mean_ns
         self._random = random.Random(seed)
+        self._hop_ns = base.hop_ns
 
     def hop(self, topic: Topic) -> int:
-        return self._base.hop(topic)
+        return self._hop_ns
 
     def write_ahead(self) -> int:
         return self._base.write_ahead()

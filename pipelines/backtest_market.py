@@ -9,13 +9,12 @@ from typing import Any
 
 from pipelines.backtest_source import Arrival
 from pipelines.backtest_venue import BacktestVenue
-from pipelines.compose import TOPIC_ID, Edge, Tape, Written, outputs_of
+from pipelines.compose import TOPIC_ID, Edge, Src, Tape, Written, outputs_of
 from pipelines.folding import QuickFold
 from pipelines.marks import MarkState, sample
 from topics import wire
 from topics.book import Book
 from topics.catalog import MARKET_EVENTS, MARKET_RAW, Topic
-from topics.coordinates import Coordinate
 from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Trade
 from topics.record import InstrumentId, Record, Venue, venue_of
 from topics.routes import Subscriptions, routes
@@ -65,7 +64,7 @@ class Market:
         found = outputs_of(self.fold.stage, outputs, partition, offset, TOPIC_ID, self._subscriptions)
         self._tape.after_hop(self._raw, self._write, found)
 
-    def _write(self, outputs: list[tuple[Topic, str, list[Record], Coordinate]]) -> None:
+    def _write(self, outputs: list[tuple[Topic, str, list[Record], Src]]) -> None:
         for output in outputs:
             self._tape.write(*output)
 
@@ -74,9 +73,8 @@ class Market:
         if events is None:
             events = wire.decode(arrival.value, MARKET_EVENTS.types)
         self._feed(events)
-        src = arrival.src
         written = self._tape.append(
-            MARKET_EVENTS, arrival.key, arrival.value, src, when=arrival.ts, events=events, is_news=src is None
+            MARKET_EVENTS, arrival.key, arrival.value, arrival.src, when=arrival.ts, events=events
         )
         beside: list[Record] = []
         for event in events:

@@ -68,7 +68,7 @@ def run_backtest(
     if root.exists():
         raise Problem(f"{root} exists already: use another run name")
     sink = ArchiveSink(root)
-    backtest = Backtest(config, source, settings, sink)
+    backtest = Backtest(config, source, settings, sink, counted=True)
     sink.version = backtest.version
     config.run_dir.mkdir(parents=True, exist_ok=True)
     (config.run_dir / "tapedeck.toml").write_text(to_toml(plain(config)))

@@ -58,7 +58,9 @@ class BacktestVenue:
         self._symbols = {i.instrument: i.venue_symbol for i in instruments}
         self._instruments = {i.venue_symbol: i.instrument for i in instruments}
         recorded = list(self._instruments)
-        self.core = Core([listing(i) for i in instruments], fees=fees, recorded=recorded, queue=queue)
+        self.core = Core(
+            [listing(i) for i in instruments], fees=fees, recorded=recorded, queue=queue, keeps_depth=False
+        )
         self._hear: dict[Account, Hear] = {}
         self._ways_back: dict[Account, Channel] = {}
 

@@ -10,7 +10,6 @@ Deterministic: events of the same time happen in the order in which they were sc
 
 import heapq
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -23,8 +22,19 @@ from topics import wire
 from topics.catalog import STAGE_LOG, Topic
 from topics.coordinates import HEADER, Coordinate
 from topics.market import Bar, BookDelta, BookSnapshot, Mark, Quote, Tick, Trade
+from topics.orders import (
+    CancelRequested,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderRequested,
+    OrderSent,
+    OrderUpdated,
+)
+from topics.portfolio import BalanceChanged
 from topics.record import Record
-from topics.routes import Subscriptions, group
+from topics.routes import Subscriptions, grouped
 from topics.stage import Stage
 from topics.strategy import Signal
 from topics.system import StageStarted
@@ -34,6 +44,10 @@ SCHEMA = 1
 MS = 1_000_000
 MOST_KEYS = 100_000
 """Whose lanes are remembered."""
+
+
+Src = tuple[str, str, int, int]
+"""What a ``Coordinate`` consists of; it is made when somebody asks."""
 
 
 class Written:
@@ -52,7 +66,7 @@ class Written:
         offset: int,
         key: bytes | None,
         value: bytes | None,
-        src: bytes | Coordinate | None,
+        src: bytes | Src | None,
         ts: int,
         events: Sequence[Any] | None = None,
         is_news: bool = False,
@@ -60,6 +74,10 @@ class Written:
         self.topic, self.partition, self.offset, self.key, self.ts = topic, partition, offset, key, ts
         self.is_news = is_news
         self._value, self._src, self._events = value, src, events
+
+    def encode(self) -> None:
+        """From here on it is what its bytes say."""
+        self._value, self._events = self.value, None
 
     @property
     def value(self) -> bytes:
@@ -77,7 +95,7 @@ class Written:
 
     @property
     def src(self) -> bytes | None:
-        return self._src.encode() if isinstance(self._src, Coordinate) else self._src
+        return Coordinate._make(self._src).encode() if isinstance(self._src, tuple) else self._src
 
     def inbound(self) -> Inbound:
         src = self.src
@@ -94,11 +112,18 @@ def as_decoded(record: Record) -> bool:
     return type(record) in FLAT
 
 
-FLAT = (Quote, Trade, BookDelta, BookSnapshot, Mark, Tick, Bar)
+FLAT = frozenset(
+    {Quote, Trade, BookDelta, BookSnapshot, Mark, Tick, Bar, BalanceChanged, Fill, OrderUpdated}
+    | {OrderRequested, OrderSent, OrderAccepted, OrderFilled, OrderCanceled, CancelRequested}
+)
 
 
 Reader = Callable[[Written], None]
 Sink = Callable[[Written], None]
+Takes = Callable[[type, int], bool]
+"""Whether an event of this type in this partition, read next, would be anything to a reader. Of other types than
+``Tick`` the answer is always the same.
+"""
 
 
 class Latency(Protocol):
@@ -183,91 +208,128 @@ class Channel:
 class Lane:
     """One partition of a topic: its next offset, and when what is on its way there arrives at its readers, in order."""
 
-    __slots__ = ("arrived", "next", "partition", "readers", "topic")
+    __slots__ = ("_of_kind", "_subscribed", "_under_way", "arrived", "next", "partition", "readers", "topic")
 
-    def __init__(self, topic: Topic, partition: int, readers: list[Reader]) -> None:
-        self.topic, self.partition, self.readers = topic, partition, readers
+    def __init__(self, topic: Topic, partition: int, subscribed: list[tuple[Reader, Takes | None]]) -> None:
+        self.topic, self.partition = topic, partition
+        self._subscribed = subscribed
+        self.readers = [reader for reader, _ in subscribed]
+        self._of_kind: dict[type, list[Reader]] = {}
         self.next = 0
         self.arrived = 0
+        self._under_way = 0
 
-    def deliver(self, written: Written) -> None:
-        for reader in self.readers:
-            reader(written)
+    def takers(self, events: Sequence[Any]) -> list[Reader]:
+        """Those to whom a record of these events is something. What is on its way may still make a tick so."""
+        if len(events) != 1:
+            return self.readers
+        kind = type(events[0])
+        if kind is Tick and self._under_way:
+            return self.readers
+        found = self._of_kind.get(kind)
+        if found is None:
+            found = [reader for reader, takes in self._subscribed if takes is None or takes(kind, self.partition)]
+            self._of_kind[kind] = found
+        return found
+
+    def send(self, loop: "Loop", takers: list[Reader], written: Written) -> None:
+        self._under_way += 1
+        loop.at(self.arrived, self._deliver, takers, written)
+
+    def _deliver(self, takers: list[Reader], written: Written) -> None:
+        self._under_way -= 1
+        self._of_kind.pop(Tick, None)
+        for read in takers:
+            read(written)
 
 
 class Tape:
-    """The topics. ``sink`` gets every record as it is appended."""
+    """The topics. ``sink`` gets every record as it is appended.
 
-    def __init__(self, loop: Loop, latency: Latency, sink: Sink | None = None) -> None:
+    Records that are nothing to a reader do not reach it, unless ``to_all``: then each reader's counts say how far it came.
+    """
+
+    def __init__(self, loop: Loop, latency: Latency, sink: Sink | None = None, to_all: bool = False) -> None:
         self.loop = loop
         self.records = 0
         self._hop = latency.hop
         self._sink = sink
-        self._readers: dict[str, list[Reader]] = defaultdict(list)
+        self._to_all = to_all
+        self._subscribed: dict[str, list[tuple[Reader, Takes | None]]] = {}
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._of_key: dict[tuple[str, bytes | str], tuple[Lane, bytes]] = {}
 
     def topic_id(self, topic: Topic) -> str:
         return TOPIC_ID
 
-    def subscribe(self, topic: Topic, reader: Reader) -> None:
-        self._readers[topic.name].append(reader)
+    def subscribe(self, topic: Topic, reader: Reader, takes: Takes | None = None) -> None:
+        """Before anything is written to it."""
+        self._subscribed.setdefault(topic.name, []).append((reader, None if self._to_all else takes))
 
     def append(
         self,
         topic: Topic,
-        key: bytes | None,
+        key: bytes,
         value: bytes,
         src: bytes | None,
-        partition: int | None = None,
         when: int | None = None,
         events: Sequence[Any] | None = None,
-        is_news: bool = False,
     ) -> Written:
         """Bytes at the end of the key's partition, now (or at ``when``, which is later); its readers have it a hop later.
 
         ``events``: what they decode to, where that is known.
         """
-        lane = self._lane_of(topic, key or b"")[0] if partition is None else self._lane(topic, partition)
+        lane, _ = self._lane_of(topic, key)
         ts = self.loop.now if when is None else when
-        return self._put(lane, Written(topic, lane.partition, lane.next, key, value, src, ts, events, is_news))
-
-    def write(self, topic: Topic, key: str, records: list[Record], src: Coordinate) -> Written:
-        """Records made here, as they will be read."""
-        lane, raw_key = self._lane_of(topic, key)
-        value, events = None, None
-        if all(map(as_decoded, records)):
-            events = records
-        else:
-            value = wire.encode(records)
-        return self._put(
-            lane, Written(topic, lane.partition, lane.next, raw_key, value, src, self.loop.now, events, True)
-        )
-
-    def tick(self, topic: Topic, partition: int, events: list[Record], src: Coordinate) -> Written:
-        """Without a key, to a partition."""
-        lane = self._lane(topic, partition)
-        return self._put(lane, Written(topic, partition, lane.next, None, None, src, self.loop.now, events, True))
-
-    def _put(self, lane: Lane, written: Written) -> Written:
-        lane.next += 1
-        self.records += 1
-        if self._sink is not None:
-            self._sink(written)
-        if lane.readers:
-            self._after(lane, written.ts + self._hop(written.topic), lane.deliver, written)
+        is_news = src is None and events is not None
+        written = Written(topic, lane.partition, lane.next, key, value, src, ts, events, is_news)
+        self._put(lane, self._next(lane, ts, events if is_news else None), written)
         return written
 
-    def _after(self, lane: Lane, when: int, call: Callable[..., None], *args: Any) -> None:
-        """Not before what was sent along the lane earlier."""
+    def write(self, topic: Topic, key: str, records: list[Record], src: Src) -> None:
+        """Records made here, as they will be read."""
+        if self._sink is None and topic.name not in self._subscribed:
+            self.records += 1  # nobody is there to see it, nor the offset of a later one
+        else:
+            lane, raw_key = self._lane_of(topic, key)
+            self._write(lane, raw_key, records, src)
+
+    def tick(self, topic: Topic, partition: int, events: list[Record], src: Src) -> None:
+        """Without a key, to a partition."""
+        self._write(self._lane(topic, partition), None, events, src)
+
+    def _write(self, lane: Lane, key: bytes | None, records: list[Record], src: Src) -> None:
+        offset, now = lane.next, self.loop.now
+        takers = self._next(lane, now, records)
+        if not takers and self._sink is None:
+            return
+        written = Written(lane.topic, lane.partition, offset, key, None, src, now, records, True)
+        if not as_decoded(records[0]) or not all(map(as_decoded, records)):
+            written.encode()
+        self._put(lane, takers, written)
+
+    def _next(self, lane: Lane, ts: int, events: Sequence[Any] | None) -> list[Reader]:
+        """A place of the lane is taken; who reads what stands there. It arrives not before what was sent earlier."""
+        lane.next += 1
+        self.records += 1
+        if not lane.readers:
+            return lane.readers
+        when = ts + self._hop(lane.topic)
         if when > lane.arrived:
             lane.arrived = when
-        self.loop.at(lane.arrived, call, *args)
+        return lane.readers if events is None else lane.takers(events)
+
+    def _put(self, lane: Lane, takers: list[Reader], written: Written) -> None:
+        if self._sink is not None:
+            self._sink(written)
+        if takers:
+            lane.send(self.loop, takers, written)
 
     def after_hop(self, written: Written, call: Callable[..., None], *args: Any) -> None:
         """When a reader of the record would have it."""
         lane = self._lane(written.topic, written.partition)
-        self._after(lane, written.ts + self._hop(written.topic), call, *args)
+        lane.arrived = max(lane.arrived, written.ts + self._hop(written.topic))
+        self.loop.at(lane.arrived, call, *args)
 
     def _lane_of(self, topic: Topic, key: bytes | str) -> tuple[Lane, bytes]:
         found = self._of_key.get((topic.name, key))
@@ -282,7 +344,7 @@ class Tape:
     def _lane(self, topic: Topic, partition: int) -> Lane:
         lane = self._lanes.get((topic.name, partition))
         if lane is None:
-            lane = self._lanes[topic.name, partition] = Lane(topic, partition, self._readers[topic.name])
+            lane = self._lanes[topic.name, partition] = Lane(topic, partition, self._subscribed.get(topic.name, []))
         return lane
 
     def start(self, name: str, version: str, config: str) -> int:
@@ -299,9 +361,9 @@ class Log(Protocol):
     def topic_id(self, topic: Topic) -> str:
         """The topic's identity, a part of the coordinates of what is made from it."""
 
-    def subscribe(self, topic: Topic, reader: Reader) -> None: ...
+    def subscribe(self, topic: Topic, reader: Reader, takes: Takes | None = None) -> None: ...
 
-    def write(self, topic: Topic, key: str, records: list[Record], src: Coordinate) -> object: ...
+    def write(self, topic: Topic, key: str, records: list[Record], src: Src) -> object: ...
 
 
 class Edge:
@@ -312,8 +374,8 @@ class Edge:
         self._tape = tape
         self._subscriptions = subscriptions
 
-    def publish(self, records: Iterable[Record]) -> None:
-        for (topic, key), events in group(records, self._subscriptions).items():
+    def publish(self, records: Sequence[Record]) -> None:
+        for topic, key, events in grouped(records, self._subscriptions):
             self.write(topic, key, events)
 
     def write(self, topic: Topic, key: str, records: list[Record]) -> None:
@@ -326,11 +388,11 @@ class Edge:
             self._tape.tick(topic, partition, events, self._next())
 
     def next_coordinate(self) -> bytes:
-        return self._next().encode()
+        return Coordinate._make(self._next()).encode()
 
-    def _next(self) -> Coordinate:
+    def _next(self) -> Src:
         self.n += 1
-        return Coordinate(self.name, "", self.epoch, self.n)
+        return self.name, "", self.epoch, self.n
 
 
 class StageReader:
@@ -343,17 +405,14 @@ class StageReader:
         self._topic_id = tape.topic_id(stage.input)
         self._subscriptions = subscriptions
         self.fold = QuickFold(stage, self._publish, recode_every)
-        self.read: Reader = self.fold.feed
 
     def stop(self) -> None:
         """What comes from now on stays unread."""
         self.fold.stopped = True
 
     def _publish(self, outputs: list[Record], partition: int, offset: int) -> None:
-        for topic, key, records, src in outputs_of(
-            self.fold.stage, outputs, partition, offset, self._topic_id, self._subscriptions
-        ):
-            self._tape.write(topic, key, records, src)
+        for output in outputs_of(self.fold.stage, outputs, partition, offset, self._topic_id, self._subscriptions):
+            self._tape.write(*output)
 
 
 class Output(NamedTuple):
@@ -370,19 +429,19 @@ def routed(
 ) -> list[Output]:
     """The outputs of one input record as ``infra.shell.outputs`` writes them."""
     return [
-        Output(topic, key.encode(), wire.encode(records), src)
+        Output(topic, key.encode(), wire.encode(records), Coordinate._make(src))
         for topic, key, records, src in outputs_of(stage, outputs, partition, offset, topic_id, subscriptions)
     ]
 
 
 def outputs_of(
     stage: Stage[Any], outputs: list[Record], partition: int, offset: int, topic_id: str, subscriptions: Subscriptions
-) -> list[tuple[Topic, str, list[Record], Coordinate]]:
+) -> list[tuple[Topic, str, list[Record], Src]]:
     """The same, not yet bytes."""
     source = f"{stage.input.name}@{topic_id}/{partition}"
     return [
-        (topic, key, records, Coordinate(stage.name, source, offset, minor))
-        for minor, ((topic, key), records) in enumerate(group(outputs, subscriptions).items())
+        (topic, key, records, (stage.name, source, offset, minor))
+        for minor, (topic, key, records) in enumerate(grouped(outputs, subscriptions))
     ]
 
 
@@ -392,6 +451,6 @@ def compose(
     """The stages as readers of the tape, by name; those of one topic read each record in the order given."""
     readers: dict[str, StageReader] = {}
     for stage in stages:
-        readers[stage.name] = StageReader(stage, tape, subscriptions, recode_every)
-        tape.subscribe(stage.input, readers[stage.name].read)
+        reader = readers[stage.name] = StageReader(stage, tape, subscriptions, recode_every)
+        tape.subscribe(stage.input, reader.fold.feed, reader.fold.takes)
     return readers

@@ -101,6 +101,7 @@ class QuickFold:
         self.stage = stage
         self.status = Status(stage=stage.name, instance=0, pid=0)
         self._publish = publish
+        self._state_key, self._on_event = stage.state_key, stage.on_event
         self.stopped = False
         """What comes from then on stays unread."""
         self._own_key = None if stage.own_key is None else stage.own_key.encode()
@@ -130,7 +131,7 @@ class QuickFold:
             outputs = [dead_letter(self.stage, record.inbound(), str(error))]
         else:
             status.events_in += len(events)
-            if len(events) == 1 and self._passes_over(events[0], partition):
+            if len(events) == 1 and not self.takes(type(events[0]), partition):
                 return
             outputs = self._fold(events, partition, record.offset)
         if outputs:
@@ -138,12 +139,11 @@ class QuickFold:
         if self._recode_every is not None and status.events_in - self._recoded >= self._recode_every:
             self._recode()
 
-    def _passes_over(self, event: Any, partition: int) -> bool:
-        """Whether it is nothing to this stage: not what it reads, or a tick where there is no state to visit."""
-        kind = type(event)
+    def takes(self, kind: type, partition: int) -> bool:
+        """Whether such an event is anything to this stage: what it reads, and a tick only where there is state to visit."""
         if self._reads is not None and kind not in self._reads:
-            return True
-        return kind is Tick and partition not in self._states
+            return False
+        return kind is not Tick or partition in self._states
 
     def _is_repeated(self, record: Incoming) -> bool:
         source: Coordinate | None = coordinate(record.inbound().headers)
@@ -160,20 +160,24 @@ class QuickFold:
         states = self._states.get(partition)
         if states is None:
             states = States()
-        state_key, on_event, outputs = self.stage.state_key, self.stage.on_event, list[Record]()
-        for index, event in enumerate(events):
-            try:
-                key = state_key(event)
+        outputs: list[Record] = []
+        index = 0
+        try:
+            for index, event in enumerate(events):
+                key = self._state_key(event)
                 if key is None:
                     continue
                 at = At(partition, offset, index)
                 for one in states.keys() if key == EVERY else (key,):
-                    state, out = on_event(states.get(one), event, at)
-                    states.put(one, state)
-                    outputs.extend(out)
-            except Exception as error:
-                where = f"{self.stage.name} at {self.stage.input.name}[{partition}]@{offset}.{index}"
-                raise StageBroken(f"{where}: {type(error).__name__}: {error}") from error
+                    before = states.get(one)
+                    state, out = self._on_event(before, event, at)
+                    if state is not before:
+                        states.put(one, state)
+                    if out:
+                        outputs += out
+        except Exception as error:
+            where = f"{self.stage.name} at {self.stage.input.name}[{partition}]@{offset}.{index}"
+            raise StageBroken(f"{where}: {type(error).__name__}: {error}") from error
         if states:
             self._states[partition] = states
         return outputs

@@ -204,6 +204,8 @@ class _Host:
     def _stamped(self, yielded: Iterable[Any] | None) -> list[Record]:
         """All or nothing: the desk learns of the commands only when the callback came to its end."""
         decisions = [] if yielded is None else list(yielded)
+        if not decisions:
+            return []
         for decision in decisions:
             self._check(decision)
         outputs = [self._stamp(d) for d in self._withhold(decisions)]

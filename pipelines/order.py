@@ -42,6 +42,7 @@ from pipelines.order_parts import (
     execution_id,
 )
 from topics.orders import (
+    TERMINAL,
     CancelRejected,
     CancelRequested,
     ExternalOrderSeen,
@@ -161,7 +162,8 @@ class OrderFacts(msgspec.Struct, array_like=True):
     @property
     def venue_order_id(self) -> VenueOrderId:
         """As acknowledged, else as its executions name it; the lowest, so that their order does not matter."""
-        return min(self.acknowledged or [v for v, _ in self.executions], default="")
+        known = self.acknowledged or [v for v, _ in self.executions]
+        return known[0] if len(known) == 1 else min(known, default="")
 
     @property
     def is_terminal(self) -> bool:
@@ -199,6 +201,8 @@ class OrderFacts(msgspec.Struct, array_like=True):
     @property
     def reserved_qty(self) -> Decimal:
         """What may still be executed, also if a revision that waits for its answer is in force already."""
+        if not self.revisions:
+            return self.leaves_qty
         if self.order_qty is None or self.is_terminal:
             return ZERO
         asked = [one.order_qty for one in self.revisions.values() if one.is_pending]
@@ -206,13 +210,18 @@ class OrderFacts(msgspec.Struct, array_like=True):
 
     @property
     def leaves_qty(self) -> Decimal:
-        if self.order_qty is None or self.is_terminal:
+        return self._leaves(self.status)
+
+    def _leaves(self, status: OrderStatus) -> Decimal:
+        if self.terms is None or status in TERMINAL:
             return ZERO
-        return EXACT.subtract(self.order_qty, self.cum_qty)
+        return EXACT.subtract(self.terms.order_qty, self.cum_qty)
 
     @property
     def overfill_qty(self) -> Decimal:
-        return ZERO if self.order_qty is None else max(EXACT.subtract(self.cum_qty, self.order_qty), ZERO)
+        if self.terms is None or self.cum_qty < self.terms.order_qty:
+            return ZERO
+        return max(EXACT.subtract(self.cum_qty, self.terms.order_qty), ZERO)
 
     @property
     def avg_px(self) -> Decimal | None:
@@ -223,7 +232,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
         terms = self.terms
         if terms is None:
             return None
-        execution = cause if isinstance(cause, OrderFilled) else None
+        execution, status = cause if isinstance(cause, OrderFilled) else None, self.status
         return OrderUpdated(
             client_order_id=self.client_order_id,
             account=self.account,
@@ -236,7 +245,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
             trigger_price=terms.trigger_price,
             time_in_force=terms.time_in_force,
             post_only=terms.post_only,
-            status=self.status,
+            status=status,
             pending_cancel=self.pending_cancel,
             pending_replace=self.pending_revision > 0,
             revision=self.revision,
@@ -244,35 +253,36 @@ class OrderFacts(msgspec.Struct, array_like=True):
             replaced_by=self.replaced_by,
             venue_order_id=self.venue_order_id,
             cum_qty=self.cum_qty,
-            leaves_qty=self.leaves_qty,
+            leaves_qty=self._leaves(status),
             avg_px=self.avg_px,
             overfill_qty=self.overfill_qty,
             fees=dict(self.fees),
             last_qty=None if execution is None else execution.last_qty,
             last_px=None if execution is None else execution.last_px,
             fact="" if cause is None else type(cause).__name__,
-            reason=self._reason(cause),
+            reason=self._reason(cause, status),
             ts_event=0 if cause is None else cause.ts_event,
             ts_init=self.last_ts if cause is None else cause.ts_init,
         )
 
-    def _reason(self, cause: Fact | None) -> str:
-        if isinstance(cause, CancelRejected) and not self.is_terminal:
+    def _reason(self, cause: Fact | None, status: OrderStatus) -> str:
+        if isinstance(cause, CancelRejected) and status not in TERMINAL:
             return f"{cause.code} {cause.reason}".strip()
         if isinstance(cause, ModifyRejected):
             return f"{cause.code} {cause.reason}".strip()
         if isinstance(cause, ModifyDenied):
             return self.denied_modifies[cause.command.command_id]
-        if self.status is OrderStatus.UNKNOWN:
+        if status is OrderStatus.UNKNOWN:
             return self.unknown or ""
-        return self.ends.get(self.status, "never arrived" if self.status is OrderStatus.REJECTED else "")
+        return self.ends.get(status, "never arrived" if status is OrderStatus.REJECTED else "")
 
     def _visible(self) -> tuple[object, ...]:
         if self.terms is None:
             return ()
-        sums = (self.cum_qty, self.value, tuple(sorted(self.fees.items())))
-        revised = (self.pending_revision, self.revision, self.replaced_by, len(self.denied_modifies))
-        return (self.status, self.pending_cancel, self.venue_order_id, self.terms, *sums, *revised)
+        seen = (self.status, self.pending_cancel, self.venue_order_id, self.terms, len(self.denied_modifies))
+        sums = (self.cum_qty, self.value, tuple(sorted(self.fees.items()))) if self.executions else ()
+        revised = (self.pending_revision, self.revision, self.replaced_by) if self.revisions else ()
+        return (*seen, sums, revised)
 
     # --- learning ---
 

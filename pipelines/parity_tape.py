@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipelines.archive_reader import Row
-from pipelines.compose import Reader, Written
+from pipelines.compose import Reader, Src, Takes, Written
 from pipelines.partitioning import partition_of
 from pipelines.recorded_run import Recorded
 from pipelines.replay import Difference, Place, Side
@@ -98,16 +98,16 @@ class RecordedTape:
             self._ids[topic.name] = self._run.topic_id(topic)
         return self._ids[topic.name]
 
-    def subscribe(self, topic: Topic, reader: Reader) -> None:
+    def subscribe(self, topic: Topic, reader: Reader, takes: Takes | None = None) -> None:
         self._readers[topic.name].append(reader)
 
-    def write(self, topic: Topic, key: str, records: list[Record], src: Coordinate) -> None:
+    def write(self, topic: Topic, key: str, records: list[Record], src: Src) -> None:
         """To be found at its recorded place. Of compacted topics most places are gone: they are left out."""
         if topic.compacted:
             return
-        raw_key = key.encode()
+        raw_key, at = key.encode(), Coordinate._make(src)
         place = (topic.name, partition_of(raw_key, topic.partitions))
-        self._made[(*place, src.producer, src.source)].append(Made(src, raw_key, wire.encode(records)))
+        self._made[(*place, at.producer, at.source)].append(Made(at, raw_key, wire.encode(records)))
         partition = self._partitions.get(place)
         if partition is not None and partition.waits:
             self._schedule(partition)

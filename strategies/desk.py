@@ -85,8 +85,9 @@ class Desk:
 
     def working(self, instrument: InstrumentId, side: Side | None = None) -> list[OrderUpdated]:
         """The orders of one instrument (and side) that may still trade, by client order id."""
-        found = (o for o in self._folded.orders.values() if o.instrument == instrument and side in (None, o.side))
-        return [self._folded.seen(o) for o in sorted(found, key=lambda o: o.client_order_id)]
+        orders, seen = self._folded.orders, self._folded.seen
+        found = [o for o in orders.values() if o.instrument == instrument and side in (None, o.side)]
+        return [seen(o) for o in (sorted(found, key=lambda o: o.client_order_id) if len(found) > 1 else found)]
 
     def position(self, instrument: InstrumentId) -> PositionChanged | None:
         return self._folded.positions.get(instrument)

@@ -35,6 +35,7 @@ COMMANDED = SubmitOrder.__name__
 MODIFY_ANSWERED = {kind.__name__ for kind in (ModifyRequested, ModifyDenied, OrderModified, ModifyRejected)}
 
 _STRICTER = list(TradingState)
+_ACTIVE = _STRICTER[0]
 ZERO = Decimal(0)
 
 
@@ -46,7 +47,8 @@ class Ahead(msgspec.Struct):
 
     @property
     def quantity(self) -> Decimal:
-        return max(self.bought, ZERO) - max(self.sold, ZERO)
+        bought, sold = self.bought, self.sold
+        return (bought if bought > 0 else ZERO) - (sold if sold > 0 else ZERO)
 
     def add(self, side: Side, qty: Decimal) -> None:
         if side is Side.BUY:
@@ -72,7 +74,8 @@ class Folded(msgspec.Struct):
 
     def advance(self, ts_init: int) -> None:
         """Time never runs back, whatever the order in which producers' records were interleaved."""
-        self.now = max(self.now, ts_init)
+        if ts_init > self.now:
+            self.now = ts_init
 
     def on_signal(self, s: Signal) -> None:
         if s.best_bid is None or s.best_ask is None:
@@ -155,9 +158,12 @@ class Folded(msgspec.Struct):
 
     def trading_state(self, instrument: InstrumentId | None = None) -> TradingState:
         """The strictest of the scopes that concern the whole strategy, and the instrument's where one is named."""
+        strict = {scope: state for scope, state in self.in_force.items() if state is not _ACTIVE}
+        if not strict:
+            return _ACTIVE
         instruments, own = f"{ScopeKind.INSTRUMENT}:", f"{ScopeKind.INSTRUMENT}:{instrument}"
-        found = [state for scope, state in self.in_force.items() if scope == own or not scope.startswith(instruments)]
-        return max(found, key=_STRICTER.index, default=TradingState.ACTIVE)
+        found = [state for scope, state in strict.items() if scope == own or not scope.startswith(instruments)]
+        return max(found, key=_STRICTER.index, default=_ACTIVE)
 
 
 def _is_being_replaced(order: OrderUpdated) -> bool:

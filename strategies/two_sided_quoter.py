@@ -34,6 +34,7 @@ from topics.record import InstrumentId, Side
 from topics.strategy import Signal
 
 ZERO = Decimal(0)
+SIDES = tuple(Side)
 
 
 class TwoSidedQuoter(Strategy):
@@ -85,10 +86,11 @@ class TwoSidedQuoter(Strategy):
             yield from self._quote(state, desk, instrument)
 
     def _quote(self, state: State, desk: Desk, instrument: InstrumentId) -> Iterator[Decision]:
-        for side in Side:
+        fair = self._fair(state, desk, instrument)
+        for side in SIDES:
             working = desk.working(instrument, side)
             qty = sum((o.leaves_qty for o in working), ZERO) if working else self.params.order_qty
-            wanted = self._wanted(state, desk, instrument, side, qty)
+            wanted = None if fair is None else self._wanted(desk, instrument, side, qty, *fair)
             if working:
                 yield from (desk.cancel(o) for o in working if self._is_off(o, wanted))
             elif wanted is not None and state.pace.ready(_key(instrument, side), desk.now):
@@ -101,25 +103,25 @@ class TwoSidedQuoter(Strategy):
             return False
         return wanted is None or abs(order.price - wanted) >= wanted * self.params.requote_bps * BPS
 
-    def _wanted(self, state: State, desk: Desk, instrument: InstrumentId, side: Side, qty: Decimal) -> Decimal | None:
-        """The price for ``qty`` to rest at, never beyond the touch; None where nothing is to rest on this side."""
+    def _fair(self, state: State, desk: Desk, instrument: InstrumentId) -> tuple[Decimal, Quote] | None:
+        """With the quote it is held against; None when blind."""
         quote = desk.quote(instrument, self.params.max_age_ms)
         if quote is None or instrument not in desk.instruments or instrument not in state.fair:
             return None
-        if not self._has_room(desk, instrument, side, qty):
+        return Decimal(repr(state.fair[instrument])), quote
+
+    def _wanted(
+        self, desk: Desk, instrument: InstrumentId, side: Side, qty: Decimal, fair: Decimal, quote: Quote
+    ) -> Decimal | None:
+        """The price for ``qty`` to rest at, never beyond the touch; None where nothing is to rest on this side."""
+        params, held = self.params, desk.quantity(instrument)
+        if held * side.sign + qty > params.max_qty or not desk.may_trade(instrument, side):
             return None
-        fair = Decimal(repr(state.fair[instrument]))
-        held = desk.quantity(instrument) / self.params.order_qty
-        away = self.params.half_spread_bps * side.sign + self.params.lean_bps * held
+        away = params.half_spread_bps * side.sign + params.lean_bps * (held / params.order_qty)
         wanted = fair - fair * away * BPS
         wanted = min(wanted, quote.best_bid) if side is Side.BUY else max(wanted, quote.best_ask)
         wanted = desk.round_price(instrument, wanted, side)
-        return wanted if desk.valid_qty(instrument, self.params.order_qty, wanted) else None
-
-    def _has_room(self, desk: Desk, instrument: InstrumentId, side: Side, qty: Decimal) -> bool:
-        """Whether the position stays within ``max_qty`` when all of ``qty`` fills."""
-        after = desk.quantity(instrument) * side.sign + qty
-        return after <= self.params.max_qty and desk.may_trade(instrument, side)
+        return wanted if desk.valid_qty(instrument, params.order_qty, wanted) else None
 
 
 def _key(instrument: InstrumentId, side: Side) -> str:

@@ -12,7 +12,7 @@ DAY_MS = 86_400_000
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a real snapshot frame is over 5 MB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Topic:
     """``types`` is what a record's array may hold; empty where the value is not ours to parse (raw frames).
 
@@ -25,9 +25,6 @@ class Topic:
     compacted: bool = False
     retention_ms: int = 30 * DAY_MS
     forget_ms: int | None = None
-
-    def __hash__(self) -> int:
-        return hash(self.name)
 
     def config(self) -> dict[str, str]:
         """The broker's settings for it. Broker time, because played captures carry old times and would expire at once."""

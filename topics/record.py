@@ -31,11 +31,14 @@ class Side(StrEnum):
 
     @property
     def sign(self) -> int:
-        return 1 if self is Side.BUY else -1
+        return 1 if self is _BUY else -1
 
     @property
     def opposite(self) -> "Side":
-        return Side.SELL if self is Side.BUY else Side.BUY
+        return Side.SELL if self is _BUY else Side.BUY
+
+
+_BUY = Side.BUY  # a global is looked up ten times as fast as a member of an enumeration
 
 
 class OrderType(StrEnum):

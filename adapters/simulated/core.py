@@ -49,10 +49,11 @@ class Core:
         recorded: Iterable[str] = (),
         self_trade_prevention: SelfTradePrevention = SelfTradePrevention.EXPIRE_MAKER,
         queue: QueueModel = RISK_AVERSE,
+        keeps_depth: bool = True,
     ) -> None:
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         replayed = set(recorded)
-        self._recorded = {symbol: RecordedBook(queue) for symbol in self.instruments if symbol in replayed}
+        self._recorded = {symbol: RecordedBook(queue, keeps_depth) for symbol in self.instruments if symbol in replayed}
         self._books = {symbol: PriceTimeBook() for symbol in self.instruments if symbol not in replayed}
         self._markets: dict[str, Market] = {**self._books, **self._recorded}
         self._mode = self_trade_prevention

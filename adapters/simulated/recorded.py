@@ -56,6 +56,10 @@ class Ladder:
             del self._qty[price]
             del self._upwards[bisect_left(self._upwards, price * self._up)]
 
+    def change(self, levels: Iterable[tuple[int, int]]) -> None:
+        for price, qty in levels:
+            self.set(price, qty)
+
     def get(self, price: int) -> int:
         return self._qty.get(price, 0)
 
@@ -110,7 +114,7 @@ class Half:
             if resting is not None:
                 self._advance(resting, self.shown.get(price), qty)
         self.shown.set(price, qty)
-        if price in self.taken:
+        if self.taken and price in self.taken:
             self.taken[price] = min(self.taken[price], qty)
             if self.taken[price] == 0:
                 del self.taken[price]
@@ -154,8 +158,10 @@ class RecordedBook:
 
     prints = False
 
-    def __init__(self, queue: QueueModel = RISK_AVERSE) -> None:
+    def __init__(self, queue: QueueModel = RISK_AVERSE, keeps_depth: bool = True) -> None:
+        """Without ``keeps_depth``, ``depth`` has no answer: nobody asks the venue."""
         self.update_id = 0
+        self._keeps_depth = keeps_depth
         self._quote_id = 0
         self._buy, self._sell = Half(Side.BUY, queue), Half(Side.SELL, queue)
         self._trade_id = FIRST_TRADE_ID - 1
@@ -217,7 +223,7 @@ class RecordedBook:
             self._on_delta(recorded)
         else:
             self._on_quote(recorded)
-        return self._crossed() if self._buy.ours or self._sell.ours else ()
+        return self._crossed() if self._is_reached(self._buy) or self._is_reached(self._sell) else ()
 
     def _on_snapshot(self, snapshot: BookSnapshot) -> None:
         if snapshot.update_id <= self.update_id:
@@ -225,11 +231,10 @@ class RecordedBook:
         self.update_id = snapshot.update_id
         for half, levels in ((self._buy, snapshot.bids), (self._sell, snapshot.asks)):
             gone = set(half.depth.prices()) | set(half.shown.prices())
-            for price in gone - {price for price, _ in levels}:
-                half.depth.set(price, 0)
-                half.show(price, 0)
-            for price, qty in levels:
-                half.depth.set(price, qty)
+            now = [*((price, 0) for price in gone - {price for price, _ in levels}), *levels]
+            if self._keeps_depth:
+                half.depth.change(now)
+            for price, qty in now:
                 half.show(price, qty)
 
     def _on_delta(self, delta: BookDelta) -> None:
@@ -240,8 +245,9 @@ class RecordedBook:
         is_older = delta.last_id < self._quote_id
         for half, levels in ((self._buy, delta.bids), (self._sell, delta.asks)):
             best = half.shown.best() if is_older else None
+            if self._keeps_depth:
+                half.depth.change(levels)
             for price, qty in levels:
-                half.depth.set(price, qty)
                 if best is None or price * half.sign > best[0] * half.sign:
                     half.show(price, qty)
 
@@ -275,6 +281,13 @@ class RecordedBook:
             qty = min(order.leaves, leaves)
             leaves -= qty
             yield from self._fill(order, qty)
+
+    def _is_reached(self, half: Half) -> bool:
+        """Whether the other side's best has come to our best order."""
+        if not half.ours:
+            return False
+        best = (self._sell if half is self._buy else self._buy).shown.best()
+        return best is not None and half.ours.peekitem(0)[0] <= best[0] * half.sign
 
     def _crossed(self) -> Iterator[Fill]:
         """Our orders that a recorded quote has reached, best first, with what it displays and nobody took."""

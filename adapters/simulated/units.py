@@ -15,12 +15,15 @@ SCALE = 10**8
 def units(value: str | Decimal) -> int:
     """The amount in 1e-8; ValueError when it is no number or finer than 1e-8."""
     try:
-        scaled = Decimal(value).scaleb(8)
+        scaled = Decimal(value) * SCALE
+        whole = int(scaled)
     except InvalidOperation as error:
         raise ValueError(f"not a decimal number: {value!r}") from error
-    if not scaled.is_finite() or scaled != scaled.to_integral_value():
-        raise ValueError(f"finer than 1e-8 or not finite: {value!r}")
-    return int(scaled)
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"not finite: {value!r}") from error
+    if scaled != whole:
+        raise ValueError(f"finer than 1e-8: {value!r}")
+    return whole
 
 
 def text(value: int) -> str:
@@ -30,6 +33,7 @@ def text(value: int) -> str:
     return f"{sign}{whole}.{fraction:08d}"
 
 
+@lru_cache(1 << 16)
 def decimal(value: int) -> Decimal:
     return Decimal(text(value))
 

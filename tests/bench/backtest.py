@@ -25,6 +25,7 @@ from tests.bench.measure import Row, row
 from tests.bench.scene import Scene
 from tests.pipelines.backtests import three
 from tests.pipelines.flow_capture import record_flow
+from tests.recordings import data_folder
 from topics.market import Instrument, Quote, Trade
 
 SECONDS, REPETITIONS = 300, 3
@@ -33,7 +34,14 @@ OTHERS = ("buyer", "cross")
 
 
 def measure(scene: Scene) -> Iterator[Row]:
-    (path,) = record_flow(scene.home, seed=9, seconds=SECONDS, symbols=("BTCUSDT",))
+    """Over generated flow, with few events and many orders, and over a recorded capture, with three times the events."""
+    yield from _measured(scene, "backtest", record_flow(scene.home, seed=9, seconds=SECONDS, symbols=("BTCUSDT",))[0])
+    capture = data_folder() / "hftbacktest" / "spot" / "btcusdt_20240808.gz"
+    if capture.exists():
+        yield from _measured(scene, "backtest of a capture", capture)
+
+
+def _measured(scene: Scene, name: str, path: Path) -> Iterator[Row]:
     instruments = dict.fromkeys((STRATEGY, *OTHERS), "sim:BTC-USDT")
     config = three("bench", scene.home, instruments, dict.fromkeys(instruments, "0.01"), half_spread_bps="0.2")
     config = msgspec.structs.replace(config, strategies={STRATEGY: config.strategies[STRATEGY]})
@@ -42,13 +50,11 @@ def measure(scene: Scene) -> Iterator[Row]:
     ours, bare = _in_turn(lambda: module.run_backtest(config, source, Settings()), lambda: _bare(config, events))
     note = "reference: the strategy's callbacks alone, no book, no orders, no gateway"
     yield row(
-        "backtest, one strategy", "events/s a core", len(events) / ours, len(events) / bare, at_least=0.5, note=note
+        f"{name}, one strategy", "events/s a core", len(events) / ours, len(events) / bare, at_least=0.5, note=note
     )
     peer = _nautilus(scene.home, events)
     if peer is not None:
-        yield row(
-            "backtest, one strategy, and nautilus_trader", "events/s a core", len(events) / ours, peer, at_least=5
-        )
+        yield row(f"{name}, one strategy, and nautilus_trader", "events/s a core", len(events) / ours, peer, at_least=5)
 
 
 def _in_turn(*tries: Callable[[], Any]) -> list[float]:

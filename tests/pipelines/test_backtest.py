@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from infra.config import ConfigError
 from infra.errors import Problem
 from pipelines import cli_research
-from pipelines.backtest import Settings
+from pipelines.backtest import Backtest, Settings
 from pipelines.backtest_run import run_backtest
 from pipelines.backtest_source import open_source
-from pipelines.compose import MS, Constant, Loop, Tape
+from pipelines.compose import MS, Constant, Loop, Tape, Written
 from pipelines.partitioning import murmur2, partition_of
 from tests.pipelines.backtests import backtest, digests, events, file_digests, on_flow, three
 from tests.pipelines.flow_capture import record_flow
@@ -244,6 +244,19 @@ def test_state_that_is_encoded_and_decoded_all_the_time_changes_nothing(short: l
 
 
 # --- other sources ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_kept_from_readers_to_whom_it_is_nothing_changes_no_record(short: list[Path], tmp_path: Path) -> None:
+    config, source = on_flow("told", tmp_path), open_source(short, "sim")
+    told: list[list[object]] = [[], []]
+    for found, counted in zip(told, (False, True), strict=True):
+
+        def keep(w: Written, found: list[object] = found) -> None:
+            found.append((w.topic.name, w.partition, w.offset, w.key, w.value, w.src, w.ts))
+
+        Backtest(config, source, Settings(), keep, counted).run()
+    assert told[0] == told[1]
+    assert Backtest(config, source, Settings(), None).run().records == len(told[0])
 
 
 def test_the_archive_of_a_run_gives_what_the_capture_gave(short: list[Path], tmp_path: Path) -> None:
