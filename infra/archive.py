@@ -102,10 +102,11 @@ def write(archive: Path, place: Place, rows: Sequence[Taken]) -> Segment:
         ],
         schema=SCHEMA.with_metadata({"topic": place.topic, "topic_id": rows[0].topic_id}),
     )
-    return _put(folder(archive, place), rows[0].offset, rows[-1].offset + 1, table)
+    return put(folder(archive, place), rows[0].offset, rows[-1].offset + 1, table)
 
 
-def _put(where: Path, start: int, end: int, table: pa.Table) -> Segment:
+def put(where: Path, start: int, end: int, table: pa.Table) -> Segment:
+    """One file of a partition's folder, durable when this returns; the table has SCHEMA, and the topic's identity in its metadata."""
     where.mkdir(parents=True, exist_ok=True)
     final = where / f"{start:020d}-{end:020d}.parquet"
     temporary = final.with_suffix(".tmp")
@@ -140,7 +141,7 @@ def merge(archive: Path, place: Place, most_bytes: int) -> None:
     """Turn the last MERGE_AT files into one while they are of one size class and small; readers see either these or that one."""
     while last := mergeable(archive, place, most_bytes):
         table = pa.concat_tables([pq.read_table(s.path, schema=None) for s in last])
-        _put(folder(archive, place), last[0].start, last[-1].end, table)
+        put(folder(archive, place), last[0].start, last[-1].end, table)
         for segment in last:
             segment.path.unlink()
 
