@@ -1,6 +1,6 @@
 """DuckDB over the archive: a view per topic, one row per event, each event once by where it came from.
 
-A view is named as its topic with underscores (`orders_events`); its columns are the coordinates, the broker's time, key and
+A view is named as its topic with underscores (`orders_events`); its columns are the coordinates, the broker's time (UTC), key and
 headers, `type`, and the fields of the topic's records under their own names. Decimals are DECIMAL(38,18), times nanoseconds
 as on the tape, structures JSON; what does not fit its column is NULL. Executions have `last_value` beside, quantity times price.
 Topics that hold no records of ours (raw frames) have their bytes in `value`. Compacted twins have no view: they repeat the log.

@@ -20,6 +20,8 @@ DECIMAL = "DECIMAL(38,18)"
 SHORT = "DECIMAL(18,9)"
 """Two of these multiply exactly within 38 digits, and many times faster than two of DECIMAL."""
 KEPT = '"partition", "offset", "timestamp", "key", src, ver'
+AT = 'timezone(\'UTC\', "timestamp") AS "timestamp"'
+"""Plain, in UTC: a time with a zone needs a library more to be read in Python."""
 EMPTY = """
 (SELECT 0::INTEGER AS "partition", 0::BIGINT AS "offset", NULL::TIMESTAMPTZ AS "timestamp", NULL::BLOB AS "key", NULL::BLOB AS value,
         NULL::VARCHAR AS src, NULL::VARCHAR AS ver, '' AS filename, 0::BIGINT AS file_row_number WHERE false)
@@ -39,7 +41,9 @@ WITH files AS (FROM {files}),
 def taken_apart(topic: Topic, files: str) -> str:
     """A query over ``files``, which has the archive's columns, `filename` and `file_row_number`."""
     once = ONCE.format(files=files)
-    return once + (_events(topic.types) if topic.types else f"SELECT {KEPT}, value FROM once")
+    return once + (
+        _events(topic.types) if topic.types else f'SELECT "partition", "offset", {AT}, "key", src, ver, value FROM once'
+    )
 
 
 def _events(record_types: Sequence[type[Record]]) -> str:
@@ -53,7 +57,7 @@ def _events(record_types: Sequence[type[Record]]) -> str:
      , events AS (
         SELECT {KEPT}, unnest(listed) AS event, generate_subscripts(listed, 1) - 1 AS "index"
         FROM (SELECT {KEPT}, from_json(try_cast(try(decode(value)) AS JSON), '[{{"type": "VARCHAR", {shape}}}]') AS listed FROM once))
-SELECT "partition", "offset", "index", "timestamp", "key", src, ver, event."type" AS "type",
+SELECT "partition", "offset", "index", {AT}, "key", src, ver, event."type" AS "type",
        {columns}
 FROM events
 """

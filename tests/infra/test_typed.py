@@ -30,9 +30,7 @@ def fills(run: SyntheticRun) -> list[Taken]:
 
 def rows(root: Path, topic: catalog.Topic, *, derived: bool) -> list[tuple[object, ...]]:
     with closing(open_archive(root, derived=derived)) as con:
-        return con.execute(
-            f'SELECT * REPLACE ("timestamp"::VARCHAR AS "timestamp") FROM "{view_name(topic)}" ORDER BY "partition", "offset", "index"'
-        ).fetchall()
+        return con.execute(f'SELECT * FROM "{view_name(topic)}" ORDER BY "partition", "offset", "index"').fetchall()
 
 
 def told_the_same(root: Path, topic: catalog.Topic) -> None:
