@@ -102,10 +102,11 @@ def write(archive: Path, place: Place, rows: Sequence[Taken]) -> Segment:
         ],
         schema=SCHEMA.with_metadata({"topic": place.topic, "topic_id": rows[0].topic_id}),
     )
-    return _put(folder(archive, place), rows[0].offset, rows[-1].offset + 1, table)
+    return put(folder(archive, place), rows[0].offset, rows[-1].offset + 1, table)
 
 
-def _put(where: Path, start: int, end: int, table: pa.Table) -> Segment:
+def put(where: Path, start: int, end: int, table: pa.Table) -> Segment:
+    """One file of a partition's folder, durable when this returns; the table has SCHEMA, and the topic's identity in its metadata."""
     where.mkdir(parents=True, exist_ok=True)
     final = where / f"{start:020d}-{end:020d}.parquet"
     temporary = final.with_suffix(".tmp")
@@ -117,15 +118,19 @@ def _put(where: Path, start: int, end: int, table: pa.Table) -> Segment:
             write_statistics=["partition", "offset", "timestamp"],
             use_dictionary=["ver"],
         )
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(final)
-    _sync(where)
+    settle(temporary, final)
     return Segment(start, end, final)
 
 
-def _sync(where: Path) -> None:
-    handle = os.open(where, os.O_RDONLY)
+def settle(temporary: Path, final: Path) -> None:
+    """Let a file appear under its name, whole and durable."""
+    _sync(temporary)
+    temporary.rename(final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -134,12 +139,16 @@ def _sync(where: Path) -> None:
 
 def merge(archive: Path, place: Place, most_bytes: int) -> None:
     """Turn the last MERGE_AT files into one while they are of one size class and small; readers see either these or that one."""
-    while True:
-        last = segments(archive, place)[-MERGE_AT:]
-        sizes = [s.path.stat().st_size for s in last]
-        if len(last) < MERGE_AT or sum(sizes) > most_bytes or max(sizes) > MERGE_AT * max(min(sizes), 8192):
-            return
+    while last := mergeable(archive, place, most_bytes):
         table = pa.concat_tables([pq.read_table(s.path, schema=None) for s in last])
-        _put(folder(archive, place), last[0].start, last[-1].end, table)
+        put(folder(archive, place), last[0].start, last[-1].end, table)
         for segment in last:
             segment.path.unlink()
+
+
+def mergeable(archive: Path, place: Place, most_bytes: int) -> list[Segment]:
+    """The last MERGE_AT files where they are worth merging, else none."""
+    last = segments(archive, place)[-MERGE_AT:]
+    sizes = [s.path.stat().st_size for s in last]
+    fits = len(last) == MERGE_AT and sum(sizes) <= most_bytes and max(sizes) <= MERGE_AT * max(min(sizes), 8192)
+    return last if fits else []

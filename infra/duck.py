@@ -1,56 +1,44 @@
 """DuckDB over the archive: a view per topic, one row per event, each event once by where it came from.
 
-A view is named as its topic with underscores (`orders_events`); its columns are the coordinates, the broker's time, key and
+A view is named as its topic with underscores (`orders_events`); its columns are the coordinates, the broker's time (UTC), key and
 headers, `type`, and the fields of the topic's records under their own names. Decimals are DECIMAL(38,18), times nanoseconds
-as on the tape, structures JSON; what does not fit its column is NULL. Topics that hold no records of ours (raw frames) have
-their bytes in `value`. Compacted twins have no view: they repeat the log. Views read the files as they are at the query.
+as on the tape, structures JSON; what does not fit its column is NULL. Executions have `last_value` beside, quantity times price.
+Topics that hold no records of ours (raw frames) have their bytes in `value`. Compacted twins have no view: they repeat the log.
+Views know the files of when they were made: what is typed (`infra.typed`) is read so, the rest is taken apart at the question.
 """
 
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from enum import Enum
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import msgspec
 
+from infra import typed
+from infra.event_sql import EMPTY, taken_apart
 from topics.catalog import TOPICS, Topic
-from topics.record import Record
-
-DECIMAL = "DECIMAL(38,18)"
-KEPT = '"partition", "offset", "timestamp", "key", src, ver'
-EMPTY = """
-(SELECT 0::INTEGER AS "partition", 0::BIGINT AS "offset", NULL::TIMESTAMPTZ AS "timestamp", NULL::BLOB AS "key", NULL::BLOB AS value,
-        NULL::VARCHAR AS src, NULL::VARCHAR AS ver, '' AS filename, 0::BIGINT AS file_row_number WHERE false)
-"""
-ONCE = """
-WITH files AS (FROM {files}),
-     repeated AS (
-        SELECT coalesce(src, "partition" || '@' || "offset") AS origin, min(("offset", filename, file_row_number)) AS kept
-        FROM files GROUP BY ALL HAVING count(*) > 1),
-     once AS (
-        SELECT files.* FROM files LEFT JOIN repeated ON origin = coalesce(src, "partition" || '@' || "offset")
-        WHERE kept IS NULL OR kept = ("offset", filename, file_row_number))
-"""
-"""Only the few records that were delivered again are looked at closely: a window over all would carry every value."""
 
 
-def open_archive(archive: Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory database with the views over this archive."""
+def open_archive(archive: Path, *, derived: bool = True, held: Collection[str] = ()) -> duckdb.DuckDBPyConnection:
+    """An in-memory database with the views over this archive; without ``derived``, over the tape's own bytes alone.
+
+    Of the topics ``held``, what is not typed is taken apart now, once: for who asks several times.
+    """
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
-    views(con, archive)
+    views(con, archive, derived=derived, held=held)
     return con
 
 
-def views(con: duckdb.DuckDBPyConnection, archive: Path) -> list[str]:
+def views(
+    con: duckdb.DuckDBPyConnection, archive: Path, *, derived: bool = True, held: Collection[str] = ()
+) -> list[str]:
     """Make or replace the views; their names."""
     logs = [topic for topic in TOPICS.values() if not topic.compacted]
     for topic in logs:
-        con.execute(f'CREATE OR REPLACE VIEW "{view_name(topic)}" AS {view_sql(topic, archive)}')
+        name, (done, rest) = view_name(topic), _halves(topic, archive, derived)
+        if topic.name in held:
+            con.execute(f'CREATE OR REPLACE TEMP TABLE "{name}_rest" AS {rest}')
+            rest = f'FROM "{name}_rest"'
+        con.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS {done}{rest}')
     con.execute(PRODUCT)
     return [view_name(topic) for topic in logs]
 
@@ -67,69 +55,11 @@ CREATE OR REPLACE MACRO exact_product(a, b) AS
 """Two DECIMAL(38,18) cannot be multiplied within 38 digits; up to 12 decimals each, and 14 digits before the point, it is exact."""
 
 
-def view_sql(topic: Topic, archive: Path) -> str:
-    pattern = archive / topic.name / "*" / "*.parquet"
-    quoted = str(pattern).replace("'", "''")
+def _halves(topic: Topic, archive: Path, derived: bool) -> tuple[str, str]:
+    """What is typed, with the words that join it to the rest, and the rest."""
+    if derived and (paths := typed.paths(archive, topic)):
+        done = f"FROM read_parquet({typed.listed(paths)}) UNION ALL BY NAME "
+        return done, f"({taken_apart(topic, typed.rest(archive, topic) or EMPTY)})"
     exists = any(archive.glob(f"{topic.name}/*/*.parquet"))
-    files = f"read_parquet('{quoted}', filename = true, file_row_number = true)" if exists else EMPTY
-    once = ONCE.format(files=files)
-    return once + (_events(topic.types) if topic.types else f"SELECT {KEPT}, value FROM once")
-
-
-def _events(record_types: Sequence[type[Record]]) -> str:
-    """The records' arrays, taken apart in one pass over the JSON."""
-    fields = _fields(record_types)
-    shape = ", ".join(f'"{name}": "{"JSON" if kind == "JSON" else "VARCHAR"}"' for name, (kind, _) in fields.items())
-    columns = ",\n       ".join(_column(name, kind, defaults) for name, (kind, defaults) in fields.items())
-    return f"""
-     , events AS (
-        SELECT {KEPT}, unnest(listed) AS event, generate_subscripts(listed, 1) - 1 AS "index"
-        FROM (SELECT {KEPT}, from_json(try_cast(try(decode(value)) AS JSON), '[{{"type": "VARCHAR", {shape}}}]') AS listed FROM once))
-SELECT "partition", "offset", "index", "timestamp", "key", src, ver, event."type" AS "type",
-       {columns}
-FROM events
-"""
-
-
-def _column(name: str, kind: str, defaults: Mapping[str, str]) -> str:
-    read = f'event."{name}"' if kind in ("VARCHAR", "JSON") else f'try_cast(event."{name}" AS {kind})'
-    cases = " ".join(f"WHEN '{tag}' THEN coalesce({read}, {default})" for tag, default in defaults.items())
-    return (f'CASE event."type" {cases} ELSE {read} END' if cases else read) + f' AS "{_free(name)}"'
-
-
-def _free(name: str) -> str:
-    """A dead letter's own topic, partition and offset stand beside where the letter itself is."""
-    return f"record_{name}" if name in ("partition", "offset", "key") else name
-
-
-def _fields(record_types: Sequence[type[Record]]) -> dict[str, tuple[str, dict[str, str]]]:
-    """The union of the types' fields: name to (SQL type, by record type what stands for an omitted one)."""
-    found: dict[str, tuple[str, dict[str, str]]] = {}
-    for record in record_types:
-        hints = typing.get_type_hints(record)
-        for field in msgspec.structs.fields(record):
-            kind, defaults = found.setdefault(field.name, (_kind(hints[field.name]), {}))
-            default = _default(field, kind)
-            if default is not None:
-                defaults[record.__name__] = default
-    return found
-
-
-def _default(field: msgspec.structs.FieldInfo, kind: str) -> str | None:
-    """The literal of a default: the wire leaves defaults out."""
-    value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-    if value is msgspec.NODEFAULT or value is None:
-        return None
-    text = msgspec.json.encode(value).decode()
-    return f"'{text if kind == 'JSON' else text.strip(chr(34))}'::{kind}"
-
-
-def _kind(hint: Any) -> str:
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    if not isinstance(hint, type):
-        return "JSON"
-    simple: dict[type, str] = {Decimal: DECIMAL, bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", bytes: "VARCHAR"}
-    if hint in simple:
-        return simple[hint]
-    return "VARCHAR" if issubclass(hint, (str, Enum)) else "JSON"
+    pattern = typed.quoted(archive / topic.name / "*" / "*.parquet")
+    return "", taken_apart(topic, typed.FILES.format(paths=pattern) if exists else EMPTY)

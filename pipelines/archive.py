@@ -1,11 +1,14 @@
-"""Sink ``archive``: every topic to Parquet under ``<run_dir>/archive``, one row per Kafka record, the bytes as they are on the tape."""
+"""Sink ``archive``: every topic to Parquet under ``<run_dir>/archive``, one row per Kafka record, the bytes as they are on the tape.
+
+What reports read whole is kept typed beside it (``infra.typed``), a step behind.
+"""
 
 import threading
 import time
 from collections import defaultdict
 from pathlib import Path
 
-from infra import archive
+from infra import archive, typed
 from infra.config import Config
 from infra.kafka import KafkaConf
 from infra.metrics import Exposition
@@ -33,6 +36,7 @@ def run_archive(
     for place in places(topics):
         archive.clean(root, place)
         archive.check_identity(root, place, ids[place.topic])
+    typed.clean(root)
     starts = {place: start for place in places(topics) if (start := archive.next_offset(root, place)) is not None}
     status = SinkStatus(config.run_dir, STAGE)
     if exposition is not None:
@@ -78,6 +82,8 @@ class Buffer:
         for place, held in self._held.items():
             archive.write(self._root, place, held)
             archive.merge(self._root, place, MERGED_BYTES)
+            if TOPICS[place.topic] in typed.TOPICS:
+                typed.derive(self._root, TOPICS[place.topic], place.partition)
         self._held.clear()
         self._rows = self._bytes = 0
         self._flushed = time.monotonic()

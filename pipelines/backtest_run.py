@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from infra import archive
+from infra import archive, typed
 from infra.config import Config
 from infra.errors import Problem
 from infra.shell.status import status_path
@@ -43,6 +43,7 @@ class ArchiveSink:
     def close(self) -> None:
         for place in sorted(self._held):
             self._write(place)
+        typed.derive_all(self._root)
 
     def _write(self, place: Place) -> None:
         rows = self._held.pop(place, [])

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from infra.config import load
-from infra.duck import open_archive, view_name
+from infra.duck import open_archive, view_name, views
 from infra.errors import Problem
 from topics.catalog import TOPICS
 
@@ -112,7 +112,7 @@ class Prompt:
     """Reads lines until a ';', answers, goes on. The history is kept beside the archive."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, form: str, root: Path) -> None:
-        self._con, self._form = con, form
+        self._con, self._form, self._root = con, form, root
         self._history = root.parent / "sql_history"
 
     def run(self) -> None:
@@ -141,6 +141,7 @@ class Prompt:
                 case _ if command.startswith("."):
                     typer.echo(HELP)
                 case _:
+                    views(self._con, self._root)  # the run may have gone on
                     write(ask(self._con, entered), self._form)
         except Problem as problem:
             typer.echo(f"{problem}", err=True)

@@ -3,17 +3,19 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.parity import Exact, StrategyParity
 from pipelines.parity_fills import Compared, Execution, Kind
-from pipelines.parity_free import Free
-from pipelines.replay import Difference, Side
+
+if TYPE_CHECKING:  # a report needs none of the machinery that made what it shows
+    from pipelines.parity import Exact, StrategyParity
+    from pipelines.parity_free import Free
+    from pipelines.replay import Difference, Side
 
 FILE = "parity.json"
 SAME = "reproduced"
@@ -32,7 +34,7 @@ COLOURS = {
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def plain(exact: Exact, free: Free | None) -> dict[str, Any]:
+def plain(exact: "Exact", free: "Free | None") -> dict[str, Any]:
     """Decimals are text, times are nanoseconds; ``free`` is null where it was not asked for."""
     return {"exact": _exact(exact), "free": None if free is None else _free(free)}
 
@@ -52,7 +54,7 @@ def read(run_dir: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and {"exact", "free"} <= found.keys() else None
 
 
-def _exact(exact: Exact) -> dict[str, Any]:
+def _exact(exact: "Exact") -> dict[str, Any]:
     return {
         "equal": exact.is_equal,
         "inputs": exact.inputs,
@@ -78,7 +80,7 @@ def _exact(exact: Exact) -> dict[str, Any]:
     }
 
 
-def _difference(found: Difference | None) -> dict[str, Any] | None:
+def _difference(found: "Difference | None") -> dict[str, Any] | None:
     if found is None:
         return None
     place = None if found.place is None else found.place._asdict()
@@ -86,13 +88,13 @@ def _difference(found: Difference | None) -> dict[str, Any] | None:
     return {"what": found.what, "coordinate": found.coordinate, "place": place, **sides}
 
 
-def _side(side: Side | None) -> dict[str, str] | None:
+def _side(side: "Side | None") -> dict[str, str] | None:
     if side is None:
         return None
     return {"topic": side.topic, "key": side.key.decode(errors="replace"), "value": side.value.decode(errors="replace")}
 
 
-def _free(free: Free) -> dict[str, Any]:
+def _free(free: "Free") -> dict[str, Any]:
     compared = free.compared
     strategies = sorted({pair.live.strategy for pair in compared.reproduced} | _strategies(compared))
     return {
@@ -133,7 +135,7 @@ def _execution(one: Execution | None) -> dict[str, Any] | None:
 # --- the terminal -----------------------------------------------------------------------------------------------------
 
 
-def print_exact(exact: Exact, out: Console) -> None:
+def print_exact(exact: "Exact", out: Console) -> None:
     if exact.shared is None:
         made = sum(exact.inputs.values())
         out.print(f"inputs: [green]equal[/green], {made:,} records of {len(exact.inputs)} topics made again")
@@ -146,7 +148,7 @@ def print_exact(exact: Exact, out: Console) -> None:
         out.print(f"  [yellow]{escape(note)}[/yellow]")
 
 
-def _print_strategy(one: StrategyParity, out: Console) -> None:
+def _print_strategy(one: "StrategyParity", out: Console) -> None:
     told = f"{one.decisions:,} decisions ({one.commands:,} records of commands, {one.notes:,} of notes)"
     inbox = f"over {sum(one.inbox.values()):,} recomputed and {sum(one.fed.values()):,} fed inbox records"
     if one.first is None:
@@ -156,7 +158,7 @@ def _print_strategy(one: StrategyParity, out: Console) -> None:
         _print_difference(one.first, out)
 
 
-def _print_difference(found: Difference, out: Console) -> None:
+def _print_difference(found: "Difference", out: Console) -> None:
     out.print(f"  {escape(found.what)}, at coordinate {escape(found.coordinate)}")
     if found.place is not None:
         out.print(f"  recorded at {found.place.topic}/{found.place.partition}@{found.place.offset}")

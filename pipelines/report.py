@@ -18,7 +18,7 @@ from infra.errors import Problem
 from pipelines import parity_report
 from pipelines.archive import archive_dir
 from pipelines.report_charts import charts, colour_of, parity_charts
-from pipelines.report_data import ReportData, Row, read, total
+from pipelines.report_data import HELD, ReportData, Row, read, total
 
 Tile = tuple[str, str, str]
 DASH = "\u2013"
@@ -28,7 +28,7 @@ def build_report(config: Config, out: Path, *, console: Console | None = None) -
     """Write the page to `out` and print the summary; Problem when there is no archive to read."""
     if not any(archive_dir(config).glob("*/*/*.parquet")):
         raise Problem(f"no archive at {archive_dir(config)}: has 'tapedeck up' run with this configuration?")
-    with closing(open_archive(archive_dir(config))) as con:
+    with closing(open_archive(archive_dir(config), held=HELD)) as con:
         data = read(con)
     print_summary(config, data, console or Console(highlight=False))
     out.parent.mkdir(parents=True, exist_ok=True)

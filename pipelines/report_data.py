@@ -1,4 +1,7 @@
-"""What the report shows, asked of the archive's views. Chart series are thinned to POINTS; figures in tables are exact."""
+"""What the report shows, asked of the archive's views. Chart series are thinned to POINTS; figures in tables are exact.
+
+Executions may be many millions: they are passed over three times, for sums, for latencies and for the marks in the charts, and never copied.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,13 +96,24 @@ def _thinned(table: str, of: str) -> str:
     return f"(FROM {table} QUALIFY row_number() OVER (PARTITION BY {of}, {part} ORDER BY ts_init DESC) = 1)"
 
 
-# Tables first: a view would take the JSON apart at every question.
+HELD = ("fills", "portfolio.state", "portfolio.inbox", "orders.events", "orders.state")
+"""Topics that are asked more than once: their JSON is taken apart once (`infra.duck`)."""
+
+SUMS = """
+SELECT account, strategy, instrument, base, quote, side, liquidity, fee_currency, CASE WHEN reversal THEN -1 ELSE 1 END AS sign,
+       count(*) AS fills, sum(last_qty) AS qty, sum(fee) AS fee, sum({value}) AS value
+FROM fills WHERE last_value IS {which} GROUP BY ALL"""
+"""What was executed, of each kind. `last_value` is missing where it has too many digits for the short way."""
+
 PREPARED = (
-    "CREATE OR REPLACE TEMP TABLE f AS SELECT *, CASE WHEN reversal THEN -1 ELSE 1 END AS sign FROM fills",
-    "CREATE OR REPLACE TEMP TABLE lines AS SELECT * FROM portfolio_state WHERE instrument = ''",
+    f"""CREATE OR REPLACE TEMP TABLE traded AS {SUMS.format(value="last_value", which="NOT NULL")}
+        UNION ALL {SUMS.format(value="exact_product(last_qty, last_px)", which="NULL")}""",
+    """CREATE OR REPLACE TEMP TABLE lines AS
+       SELECT account, strategy, currency, realized_pnl, unrealized_pnl, fees, total_pnl, drawdown, complete, ts_init, "offset"
+       FROM portfolio_state WHERE instrument = ''""",
     """CREATE OR REPLACE TEMP TABLE totals AS SELECT * FROM lines WHERE complete""",
     """CREATE OR REPLACE TEMP TABLE marks AS SELECT instrument, ts_init, best_bid, best_ask FROM portfolio_inbox
-       WHERE type = 'Mark' AND (instrument IN (SELECT instrument FROM f) OR NOT EXISTS (FROM f))""",
+       WHERE type = 'Mark' AND (instrument IN (SELECT instrument FROM traded) OR NOT EXISTS (FROM traded))""",
     """CREATE OR REPLACE TEMP TABLE facts AS
        SELECT type, client_order_id, strategy, "check", value, "limit", "where", command, ts_init FROM orders_events""",
     """CREATE OR REPLACE TEMP TABLE last_orders AS
@@ -117,35 +131,38 @@ SELECT instrument, make_timestamp_ns(ts_init)::TIMESTAMP AS time, ((best_bid + b
 FROM {_thinned("marks", "instrument")} ORDER BY instrument, ts_init"""
 
 FILLS = f"""
+WITH share AS (SELECT instrument, least(1, 2 * {MARKERS} / sum(fills)) * 18446744073709551615::DOUBLE AS chance FROM traded GROUP BY 1),
+     drawn AS (SELECT *, hash("partition", "offset", "index") AS lot FROM fills JOIN share USING (instrument) WHERE lot <= chance AND NOT reversal)
 SELECT instrument, strategy, side, make_timestamp_ns(ts_event)::TIMESTAMP AS time, last_px::DOUBLE AS px, last_qty::VARCHAR AS qty, liquidity, base
-FROM (SELECT *, row_number() OVER (PARTITION BY instrument ORDER BY hash(trade_id, venue_order_id)) AS nth FROM f WHERE NOT reversal)
-WHERE nth <= {MARKERS} ORDER BY instrument, ts_event"""
+FROM drawn QUALIFY row_number() OVER (PARTITION BY instrument ORDER BY lot) <= {MARKERS} ORDER BY instrument, ts_event"""
+"""Of many executions only so many are drawn, by lot; most are out of it at the first look."""
 
 STRATEGIES = """
-WITH traded AS (
-        SELECT account, strategy, sum(sign) AS fills, count(*) FILTER (side = 'buy') AS bought, count(*) FILTER (side = 'sell') AS sold,
-               count(*) FILTER (liquidity = 'maker') AS passive, sum(sign * exact_product(last_qty, last_px)) AS volume
-        FROM f GROUP BY ALL),
+WITH bought_and_sold AS (
+        SELECT account, strategy, sum(sign * fills) AS fills, coalesce(sum(fills) FILTER (side = 'buy'), 0) AS bought,
+               coalesce(sum(fills) FILTER (side = 'sell'), 0) AS sold, coalesce(sum(fills) FILTER (liquidity = 'maker'), 0) AS passive,
+               sum(sign * value) AS volume
+        FROM traded GROUP BY ALL),
      valued AS (
         SELECT account, strategy, currency, arg_max(realized_pnl, "offset") AS realized, arg_max(unrealized_pnl, "offset") AS unrealized,
                arg_max(fees, "offset") AS fees, arg_max(total_pnl, "offset") AS pnl, max(drawdown) AS max_drawdown
         FROM lines WHERE strategy <> '' GROUP BY ALL)
 SELECT strategy, account, currency, fills, bought, sold, passive, volume, realized, unrealized, fees, pnl, max_drawdown
-FROM traded FULL JOIN valued USING (account, strategy) ORDER BY strategy, account"""
+FROM bought_and_sold FULL JOIN valued USING (account, strategy) ORDER BY strategy, account"""
 
 INSTRUMENTS = """
-SELECT instrument, any_value(base) AS base, any_value(quote) AS quote, sum(sign) AS fills,
-       sum(sign * last_qty) FILTER (side = 'buy') AS bought_qty, sum(sign * last_qty) FILTER (side = 'sell') AS sold_qty,
-       sum(CASE side WHEN 'buy' THEN sign ELSE -sign END * last_qty) AS net_qty,
-       (sum(exact_product(last_qty, last_px)) FILTER (side = 'buy'))::DOUBLE / (sum(last_qty) FILTER (side = 'buy'))::DOUBLE AS bought_at,
-       (sum(exact_product(last_qty, last_px)) FILTER (side = 'sell'))::DOUBLE / (sum(last_qty) FILTER (side = 'sell'))::DOUBLE AS sold_at,
-       sum(sign * exact_product(last_qty, last_px)) AS volume
-FROM f GROUP BY instrument ORDER BY instrument"""
+SELECT instrument, any_value(base) AS base, any_value(quote) AS quote, sum(sign * fills) AS fills,
+       sum(sign * qty) FILTER (side = 'buy') AS bought_qty, sum(sign * qty) FILTER (side = 'sell') AS sold_qty,
+       sum(CASE side WHEN 'buy' THEN sign ELSE -sign END * qty) AS net_qty,
+       (sum(value) FILTER (side = 'buy'))::DOUBLE / (sum(qty) FILTER (side = 'buy'))::DOUBLE AS bought_at,
+       (sum(value) FILTER (side = 'sell'))::DOUBLE / (sum(qty) FILTER (side = 'sell'))::DOUBLE AS sold_at,
+       sum(sign * value) AS volume
+FROM traded GROUP BY instrument ORDER BY instrument"""
 
 FEES = """
-SELECT fee_currency AS currency, sum(sign * fee) AS fee, sum(sign) AS fills,
+SELECT fee_currency AS currency, sum(sign * fee) AS fee, sum(sign * fills) AS fills,
        sum(sign * fee) FILTER (liquidity = 'maker') AS passive, sum(sign * fee) FILTER (liquidity = 'taker') AS aggressive
-FROM f GROUP BY ALL ORDER BY 1"""
+FROM traded GROUP BY ALL ORDER BY 1"""
 
 STATUSES = "SELECT strategy, status, count(*) AS orders FROM last_orders GROUP BY ALL ORDER BY ALL"
 
@@ -165,17 +182,19 @@ WITH moments AS (
         UNION ALL SELECT 2, 'passed the checks → sent to the venue', sent - requested FROM moments
         UNION ALL SELECT 3, 'sent → accepted by the venue', accepted - sent FROM moments
         UNION ALL SELECT 4, 'decided → accepted by the venue', accepted - decided FROM moments
-        UNION ALL SELECT 5, 'execution at the venue → known here', ts_init - ts_event FROM f)
-SELECT step, count(*) AS orders, quantile_cont(ns, 0.5) / 1e6 AS p50, quantile_cont(ns, 0.95) / 1e6 AS p95, quantile_cont(ns, 0.99) / 1e6 AS p99,
-       max(ns) / 1e6 AS worst
-FROM steps WHERE ns IS NOT NULL GROUP BY nth, step ORDER BY nth"""
+        UNION ALL SELECT 5, 'execution at the venue → known here', ts_init - ts_event FROM fills),
+     asked AS (
+        SELECT nth, step, count(*) AS orders, quantile_cont(ns, [0.5, 0.95, 0.99]) AS found, max(ns) / 1e6 AS worst
+        FROM steps WHERE ns IS NOT NULL GROUP BY nth, step)
+SELECT step, orders, found[1] / 1e6 AS p50, found[2] / 1e6 AS p95, found[3] / 1e6 AS p99, worst FROM asked ORDER BY nth"""
 
 VERSIONS = """
 SELECT version, config, string_agg(DISTINCT stage, ', ' ORDER BY stage) AS stages, make_timestamp_ns(min(ts_init))::TIMESTAMP AS since
 FROM stage_log GROUP BY ALL ORDER BY since"""
 
 TOTALS = """
-SELECT (SELECT coalesce(sum(sign), 0) FROM f) AS fills, (SELECT count(*) FROM f WHERE liquidity = 'maker' AND NOT reversal) AS passive,
+SELECT (SELECT coalesce(sum(sign * fills), 0) FROM traded) AS fills,
+       (SELECT coalesce(sum(fills), 0) FROM traded WHERE liquidity = 'maker' AND sign = 1) AS passive,
        (SELECT count(*) FROM last_orders) AS orders, (SELECT count(*) FROM facts WHERE type = 'OrderDenied') AS denied"""
 
 TROUBLES = """

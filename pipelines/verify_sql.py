@@ -16,6 +16,7 @@ from infra.duck import open_archive
 from pipelines.exact import EXACT, ZERO
 from pipelines.figures import LOGGED, Execution, ExecutionId, Source
 
+HELD = ("fills", "positions", "account.events")
 SIGNED = "(SELECT *, CASE WHEN reversal THEN -1 ELSE 1 END AS sign FROM fills) AS signed"
 SUMS_OF_FILLS = f"""
 SELECT account, instrument, sum(sign),
@@ -67,7 +68,7 @@ def from_postgres(dsn: str, schema: str) -> Source:
 
 
 def from_archive(archive: Path) -> Source:
-    with closing(open_archive(archive)) as con:
+    with closing(open_archive(archive, derived=False, held=HELD)) as con:
         con.execute("CREATE OR REPLACE VIEW balances AS SELECT * FROM account_events WHERE type = 'BalanceChanged'")
         return _from_sql(Rows("duckdb", "exact_product(exact_product(last_qty, multiplier), last_px)", con.execute))
 

@@ -15,11 +15,11 @@ from infra.version import revision
 from tests.bench.measure import Row
 from tests.bench.scene import scene
 
-NAMES = ("hop", "stages", "checks", "gateway", "audit", "backtest")
+NAMES = ("hop", "stages", "paths", "checks", "gateway", "audit", "backtest", "report")
 
 
 def main() -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     wanted = [n for n in NAMES if n in sys.argv[1:]] or list(NAMES)
     if unknown := sorted(set(sys.argv[1:]) - set(NAMES)):
         sys.exit(f"no measurement {unknown[0]!r}: one of {', '.join(NAMES)}")

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,13 +17,14 @@ import psutil
 import uvloop
 
 from infra import kafka
+from infra.kafka import KafkaConf
 from infra.proto.tapedeck.v1 import gateway_pb2 as pb
 from infra.proto.tapedeck.v1 import gateway_pb2_grpc as rpc
 from tests.bench.measure import Row, in_turn, row
 from tests.bench.scene import Scene, eventually
 from tests.pipelines.gateway.platform import ACCOUNT, BTC, LIMITS, USED
 from topics import wire
-from topics.catalog import INSTRUMENTS_LATEST, ORDERS_INTENTS, PORTFOLIO_INBOX
+from topics.catalog import INSTRUMENTS_LATEST, ORDERS_INTENTS, PORTFOLIO_INBOX, STRATEGY_INBOX, Topic
 from topics.market import Instrument, Mark
 from topics.orders import SubmitOrder
 from topics.record import OrderType, Side
@@ -36,9 +37,9 @@ KEYS = {"BENCH_KEY": "key", "BENCH_SECRET": "secret"}
 
 def measure(scene: Scene) -> Iterator[Row]:
     scene.topics(*USED)
-    _define(scene)
+    define(scene.conf, scene.prefix, (INSTRUMENTS_LATEST, PORTFOLIO_INBOX))
     run_dir = scene.home / "runs" / scene.prefix
-    words = json.dumps({"config": _config(scene), "kafka": scene.conf, "account": ACCOUNT})
+    words = json.dumps({"config": settings(scene.prefix, scene.home), "kafka": scene.conf, "account": ACCOUNT})
     gateway = scene.run("-m", "tests.bench.gateway_child", words, env=KEYS)
     echo_file = scene.home / "echo"
     scene.run("-m", "tests.bench.echo_child", str(echo_file))
@@ -58,9 +59,10 @@ def measure(scene: Scene) -> Iterator[Row]:
     yield row("orders from batched intents", "orders/s a core", batched, at_least=5000, note=f"{BATCH} a record")
 
 
-def _config(scene: Scene) -> dict[str, object]:
+def settings(name: str, home: Path) -> dict[str, object]:
+    """The configuration of a run with one account and limits that let everything pass."""
     return {
-        "run": {"name": scene.prefix, "home": str(scene.home)},
+        "run": {"name": name, "home": str(home)},
         "venues": {"sim": {"adapter": "binance", "instruments": [BTC]}},
         "accounts": {ACCOUNT: {"api_key_env": "BENCH_KEY", "api_secret_env": "BENCH_SECRET"}},
         "limits": [
@@ -76,7 +78,8 @@ def _config(scene: Scene) -> dict[str, object]:
     }
 
 
-def _define(scene: Scene) -> None:
+def define(conf: KafkaConf, prefix: str, topics: Sequence[Topic], strategy: str = "") -> None:
+    """The instrument to these topics, under the strategy's key where it has one there; and its mark."""
     now = time.time_ns()
     definition = Instrument(
         instrument=BTC,
@@ -89,10 +92,11 @@ def _define(scene: Scene) -> None:
         ts_init=now,
     )
     mark = Mark(instrument=BTC, best_bid=Decimal("60000"), best_ask=Decimal("60000.01"), ts_event=now, ts_init=now)
-    producer = kafka.producer(scene.conf)
-    for topic in (INSTRUMENTS_LATEST, PORTFOLIO_INBOX):
-        producer.produce(scene.physical(topic), wire.encode([definition]), BTC)
-    producer.produce(scene.physical(PORTFOLIO_INBOX), wire.encode([mark]), BTC)
+    producer = kafka.producer(conf)
+    for topic in topics:
+        key = strategy if topic is STRATEGY_INBOX else BTC
+        producer.produce(kafka.physical(prefix, topic), wire.encode([definition]), key)
+    producer.produce(kafka.physical(prefix, PORTFOLIO_INBOX), wire.encode([mark]), BTC)
     producer.flush(10)
 
 

@@ -91,13 +91,13 @@ def _compare(scene: Scene, name: str, topic: Topic, values: Values, batch: int) 
     for repetition in range(REPETITIONS + 1):
         chunk = records[repetition * share : (repetition + 1) * share]
         events = sum(count for _, _, count in chunk)
-        n = _feed(producer, kafka.physical(prefix, topic), chunk, n)
-        used = _used(stage.pid)
         wanted = sent + len(chunk)
+        used = _used(stage.pid)
+        n = _feed(producer, kafka.physical(prefix, topic), chunk, n)
         eventually(lambda wanted=wanted: _committed(path) >= wanted, f"{name} folded {wanted}", 180)
         ours = events / (_used(stage.pid) - used)
-        _feed(producer, raw_in, chunk, n)
         used = _used(raw.pid)
+        _feed(producer, raw_in, chunk, n)
         eventually(lambda wanted=wanted: out.total() >= wanted, f"raw relayed {wanted}", 180)
         reference = events / (_used(raw.pid) - used)
         if repetition > 0:

@@ -1,4 +1,4 @@
-"""A venue that answers at once, in the gateway's own process: what is measured is the gateway. It keeps every order."""
+"""A venue that answers at once, in the gateway's own process: what is measured is the gateway. It keeps every order, and tells when one comes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from adapters.execution import (
     VenueEvent,
     VenueStatus,
 )
+from tests.bench.told import teller
 from topics.record import InstrumentId, OrderType, TimeInForce
 
 BTC = "sim:BTC-USDT"
@@ -36,6 +37,7 @@ class StubVenue:
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         self.orders: dict[str, NewOrder] = {}
+        self._tell = teller()
 
     async def connect(self) -> None:
         pass
@@ -45,6 +47,7 @@ class StubVenue:
         return {BTC: Listed(instrument=BTC, venue_symbol="BTCUSDT", base="BTC", quote="USDT")}
 
     async def submit(self, order: NewOrder) -> Outcome:
+        self._tell()
         self.orders[order.venue_client_id] = order
         return Accepted(f"v{len(self.orders)}", order.requested_ns)
 

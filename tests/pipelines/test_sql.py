@@ -44,6 +44,11 @@ def test_a_query_is_a_table_json_or_csv(archived: Path) -> None:
     assert first == f"sim:BTC-USDT,3,{rows[0]['least']}"
 
 
+def test_a_whole_row_can_be_asked_for_with_the_brokers_time_in_utc(archived: Path) -> None:
+    (row,) = ask(archived, 'SELECT * FROM fills ORDER BY "offset" LIMIT 1', "--json").splitlines()
+    assert json.loads(row)["timestamp"].startswith("2025-10-09 08:53:20")
+
+
 def test_decimals_have_plain_digits(archived: Path) -> None:
     text = ask(archived, "SELECT 0::DECIMAL(38,18) AS zero, 0.00000001::DECIMAL(38,18) AS small", "--json")
     assert json.loads(text) == {"zero": "0", "small": "0.00000001"}
