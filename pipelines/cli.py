@@ -16,6 +16,7 @@ from infra.config import Config, find, load
 from infra.errors import Problem
 from pipelines import (
     cli_data,
+    cli_import,
     cli_operate,
     cli_parity,
     cli_replay,
@@ -44,6 +45,7 @@ cli_parity.mount(app)
 cli_watch.mount(app)
 cli_sql.mount(app)
 cli_replay.mount(app)
+cli_import.mount(app)
 
 ConfigOption = Annotated[
     Path | None,

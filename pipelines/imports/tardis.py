@@ -1,0 +1,206 @@
+"""The CSV files of tardis.dev: trades, quotes and incremental_book_L2, told apart by their header.
+
+https://docs.tardis.dev/downloadable-csv-files/data-types
+
+    exchange,symbol,timestamp,local_timestamp,id,side,price,amount
+    exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount
+    exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount
+
+Times are microseconds. Rows of one ``local_timestamp`` are one change of a book; snapshot rows that follow each other
+are one snapshot, and what stands before the first is passed over. Quotes without one of their sides are too.
+"""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
+
+from infra.captures import CaptureError
+from pipelines.imports.aggressor import TickRule
+from pipelines.imports.naming import Naming
+from pipelines.imports.rows import Row, first_row, rows
+from topics.market import BookDelta, BookSnapshot, Quote, Trade
+from topics.record import InstrumentId, Level, Side
+
+HEAD = ["exchange", "symbol", "timestamp", "local_timestamp"]
+US = 1000
+VENUES = {  # tardis.dev's name: the adapter, and what it puts before a symbol whose market the venue does not say
+    "binance": ("binance", ""),
+    "binance-us": ("binance", ""),
+    "binance-futures": ("binance_usdm", ""),
+    "binance-delivery": ("binance_coinm", ""),
+    "coinbase": ("coinbase", ""),
+    "kraken": ("kraken", ""),
+    "cryptofacilities": ("kraken_futures", ""),
+    "bybit": ("bybit", "linear|"),
+    "bybit-spot": ("bybit", "spot|"),
+    "okex": ("okx", ""),
+    "okex-swap": ("okx", ""),
+    "okex-futures": ("okx", ""),
+    "deribit": ("deribit", ""),
+    "kucoin": ("kucoin", ""),
+    "gate-io": ("gateio", ""),
+    "bitstamp": ("bitstamp", ""),
+    "bitmex": ("bitmex", ""),
+    "hyperliquid": ("hyperliquid", ""),
+}
+Places = dict[str, int]
+Read = Callable[[Iterator[Row], Places, Naming], Iterator[Trade | Quote | BookSnapshot | BookDelta]]
+
+
+def looks_like(first: Row) -> bool:
+    return first.fields[:4] == HEAD
+
+
+def exchange(path: Path) -> str:
+    """As tardis.dev names it; "" where the file has no rows."""
+    found = rows(path)
+    next(found, None)
+    row = next(found, None)
+    return "" if row is None else row.fields[0]
+
+
+def records(path: Path, naming: Naming) -> Iterator[Trade | Quote | BookSnapshot | BookDelta]:
+    """In the order of the file."""
+    head = first_row(path)
+    places = {name: place for place, name in enumerate(head.fields)}
+    for named, read in READERS.items():
+        if places.keys() >= set(named.split(",")):
+            found = rows(path)
+            next(found)
+            return read(_whole(found, len(places)), places, naming)
+    raise head.wrong("is none of trades, quotes and incremental_book_L2 of tardis.dev")
+
+
+def _whole(found: Iterator[Row], fields: int) -> Iterator[Row]:
+    for row in found:
+        if len(row.fields) != fields:
+            raise row.wrong(f"has {len(row.fields)} fields, not {fields}")
+        yield row
+
+
+def _instrument(row: Row, places: Places, naming: Naming) -> InstrumentId:
+    market = VENUES.get(row.fields[places["exchange"]], ("", ""))[1]
+    return naming.listed(market + row.fields[places["symbol"]]).instrument
+
+
+def _times(row: Row, places: Places) -> tuple[int, int]:
+    return row.whole(places["timestamp"], "time") * US, row.whole(places["local_timestamp"], "time") * US
+
+
+def _trades(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[Trade]:
+    rules: dict[InstrumentId, TickRule] = {}
+    for row in found:
+        instrument = _instrument(row, places, naming)
+        price = row.positive(places["price"], "price")
+        by_tick = rules.setdefault(instrument, TickRule()).side(price)
+        ts_event, ts_init = _times(row, places)
+        yield Trade(
+            instrument=instrument,
+            trade_id=row.fields[places["id"]] or f"{ts_init}.{row.line}",
+            price=price,
+            size=row.positive(places["amount"], "amount"),
+            aggressor=_taker(row, places) or by_tick,
+            ts_event=ts_event,
+            ts_init=ts_init,
+        )
+
+
+def _taker(row: Row, places: Places) -> Side | None:
+    match row.fields[places["side"]]:
+        case "buy":
+            return Side.BUY
+        case "sell":
+            return Side.SELL
+        case "unknown":
+            return None
+    raise row.wrong(f"side {row.fields[places['side']]!r} is none of buy, sell, unknown")
+
+
+def _quotes(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[Quote]:
+    for row in found:
+        if not (row.fields[places["bid_price"]] and row.fields[places["ask_price"]]):
+            continue
+        ts_event, ts_init = _times(row, places)
+        yield Quote(
+            instrument=_instrument(row, places, naming),
+            best_bid=row.positive(places["bid_price"], "bid"),
+            bid_size=row.number(places["bid_amount"], "amount"),
+            best_ask=row.positive(places["ask_price"], "ask"),
+            ask_size=row.number(places["ask_amount"], "amount"),
+            ts_event=ts_event,
+            ts_init=ts_init,
+        )
+
+
+def _books(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[BookSnapshot | BookDelta]:
+    """One instrument's rows of one change stand together; changes of several may alternate."""
+
+    def change(row: Row) -> tuple[str, bool, str]:
+        snapshot = row.fields[places["is_snapshot"]] == "true"
+        return row.fields[places["symbol"]], snapshot, "" if snapshot else row.fields[places["local_timestamp"]]
+
+    begun: set[InstrumentId] = set()
+    for (_, snapshot, _), group in groupby(found, change):
+        changed = list(group)
+        instrument = _instrument(changed[0], places, naming)
+        if snapshot:
+            begun.add(instrument)
+            yield _snapshot(instrument, changed, places)
+        elif instrument in begun:
+            yield _delta(instrument, changed, places)
+
+
+def _snapshot(instrument: InstrumentId, changed: list[Row], places: Places) -> BookSnapshot:
+    bids, asks = _levels(changed, places)
+    ts_event, ts_init = _times(changed[-1], places)
+    return BookSnapshot(
+        instrument=instrument,
+        bids=_sorted(bids, best_is_highest=True),
+        asks=_sorted(asks, best_is_highest=False),
+        ts_event=ts_event,
+        ts_init=ts_init,
+    )
+
+
+def _delta(instrument: InstrumentId, changed: list[Row], places: Places) -> BookDelta:
+    bids, asks = _levels(changed, places)
+    ts_event, ts_init = _times(changed[-1], places)
+    return BookDelta(
+        instrument=instrument, bids=tuple(bids.items()), asks=tuple(asks.items()), ts_event=ts_event, ts_init=ts_init
+    )
+
+
+def _levels(changed: list[Row], places: Places) -> tuple[dict[str, str], dict[str, str]]:
+    """Price to size, in the file's digits; of a price that comes twice the last counts."""
+    sides: dict[str, dict[str, str]] = {"bid": {}, "ask": {}}
+    for row in changed:
+        price, size = (
+            format(row.positive(places["price"], "price"), "f"),
+            format(row.number(places["amount"], "amount"), "f"),
+        )
+        side = sides.get(row.fields[places["side"]])
+        if side is None:
+            raise row.wrong(f"side {row.fields[places['side']]!r} is none of bid, ask")
+        side[price] = size
+    return sides["bid"], sides["ask"]
+
+
+def _sorted(levels: dict[str, str], *, best_is_highest: bool) -> tuple[Level, ...]:
+    kept = [(price, size) for price, size in levels.items() if Decimal(size)]
+    return tuple(sorted(kept, key=lambda level: Decimal(level[0]), reverse=best_is_highest))
+
+
+READERS: dict[str, Read] = {
+    "id,side,price,amount": _trades,
+    "ask_amount,ask_price,bid_price,bid_amount": _quotes,
+    "is_snapshot,side,price,amount": _books,
+}
+
+
+def adapter_of(path: Path) -> str:
+    """The adapter that knows the file's exchange, "" where there is none."""
+    try:
+        return VENUES.get(exchange(path), ("", ""))[0]
+    except CaptureError:
+        return ""
