@@ -123,7 +123,7 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 
 def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d = _book(frame)
-    _, instrument, ts_init, _, _ = reading
+    instrument, ts_init = reading.instrument, reading.ts_init
     if d.product_id != venue_symbol(instrument):
         named(d.product_id, venue_symbol(instrument), reading)
     level = ((str(d.price, "ascii"), str(d.qty, "ascii")),)
