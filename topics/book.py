@@ -9,7 +9,7 @@ never the same float, and floats sort as they do; a price with more digits is a 
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import sha256
 
@@ -20,6 +20,8 @@ from topics.record import Level
 
 MOST = 1e18
 DIGITS = 15
+MANY = 4
+"""Changes are many from a fourth of the levels there are."""
 
 
 class BadLevel(ValueError):
@@ -54,7 +56,7 @@ class Book(msgspec.Struct):
         self._change(delta.bids, delta.asks)
         self.sequence = delta.sequence
 
-    def _change(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+    def _change(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         if bids:
             _set(self.bid_levels, self.bid_order, bids, 1.0)
             self._bound(self.bid_levels, self.bid_order)
@@ -128,19 +130,27 @@ def _best(order: list[float], depth: int | None) -> list[float]:
     return order[::-1] if depth is None else order[: -depth - 1 : -1]
 
 
-def _set(levels: dict[float, Level], order: list[float], changes: Iterable[Level], sign: float) -> None:
+def _set(levels: dict[float, Level], order: list[float], changes: Sequence[Level], sign: float) -> None:
+    """Many changes at once are sorted in afterwards, few one by one; a sorted list takes either well."""
+    many = len(changes) * MANY > len(order)
     for level in changes:
         price, size = level
-        number, quantity = float(price), float(size)
-        if not (0.0 < number < MOST and 0.0 <= quantity < MOST) or (len(price) > DIGITS and _is_long(price)):
+        key, quantity = float(price) * sign, float(size)
+        if len(price) > DIGITS and _is_long(price):
             raise BadLevel(f"not a level: {size} at {price}")
-        key = number * sign
-        if quantity:
+        if 0.0 < quantity < MOST:
             if key not in levels:
-                insort(order, key)
+                if not 0.0 < key * sign < MOST:
+                    raise BadLevel(f"not a level: {size} at {price}")
+                if not many:
+                    insort(order, key)
             levels[key] = level
-        elif levels.pop(key, None) is not None:
+        elif quantity != 0.0 or not 0.0 < key * sign < MOST:
+            raise BadLevel(f"not a level: {size} at {price}")
+        elif levels.pop(key, None) is not None and not many:
             del order[bisect_left(order, key)]
+    if many:
+        order[:] = sorted(levels)
 
 
 def _is_long(price: str) -> bool:
