@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -18,13 +19,17 @@ def iso_ns(text: str) -> int:
     try:
         head, _, rest = text.partition(".")
         digits = rest.rstrip("Z").partition("+")[0]
-        whole = datetime.fromisoformat(head.rstrip("Z")[:19]).replace(tzinfo=UTC)
-        ns = int(whole.timestamp()) * 1_000_000_000 + int(f"{digits[:9]:0<9}" if digits else 0)
+        ns = _second(head) * 1_000_000_000 + int(f"{digits[:9]:0<9}" if digits else 0)
     except (ValueError, OverflowError) as error:
         raise BadFrame(f"not a time: {text!r}") from error
-    if ns < 0:
+    if not 0 <= ns < 2**63:
         raise BadFrame(f"not a time: {text!r}")
     return ns
+
+
+@lru_cache(256)
+def _second(head: str) -> int:
+    return int(datetime.fromisoformat(head.rstrip("Z")[:19]).replace(tzinfo=UTC).timestamp())
 
 
 def text_of(number: Decimal) -> str:

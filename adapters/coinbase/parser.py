@@ -15,7 +15,8 @@ Passed over (None): heartbeats, candles, status, answers to subscriptions, quote
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from operator import itemgetter
+from itertools import compress
+from operator import attrgetter, itemgetter
 from typing import Final, Literal
 
 import msgspec
@@ -28,10 +29,14 @@ from topics.market import BookDelta, BookSnapshot, Quote, Ticker, Trade
 from topics.record import Level
 
 
-class LevelUpdate(msgspec.Struct, gc=False):
+class Bid(msgspec.Struct, tag_field="side", tag="bid", gc=False):
     """``{"side":"bid","event_time":"2026-08-09T21:05:48.170326Z","price_level":"65083.66","new_quantity":"0.20371215"}``"""
 
-    side: Literal["bid", "offer"]
+    price_level: str
+    new_quantity: str
+
+
+class Offer(msgspec.Struct, tag_field="side", tag="offer", gc=False):
     price_level: str
     new_quantity: str
 
@@ -45,7 +50,7 @@ class BookEvent(msgspec.Struct):
 
     type: Literal["snapshot", "update"]
     product_id: str
-    updates: list[LevelUpdate]
+    updates: list[Bid | Offer]
 
 
 class TradeRow(msgspec.Struct):
@@ -116,6 +121,7 @@ _trades = msgspec.json.Decoder(TradeFrame)
 _ticker = msgspec.json.Decoder(TickerFrame)
 _head = msgspec.json.Decoder(Head)
 _product = msgspec.json.Decoder(Product)
+_LEVEL: Callable[[Bid | Offer], Level] = attrgetter("price_level", "new_quantity")
 _channel = re.compile(rb'\{"channel":"(\w+)"')
 
 
@@ -154,17 +160,26 @@ def _changed(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed]:
 
 
 def _change(event: BookEvent, reading: Reading, ts_event: int) -> BookSnapshot | BookDelta:
-    bids: list[Level] = []
-    asks: list[Level] = []
-    for level in event.updates:
-        (bids if level.side == "bid" else asks).append((level.price_level, level.new_quantity))
+    bids, asks = _sides(event.updates)
     record = BookDelta if event.type == "update" else BookSnapshot
     return record(
         instrument=reading.instrument,
-        bids=tuple(bids),
-        asks=tuple(asks),
+        bids=bids,
+        asks=asks,
         ts_event=ts_event,
         ts_init=reading.ts_init,
+    )
+
+
+def _sides(updates: list[Bid | Offer]) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+    """Bids come before offers, as a rule."""
+    kinds = list(map(type, updates))
+    levels = tuple(map(_LEVEL, updates))
+    bids = kinds.count(Bid)
+    if Offer not in kinds[:bids]:
+        return levels[:bids], levels[bids:]
+    return tuple(compress(levels, [kind is Bid for kind in kinds])), tuple(
+        compress(levels, [kind is Offer for kind in kinds])
     )
 
 
