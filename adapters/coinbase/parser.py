@@ -15,8 +15,7 @@ Passed over (None): heartbeats, candles, status, answers to subscriptions, quote
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from itertools import compress
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Final, Literal
 
 import msgspec
@@ -121,7 +120,6 @@ _trades = msgspec.json.Decoder(TradeFrame)
 _ticker = msgspec.json.Decoder(TickerFrame)
 _head = msgspec.json.Decoder(Head)
 _product = msgspec.json.Decoder(Product)
-_LEVEL: Callable[[Bid | Offer], Level] = attrgetter("price_level", "new_quantity")
 _channel = re.compile(rb'\{"channel":"(\w+)"')
 
 
@@ -172,15 +170,14 @@ def _change(event: BookEvent, reading: Reading, ts_event: int) -> BookSnapshot |
 
 
 def _sides(updates: list[Bid | Offer]) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
-    """Bids come before offers, as a rule."""
-    kinds = list(map(type, updates))
-    levels = tuple(map(_LEVEL, updates))
-    bids = kinds.count(Bid)
-    if Offer not in kinds[:bids]:
-        return levels[:bids], levels[bids:]
-    return tuple(compress(levels, [kind is Bid for kind in kinds])), tuple(
-        compress(levels, [kind is Offer for kind in kinds])
-    )
+    bids: list[Level] = []
+    asks: list[Level] = []
+    for update in updates:
+        if type(update) is Bid:
+            bids.append((update.price_level, update.new_quantity))
+        else:
+            asks.append((update.price_level, update.new_quantity))
+    return tuple(bids), tuple(asks)
 
 
 def _traded(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed]:
