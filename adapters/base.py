@@ -80,7 +80,7 @@ class Hole(NamedTuple):
     got: int
 
 
-class Checked(NamedTuple):
+class Checked(msgspec.Struct, frozen=True, gc=False):
     """A change of the book with what the venue says the book's checksum is after it."""
 
     change: BookDelta | BookSnapshot

@@ -15,7 +15,7 @@ from topics.market import Instrument, InstrumentStatus, TradingStatus
 Digits = Annotated[int, Meta(ge=0, le=18)]
 
 
-class AssetPair(msgspec.Struct):
+class AssetPair(msgspec.Struct, gc=False):
     """``{"altname":"XMRUSD","wsname":"XMR/USD",…,"pair_decimals":2,"lot_decimals":8,…,"fees":[[0,0.26],…],
     "fees_maker":[[0,0.16],…],…,"ordermin":"0.05"}``, newer ones also ``"costmin":"0.5","tick_size":"0.01",
     "status":"online"``. Fees are percent.
@@ -32,7 +32,7 @@ class AssetPair(msgspec.Struct):
     status: str = "online"
 
 
-class AssetPairs(msgspec.Struct):
+class AssetPairs(msgspec.Struct, gc=False):
     """``{"error":[],"result":{"XXMRZUSD":{…}}}``"""
 
     error: list[str] = []

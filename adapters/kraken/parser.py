@@ -28,14 +28,14 @@ from topics.record import Level
 DEPTHS: Final = (10, 25, 100, 500, 1000)
 
 
-class WireLevel(msgspec.Struct):
+class WireLevel(msgspec.Struct, gc=False):
     """``{"price":85600.4,"qty":0.20401971}``"""
 
     price: Decimal
     qty: Decimal
 
 
-class BookData(msgspec.Struct):
+class BookData(msgspec.Struct, gc=False):
     symbol: str
     bids: list[WireLevel]
     asks: list[WireLevel]
@@ -43,7 +43,7 @@ class BookData(msgspec.Struct):
     timestamp: str = ""
 
 
-class BookFrame(msgspec.Struct):
+class BookFrame(msgspec.Struct, gc=False):
     """The page's "Book": sizes are absolute, 0 removes; a snapshot looks the same.
 
     ``{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[],"asks":[{"price":85601.6,"qty":0.0},
@@ -54,7 +54,7 @@ class BookFrame(msgspec.Struct):
     data: list[BookData]
 
 
-class TradeData(msgspec.Struct):
+class TradeData(msgspec.Struct, gc=False):
     symbol: str
     side: str
     price: Decimal
@@ -63,7 +63,7 @@ class TradeData(msgspec.Struct):
     timestamp: str
 
 
-class TradeFrame(msgspec.Struct):
+class TradeFrame(msgspec.Struct, gc=False):
     """The page's "Trade": ``{"channel":"trade","type":"update","data":[{"symbol":"MATIC/USD","side":"sell","price":0.5117,
     "qty":40.0,"ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}``
     """
@@ -72,7 +72,7 @@ class TradeFrame(msgspec.Struct):
     data: list[TradeData]
 
 
-class TickerData(msgspec.Struct):
+class TickerData(msgspec.Struct, gc=False):
     symbol: str
     bid: Decimal
     bid_qty: Decimal
@@ -82,7 +82,7 @@ class TickerData(msgspec.Struct):
     timestamp: str = ""
 
 
-class TickerFrame(msgspec.Struct):
+class TickerFrame(msgspec.Struct, gc=False):
     """The page's "Ticker": ``{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":108359.8,
     "bid_qty":0.01362603,"ask":108359.9,"ask_qty":17.17988863,"last":108359.8,"volume":2158.32346723,…}]}``
     """
@@ -93,7 +93,7 @@ class TickerFrame(msgspec.Struct):
 _Data = TypeVar("_Data", BookData, TradeData, TickerData)
 
 
-class Subscribed(msgspec.Struct):
+class Subscribed(msgspec.Struct, gc=False):
     """``{"method":"subscribe","result":{"channel":"book","depth":10,"snapshot":true,"symbol":"ALGO/USD"},"success":true,…}``"""
 
     channel: str = ""
@@ -101,7 +101,7 @@ class Subscribed(msgspec.Struct):
     depth: int = 0
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, gc=False):
     """Whatever else is sent; ``error`` and v1's ``errorMessage`` are the venue's refusals."""
 
     channel: str = ""

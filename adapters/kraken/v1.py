@@ -16,10 +16,10 @@ from adapters.parsing import named, positive, side_of
 from topics.market import BookDelta, BookSnapshot, Quote, Ticker, Trade
 from topics.record import Level
 
-LATEST_S: Final = 9_000_000_000
+LATEST_NS: Final = 9_000_000_000_000_000_000
 
 
-class OldLevel(msgspec.Struct, array_like=True):
+class OldLevel(msgspec.Struct, array_like=True, gc=False):
     """``["354.15000000","5.00000000","1618678133.365913"]``; a fourth, ``"r"``, says that it is told again."""
 
     price: str
@@ -27,17 +27,17 @@ class OldLevel(msgspec.Struct, array_like=True):
     time: str
 
 
-class OldChange(msgspec.Struct, rename={"whole_asks": "as", "whole_bids": "bs"}):
+class OldChange(msgspec.Struct, gc=False, rename={"whole_asks": "as", "whole_bids": "bs"}):
     """The page's "Book": sizes are absolute, 0 removes; ``c`` is the checksum after it."""
 
-    a: list[OldLevel] = []
-    b: list[OldLevel] = []
+    a: tuple[OldLevel, ...] = ()
+    b: tuple[OldLevel, ...] = ()
     c: str = ""
-    whole_asks: list[OldLevel] | None = None
-    whole_bids: list[OldLevel] | None = None
+    whole_asks: tuple[OldLevel, ...] | None = None
+    whole_bids: tuple[OldLevel, ...] | None = None
 
 
-class OldBook(msgspec.Struct, array_like=True):
+class OldBook(msgspec.Struct, array_like=True, gc=False):
     """``[992,{"b":[["354.15000000","5.00000000","1618678133.365913"]],"c":"2583817756"},"book-1000","XMR/USD"]``; changes
     of both sides stand in two objects; a snapshot is ``[992,{"as":[…],"bs":[…]},"book-1000","XMR/USD"]``.
     """
@@ -49,7 +49,7 @@ class OldBook(msgspec.Struct, array_like=True):
     pair: str = ""
 
 
-class OldTrade(msgspec.Struct, array_like=True):
+class OldTrade(msgspec.Struct, array_like=True, gc=False):
     """``["354.11000000","0.89594024","1618678142.557535","s","l",""]``"""
 
     price: Decimal
@@ -58,7 +58,7 @@ class OldTrade(msgspec.Struct, array_like=True):
     side: str
 
 
-class OldTrades(msgspec.Struct, array_like=True):
+class OldTrades(msgspec.Struct, array_like=True, gc=False):
     """The page's "Trade": ``[993,[["354.11000000","0.89594024","1618678142.557535","s","l",""]],"trade","XMR/USD"]``"""
 
     channel: int
@@ -67,7 +67,7 @@ class OldTrades(msgspec.Struct, array_like=True):
     pair: str
 
 
-class OldBest(msgspec.Struct, array_like=True):
+class OldBest(msgspec.Struct, array_like=True, gc=False):
     """``["13.253900",35,"35.72892241"]``: price, whole lots, size."""
 
     price: Decimal
@@ -75,7 +75,7 @@ class OldBest(msgspec.Struct, array_like=True):
     size: Decimal
 
 
-class OldTold(msgspec.Struct):
+class OldTold(msgspec.Struct, gc=False):
     """``{"a":["13.253900",35,"35.72892241"],"b":["13.232900",185,"185.18432037"],"c":["13.253900","3.71672000"],…}``"""
 
     a: OldBest
@@ -83,7 +83,7 @@ class OldTold(msgspec.Struct):
     c: tuple[Decimal, Decimal]
 
 
-class OldTicker(msgspec.Struct, array_like=True):
+class OldTicker(msgspec.Struct, array_like=True, gc=False):
     """The page's "Ticker", told after a trade: ``[1668,{…},"ticker","WAVES/EUR"]``"""
 
     channel: int
@@ -92,7 +92,7 @@ class OldTicker(msgspec.Struct, array_like=True):
     pair: str
 
 
-class OldSpread(msgspec.Struct, array_like=True):
+class OldSpread(msgspec.Struct, array_like=True, gc=False):
     """The page's "Spread": ``[1333337,["5698.40000","5700.00000","1542057299.545897","1.01234567","0.98765432"],"spread",
     "XBT/USD"]``
     """
@@ -123,28 +123,26 @@ def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d = _book.decode(frame)
     first, second = d.first, d.second
     if isinstance(second, str):
-        name, pair = second, d.name
-        levels, checksum = first.b + first.a, first.c
+        name, pair, checksum = second, d.name, first.c
         bids, asks = first.b, first.a
     else:
-        name, pair = d.name, d.pair
+        name, pair, checksum = d.name, d.pair, second.c or first.c
         bids, asks = first.b + second.b, first.a + second.a
-        levels, checksum = bids + asks, second.c or first.c
     if pair != old_symbol(reading.instrument):
         named(pair, old_symbol(reading.instrument), reading)
     if first.whole_asks is not None or first.whole_bids is not None:
-        return _on_whole(first.whole_bids or [], first.whole_asks or [], name, reading)
+        return _on_whole(first.whole_bids or (), first.whole_asks or (), name, reading)
     delta = BookDelta(
         instrument=reading.instrument,
         bids=_pairs(bids) if bids else (),
         asks=_pairs(asks) if asks else (),
-        ts_event=_newest(levels, reading),
+        ts_event=_newest(bids + asks if bids and asks else bids or asks, reading),
         ts_init=reading.ts_init,
     )
     return (Checked(delta, int(checksum)) if checksum else delta,)
 
 
-def _on_whole(bids: list[OldLevel], asks: list[OldLevel], name: str, reading: Reading) -> Sequence[Parsed]:
+def _on_whole(bids: tuple[OldLevel, ...], asks: tuple[OldLevel, ...], name: str, reading: Reading) -> Sequence[Parsed]:
     depth = int(name.removeprefix("book-"))
     if depth < 1:
         raise BadFrame(f"not a depth: {name!r}")
@@ -159,11 +157,13 @@ def _on_whole(bids: list[OldLevel], asks: list[OldLevel], name: str, reading: Re
     return (snapshot,)
 
 
-def _pairs(levels: list[OldLevel]) -> tuple[Level, ...]:
+def _pairs(levels: tuple[OldLevel, ...]) -> tuple[Level, ...]:
+    if len(levels) == 1:
+        return ((levels[0].price, levels[0].size),)
     return tuple([(level.price, level.size) for level in levels])
 
 
-def _newest(levels: list[OldLevel], reading: Reading) -> int:
+def _newest(levels: tuple[OldLevel, ...], reading: Reading) -> int:
     """Texts of one length sort as their numbers do, and another length is no time."""
     if not levels:
         return reading.ts_venue or reading.ts_init
@@ -172,7 +172,8 @@ def _newest(levels: list[OldLevel], reading: Reading) -> int:
 
 def seconds_ns(text: str) -> int:
     """UTC ns of ``1618678133.365913``; BadFrame for what is no such time."""
-    if len(text) != 17 or text[10] != "." or not 0 <= (ns := int(text[:10] + text[11:]) * 1000) < LATEST_S * 10**9:
+    ns = int(text.replace(".", "", 1)) * 1000 if len(text) == 17 and text[10] == "." else -1
+    if not 0 <= ns < LATEST_NS:
         raise BadFrame(f"not a time: {text!r}")
     return ns
 

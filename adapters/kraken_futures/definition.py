@@ -13,7 +13,7 @@ from adapters.parsing import iso_ns, positive
 from topics.market import Instrument, InstrumentStatus, TradingStatus
 
 
-class Product(msgspec.Struct):
+class Product(msgspec.Struct, gc=False):
     """``{"symbol":"pi_xbtusd","type":"futures_inverse","underlying":"rr_xbtusd","tickSize":0.5,"contractSize":1,
     "tradeable":true,…}``; newer ones also ``"contractValueTradePrecision":4``: the decimals of a quantity, below 0 for
     zeros before the point.
@@ -26,7 +26,7 @@ class Product(msgspec.Struct):
     contractValueTradePrecision: Annotated[int, Meta(ge=-18, le=18)] = 0
 
 
-class Instruments(msgspec.Struct):
+class Instruments(msgspec.Struct, gc=False):
     """``{"result":"success","instruments":[…],"serverTime":"2021-07-22T23:02:07.160Z"}``"""
 
     serverTime: str

@@ -25,7 +25,7 @@ Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
 Sequence_ = Annotated[int, Meta(ge=1, le=2**62)]
 
 
-class BookFrame(msgspec.Struct):
+class BookFrame(msgspec.Struct, gc=False):
     """The page's "Book": one level, its size absolute, 0 removes.
 
     ``{"feed":"book","product_id":"PI_ETHUSD","side":"sell","seq":26660860,"price":2004.85,"qty":4787.0,
@@ -40,12 +40,12 @@ class BookFrame(msgspec.Struct):
     timestamp: Millis
 
 
-class WireLevel(msgspec.Struct):
+class WireLevel(msgspec.Struct, gc=False):
     price: Decimal
     qty: Decimal
 
 
-class BookSnapshotFrame(msgspec.Struct):
+class BookSnapshotFrame(msgspec.Struct, gc=False):
     """``{"feed":"book_snapshot","product_id":"FI_BCHUSD_210730","timestamp":1626994925378,"seq":91192,"tickSize":null,
     "bids":[{"price":439.3,"qty":20108.0}],"asks":[{"price":443.6,"qty":39149.0}]}``
     """
@@ -57,7 +57,7 @@ class BookSnapshotFrame(msgspec.Struct):
     asks: list[WireLevel]
 
 
-class TradeFrame(msgspec.Struct):
+class TradeFrame(msgspec.Struct, gc=False):
     """The page's "Trade"; ``type`` is ``fill``, ``liquidation``, ``assignment``, ``termination`` or ``block``.
 
     ``{"feed":"trade","product_id":"PI_LTCUSD","uid":"e2429e31-8b9d-4195-900e-fd42be2dec89","side":"buy","type":"fill",
@@ -73,7 +73,7 @@ class TradeFrame(msgspec.Struct):
     price: Decimal
 
 
-class TickerFrame(msgspec.Struct):
+class TickerFrame(msgspec.Struct, gc=False):
     """The page's "Ticker", once a second at most. ``relative_funding_rate`` is the running period's, as a fraction.
 
     ``{"feed":"ticker","product_id":"PI_XBTUSD","time":1680811086487,"bid":28060,"ask":28070,"bid_size":2844,"ask_size":1902,
@@ -95,7 +95,7 @@ class TickerFrame(msgspec.Struct):
     next_funding_rate_time: Millis = 0
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, gc=False):
     event: str = ""
     feed: str = ""
     message: str = ""

@@ -11,7 +11,7 @@ from adapters.parsing import positive
 from topics.market import Instrument, InstrumentStatus, TradingStatus
 
 
-class Definition(msgspec.Struct):
+class Definition(msgspec.Struct, gc=False):
     """``{"instId":"BTC-USD-SWAP","instType":"SWAP","ctMult":"1","ctType":"inverse","ctVal":"100","ctValCcy":"USD",
     "lotSz":"1","maxLmtSz":"100000000","minSz":"1","settleCcy":"BTC","state":"live","tickSz":"0.1","uly":"BTC-USD",…}``
     """
@@ -27,7 +27,7 @@ class Definition(msgspec.Struct):
     maxLmtSz: str = ""
 
 
-class Instruments(msgspec.Struct):
+class Instruments(msgspec.Struct, gc=False):
     """``{"code":"0","data":[…],"msg":""}``"""
 
     code: str

@@ -7,21 +7,21 @@ from decimal import Decimal
 import msgspec
 
 
-class Arg(msgspec.Struct, frozen=True):
+class Arg(msgspec.Struct, frozen=True, gc=False):
     """The channel a frame is of; liquidations are of a type of instruments: ``{"channel":"books","instId":"BTC-USDT"}``"""
 
     channel: str = ""
     instId: str = ""
 
 
-class WireLevel(msgspec.Struct, array_like=True):
+class WireLevel(msgspec.Struct, array_like=True, gc=False):
     """``["30238.8","2","0","1"]``: price, size, always 0, orders."""
 
     price: str
     size: str
 
 
-class BookData(msgspec.Struct):
+class BookData(msgspec.Struct, gc=False):
     asks: list[WireLevel]
     bids: list[WireLevel]
     ts: str
@@ -30,7 +30,7 @@ class BookData(msgspec.Struct):
     prevSeqId: int = 0
 
 
-class BookFrame(msgspec.Struct):
+class BookFrame(msgspec.Struct, gc=False):
     """The page "Order book channel": sizes are absolute, 0 removes. ``seqId`` names the book after it, ``prevSeqId`` the one before it
     (-1 in a snapshot); both the same in a heartbeat. Older ones have none. ``checksum`` is 0 where none is reckoned.
 
@@ -43,7 +43,7 @@ class BookFrame(msgspec.Struct):
     action: str = "update"
 
 
-class BestFrame(msgspec.Struct):
+class BestFrame(msgspec.Struct, gc=False):
     """The same page, ``bbo-tbt``: the best level of each side, whenever it changes.
 
     ``{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT"},"data":[{"asks":[["8446","95","0","3"]],"bids":[["8445","12","0","2"]],
@@ -54,7 +54,7 @@ class BestFrame(msgspec.Struct):
     data: list[BookData]
 
 
-class TradeData(msgspec.Struct):
+class TradeData(msgspec.Struct, gc=False):
     instId: str
     tradeId: str
     px: Decimal
@@ -63,7 +63,7 @@ class TradeData(msgspec.Struct):
     ts: str
 
 
-class TradeFrame(msgspec.Struct):
+class TradeFrame(msgspec.Struct, gc=False):
     """The page "Trades channel": ``{"arg":{"channel":"trades","instId":"BTC-USD-220527"},"data":[{"instId":"BTC-USD-220527",
     "tradeId":"7849","px":"30218.8","sz":"1","side":"buy","ts":"1652459199958"}]}``; the first may be from before.
     """
@@ -71,7 +71,7 @@ class TradeFrame(msgspec.Struct):
     data: list[TradeData]
 
 
-class TickerData(msgspec.Struct):
+class TickerData(msgspec.Struct, gc=False):
     """Of ``tickers``, ``mark-price``, ``funding-rate`` and ``open-interest``; each has its own part."""
 
     instId: str
@@ -87,7 +87,7 @@ class TickerData(msgspec.Struct):
     oi: str = ""
 
 
-class TickerFrame(msgspec.Struct):
+class TickerFrame(msgspec.Struct, gc=False):
     """The page "Tickers channel": ``{"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[{"instType":"SPOT","instId":"BTC-USDT",
     "last":"31500.1","lastSz":"0.00001754","askPx":"31500.1","askSz":"0.00998144","bidPx":"31500","bidSz":"3.05652439",…,
     "ts":"1626526618762"}]}``
@@ -104,19 +104,19 @@ class TickerFrame(msgspec.Struct):
     data: list[TickerData]
 
 
-class LiquidationDetail(msgspec.Struct):
+class LiquidationDetail(msgspec.Struct, gc=False):
     side: str
     sz: Decimal
     bkPx: Decimal
     ts: str
 
 
-class LiquidationData(msgspec.Struct):
+class LiquidationData(msgspec.Struct, gc=False):
     instId: str
     details: list[LiquidationDetail]
 
 
-class LiquidationFrame(msgspec.Struct):
+class LiquidationFrame(msgspec.Struct, gc=False):
     """The page "Liquidation orders channel": ``{"arg":{"channel":"liquidation-orders","instType":"SWAP"},"data":[{"details":[
     {"bkLoss":"0","bkPx":"0.007831","ccy":"","posSide":"short","side":"buy","sz":"13","ts":"1692266434010"}],
     "instFamily":"IOST-USDT","instId":"IOST-USDT-SWAP","instType":"SWAP","uly":"IOST-USDT"}]}``; ``bkPx`` is the price of
@@ -126,7 +126,7 @@ class LiquidationFrame(msgspec.Struct):
     data: list[LiquidationData]
 
 
-class Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct, gc=False):
     """``{"event":"subscribe","arg":{…}}``, ``{"event":"error","code":"60012","msg":"Invalid request: …"}``"""
 
     arg: Arg = Arg()

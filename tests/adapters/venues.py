@@ -5,10 +5,10 @@ An independent rebuild (``Naive``) is each test's own: it gets the recorded item
 
 import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from adapters.base import BadFrame, Reading
 from adapters.registry import market_data
@@ -161,3 +161,22 @@ def fuzz(venue: str, items: Sequence[Item], rounds: int = 1500, seed: int = 7) -
                 pass
         broken.append(item)
     play(venue, broken)
+
+
+class NaiveBooks:
+    """The plainest books: for a ``Naive`` to tell its ``change`` of."""
+
+    def __init__(self) -> None:
+        self.books: dict[str, Sides] = {}
+
+    def change(self, symbol: str, changes: Mapping[str, Sequence[Sequence[Any]]], anew: bool) -> None:
+        """``changes`` are levels, price and size first, of ``bids`` and ``asks``; a size of 0 removes."""
+        if anew or symbol not in self.books:
+            self.books[symbol] = ({}, {})
+        for side, name in zip(self.books[symbol], ("bids", "asks"), strict=True):
+            for level in changes[name]:
+                price, size = Decimal(level[0]), Decimal(level[1])
+                if size:
+                    side[price] = size
+                else:
+                    side.pop(price, None)
