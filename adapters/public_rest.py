@@ -27,7 +27,8 @@ class Request(NamedTuple):
 
 class PublicApi(NamedTuple):
     """``definition`` and ``depth`` make the request for a venue symbol (ValueError where there can be none); no ``depth``:
-    books begin in the stream. ``clock`` is asked for the time, ``clock_ms`` reads its answer.
+    books begin in the stream. ``clock`` is asked for the time, ``clock_ms`` reads its answer. ``found``: the class and the
+    module of its errors, where ccxt has no such exchange.
     """
 
     ccxt_id: str
@@ -36,13 +37,14 @@ class PublicApi(NamedTuple):
     clock_ms: Callable[[Any], int]
     depth: Callable[[str], Request] | None = None
     options: Mapping[str, Any] = {}
+    found: Callable[[], tuple[Any, Any]] | None = None
 
 
 class PublicRest:
     """See ``adapters.base.Rest``. A REST URL of one's own takes the place of the venue's scheme and host."""
 
     def __init__(self, api: PublicApi, endpoints: Endpoints) -> None:
-        found, self._errors = exchange(api.ccxt_id)
+        found, self._errors = exchange(api.ccxt_id) if api.found is None else api.found()
         self._api = api
         self._exchange = found({"enableRateLimit": False, "timeout": TIMEOUT_MS, **api.options})
         self._exchange.options["maxRetriesOnFailure"] = 0

@@ -14,7 +14,7 @@ import msgspec
 from adapters.base import BadFrame, Parsed, Reading, read_own
 from adapters.deribit.definition import definitions
 from adapters.deribit.symbols import venue_symbol
-from adapters.parsing import MOST, UNREADABLE, Millis, Number, named, positive, quoted, side_of, text_of, told
+from adapters.parsing import MOST, UNREADABLE, Millis, Number, named, positive, quoted, side_of, text_in, text_of, told
 from topics.market import BookDelta, BookSnapshot, Funding, Liquidation, OpenInterest, Quote, Ticker, Trade
 from topics.record import Level
 
@@ -145,7 +145,9 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     return None if read is None else read(frame, reading)
 
 
-def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed]:
+def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    if text_in(frame, b'"channel":"').count(".") > 2:
+        return None  # grouped, and cut off at a depth: book.{instrument_name}.{group}.{depth}.{interval}
     d = _book.decode(frame).params.data
     named(d.instrument_name, venue_symbol(reading.instrument), reading)
     if d.type == "snapshot":
@@ -249,7 +251,7 @@ def _quote(d: TickerData, ts_event: int, reading: Reading) -> list[Parsed]:
     ]
 
 
-_CHANNELS: Final[dict[bytes, Callable[[bytes, Reading], Sequence[Parsed]]]] = {
+_CHANNELS: Final[dict[bytes, Callable[[bytes, Reading], Sequence[Parsed] | None]]] = {
     b"book": _changed,
     b"trades": _traded,
     b"ticker": _ticked,

@@ -151,6 +151,16 @@ def test_a_definition_says_steps_and_kind() -> None:
     assert (definition.base, definition.quote, definition.tradable) == ("BTC", "USD", True)
 
 
+def test_the_recorded_lists_hold_definitions_of_options(data_dir: Path) -> None:
+    bodies = [item.data for item in items_of(data_dir / RECORDING) if item.kind is Kind.ANSWER]
+    assert {MARKET_DATA.answer("", body) for body in bodies} == {None}
+    body = next(body for body in bodies if b"ETH-30JUL21-2800-C" in body)
+    definition, _ = MARKET_DATA.parse(rest_frame("definition", "ETH-30JUL21-2800-C", body), OPTION) or ()
+    assert isinstance(definition, Instrument)
+    assert (definition.kind, definition.tick_size, definition.lot_size) == ("option", Decimal("0.0005"), Decimal(1))
+    assert (definition.base, definition.quote) == ("ETH", "ETH")
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -170,6 +180,7 @@ def test_what_breaks_the_rules_is_a_bad_frame(frame: bytes) -> None:
 def test_answers_and_other_kinds_are_passed_over() -> None:
     for frame in (
         b'{"jsonrpc":"2.0","id":0,"result":["book.ETH-30JUL21-2800-C.raw"],"usIn":1,"usOut":2,"usDiff":1,"testnet":false}',
+        notification("book.ETH-30JUL21-2800-C.none.10.100ms", '{"timestamp":1,"bids":[[1,2]],"asks":[],"change_id":1}'),
         notification("deribit_price_index.btc_usd", '{"timestamp":1,"price":2,"index_name":"btc_usd"}'),
     ):
         assert MARKET_DATA.parse(frame, OPTION) is None

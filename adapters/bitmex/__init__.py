@@ -1,0 +1,1 @@
+"""BitMEX: perpetuals, futures and spot."""

@@ -1,0 +1,1 @@
+"""Hyperliquid: perpetuals, and those spot pairs that it names."""

@@ -1,0 +1,75 @@
+"""Hyperliquid's market data: where it is, what to subscribe to, how it spells instruments. Pure, but for the REST client it
+opens.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from adapters.base import BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.hyperliquid import parser, symbols
+from adapters.parsing import text_in
+from topics.record import InstrumentId, Venue
+
+STREAM_URL = "wss://api.hyperliquid.xyz/ws"
+SANDBOX_STREAM_URL = "wss://api.hyperliquid-testnet.xyz/ws"
+CHANNELS = ("l2Book", "trades", "bbo", "activeAssetCtx")
+SYMBOLS_PER_CONNECTION = 200  # of 1000 subscriptions
+PING = '{"method":"ping"}'
+PING_S = 30.0
+RULES = BookRules(Snapshots.STREAM, chained=False)
+
+
+class HyperliquidMarketData(MarketData):
+    """See ``adapters.base.MarketData``."""
+
+    @property
+    def parse(self) -> Parser:
+        return parser.parse
+
+    @property
+    def rules(self) -> BookRules:
+        return RULES
+
+    def venue_symbol(self, instrument: InstrumentId) -> str:
+        return symbols.venue_symbol(instrument)
+
+    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
+        return symbols.instrument_of(venue, venue_symbol)
+
+    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
+        symbol = text_in(frame, b'"coin":"')
+        return (symbol,) if symbol else ()
+
+    def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
+        url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
+        parts = [
+            venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
+        ]
+        return [
+            Connection(
+                url,
+                tuple(part),
+                tuple(_message("subscribe", channel, symbol) for symbol in part for channel in CHANNELS),
+                PING,
+                PING_S,
+            )
+            for part in parts
+        ]
+
+    def resubscribe(self, venue_symbol: str) -> Sequence[str]:
+        return _message("unsubscribe", "l2Book", venue_symbol), _message("subscribe", "l2Book", venue_symbol)
+
+    def rest(self, endpoints: Endpoints) -> Rest:
+        from adapters.hyperliquid.public import API
+        from adapters.public_rest import PublicRest
+
+        return PublicRest(API, endpoints)
+
+
+def _message(method: str, channel: str, venue_symbol: str) -> str:
+    message = {"method": method, "subscription": {"type": channel, "coin": venue_symbol}}
+    return msgspec.json.encode(message).decode()
+
+
+MARKET_DATA = HyperliquidMarketData()
