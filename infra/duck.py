@@ -57,9 +57,8 @@ CREATE OR REPLACE MACRO exact_product(a, b) AS
 
 def _halves(topic: Topic, archive: Path, derived: bool) -> tuple[str, str]:
     """What is typed, with the words that join it to the rest, and the rest."""
-    if derived and (paths := typed.paths(archive, topic)):
-        done = f"FROM read_parquet({typed.listed(paths)}) UNION ALL BY NAME "
-        return done, f"({taken_apart(topic, typed.rest(archive, topic) or EMPTY)})"
+    if derived and topic in typed.TOPICS and (done := typed.events(archive, topic)):
+        return f"{done} UNION ALL BY NAME ", f"({taken_apart(topic, typed.rest(archive, topic) or EMPTY)})"
     exists = any(archive.glob(f"{topic.name}/*/*.parquet"))
     pattern = typed.quoted(archive / topic.name / "*" / "*.parquet")
     return "", taken_apart(topic, typed.FILES.format(paths=pattern) if exists else EMPTY)

@@ -2,8 +2,10 @@
 offsets start to end, one row per event, each event once.
 
 They are derived: taking JSON apart costs microseconds a record, and is done here once instead of at every question. They may be deleted
-at any time; the records stay where they are. ``shape`` changes with the topic's types, so that a new version derives anew. Every file
-says up to which coordinates its partition is known (per producer and source): what is delivered again behind them is left out.
+at any time; the records stay where they are. ``shape`` changes with the topic's types, so that a new version derives anew. Where nine
+digits before and behind the point suffice for a whole file, its decimals are that short: half the size, and read three times as fast.
+
+Every file says up to which coordinates its partition is known (per producer and source): what is delivered again behind them is left out.
 """
 
 import hashlib
@@ -16,7 +18,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from infra import archive
-from infra.event_sql import taken_apart
+from infra.event_sql import SHORT, decimals, taken_apart
 from infra.tail import Place
 from topics.catalog import (
     ACCOUNT_EVENTS,
@@ -35,6 +37,7 @@ LEAST, MOST = 10_000, 250_000
 """Offsets of one new file: fewer wait, as JSON; more are several files."""
 MERGED_BYTES = 64 * 1024 * 1024
 FORMAT = 1
+TYPED = "read_parquet({paths}, union_by_name = true)"
 FILES = "read_parquet({paths}, filename = true, file_row_number = true)"
 
 Fence = dict[tuple[str, str], tuple[int, int]]
@@ -52,6 +55,13 @@ def place_of(topic: Topic, partition: int) -> Place:
 def paths(where: Path, topic: Topic) -> list[Path]:
     """The typed files of all partitions."""
     return [s.path for p in range(topic.partitions) for s in archive.segments(root(where), place_of(topic, p))]
+
+
+def events(where: Path, topic: Topic) -> str | None:
+    """What is typed, as SQL; None where nothing is."""
+    found = paths(where, topic)
+    whole = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind in decimals(topic).items())
+    return f"SELECT * REPLACE ({whole}) FROM {TYPED.format(paths=listed(found))}" if found else None
 
 
 def rest(where: Path, topic: Topic) -> str | None:
@@ -83,8 +93,8 @@ def derive(where: Path, topic: Topic, partition: int, least: int = LEAST) -> boo
     with _database() as con:
         rest = _rest(where, topic, partition, end) or ""
         fence = _fence(where, place) | _newest(con, rest)
-        query = f'{taken_apart(topic, f"({rest})")} ORDER BY "offset", "index"'
-        _write(con, place, root(where), start, end, query, fence)
+        con.execute(f'CREATE TEMP TABLE events AS {taken_apart(topic, f"({rest})")} ORDER BY "offset", "index"')
+        _write(con, place, root(where), start, end, f"SELECT * {_shortened(con, topic)} FROM events", fence)
         merge(con, where, place)
     return True
 
@@ -99,7 +109,7 @@ def derive_all(where: Path, least: int = LEAST) -> None:
 
 def merge(con: duckdb.DuckDBPyConnection, where: Path, place: Place) -> None:
     while last := archive.mergeable(root(where), place, MERGED_BYTES):
-        query = f"FROM read_parquet({listed(s.path for s in last)})"
+        query = f"FROM {TYPED.format(paths=listed(s.path for s in last))}"
         _write(con, place, root(where), last[0].start, last[-1].end, query, _fence_of(last[-1].path))
         for segment in last:
             segment.path.unlink()
@@ -114,9 +124,20 @@ def _write(
     temporary = final.with_suffix(".tmp")
     known = json.dumps([[*names, *numbers] for names, numbers in fence.items()])
     con.execute(
-        f"COPY ({query}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{fence: {quoted(known)}}})"
+        f"COPY ({query}) TO {quoted(temporary)} (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, KV_METADATA {{fence: {quoted(known)}}})"
     )
     archive.settle(temporary, final)
+
+
+def _shortened(con: duckdb.DuckDBPyConnection, topic: Topic) -> str:
+    """Those decimals of the table `events` that are all short, as such."""
+    names = list(decimals(topic))
+    asked = ", ".join(
+        f'coalesce(bool_and("{n}" IS NULL OR coalesce("{n}" = try_cast("{n}" AS {SHORT}), false)), true)' for n in names
+    )
+    answers = con.execute(f"SELECT {asked} FROM events").fetchone() or ()
+    short = [f'"{n}"::{SHORT} AS "{n}"' for n, fits in zip(names, answers, strict=True) if fits]
+    return f"REPLACE ({', '.join(short)})" if short else ""
 
 
 def _rest(where: Path, topic: Topic, partition: int, end: int | None = None) -> str | None:

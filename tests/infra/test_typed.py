@@ -29,8 +29,10 @@ def fills(run: SyntheticRun) -> list[Taken]:
 
 
 def rows(root: Path, topic: catalog.Topic, *, derived: bool) -> list[tuple[object, ...]]:
+    """With the columns' names and types at the head."""
     with closing(open_archive(root, derived=derived)) as con:
-        return con.execute(f'SELECT * FROM "{view_name(topic)}" ORDER BY "partition", "offset", "index"').fetchall()
+        asked = con.execute(f'SELECT * FROM "{view_name(topic)}" ORDER BY "partition", "offset", "index"')
+        return [tuple(str(column[:2]) for column in asked.description or ()), *asked.fetchall()]
 
 
 def told_the_same(root: Path, topic: catalog.Topic) -> None:
@@ -56,7 +58,7 @@ def test_what_came_since_and_what_came_again_is_told_once(run: SyntheticRun, tmp
     later = [msgspec_replaced(one, half + n) for n, one in enumerate([*again, *again])]
     archive.write(tmp_path, place, later)
     told_the_same(tmp_path, FILLS)
-    assert len(rows(tmp_path, FILLS, derived=True)) == len(taken)
+    assert len(rows(tmp_path, FILLS, derived=True)) == len(taken) + 1
     assert typed.derive(tmp_path, FILLS, 0, 1)
     told_the_same(tmp_path, FILLS)
 
@@ -90,7 +92,7 @@ def test_records_without_a_source_and_unreadable_ones_are_as_on_the_tape(run: Sy
 
 def test_the_value_of_an_execution_is_exact_or_missing(run: SyntheticRun, tmp_path: Path) -> None:
     event = next(run.events(Fill))
-    pairs = [("0.00000001", "61000.12345678"), ("1E-8", "1E+3"), ("0.0000000001", "2"), ("12345678901", "2")]
+    pairs = [("0.00000001", "61000.12345678"), ("1E-8", "1E+3"), ("0.0000000001", "2"), ("12345678901", "2")] * 4
     taken = [
         Taken(
             "fills",
@@ -105,16 +107,14 @@ def test_the_value_of_an_execution_is_exact_or_missing(run: SyntheticRun, tmp_pa
         )
         for n, (q, p) in enumerate(pairs)
     ]
-    archive.write(tmp_path, Place(FILLS.name, 0), taken)
-    typed.derive(tmp_path, FILLS, 0, 1)
+    for one in taken:  # a file each: short ones beside long ones, merged at the twelfth
+        archive.write(tmp_path, Place(FILLS.name, 0), [one])
+        typed.derive(tmp_path, FILLS, 0, 1)
+    told_the_same(tmp_path, FILLS)
     with closing(open_archive(tmp_path)) as con:
         found = con.execute('SELECT last_value FROM fills ORDER BY "offset"').fetchall()
-    assert [value for (value,) in found] == [
-        Decimal("0.00061000") + Decimal("12345678") * Decimal(10) ** -16,
-        Decimal("0.00001"),
-        None,
-        None,
-    ]
+    exact = Decimal("0.00061000") + Decimal("12345678") * Decimal(10) ** -16
+    assert [value for (value,) in found] == [exact, Decimal("0.00001"), None, None] * 4
 
 
 def test_what_another_shape_or_an_interrupted_write_left_is_removed(run: SyntheticRun, tmp_path: Path) -> None:
