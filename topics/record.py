@@ -69,8 +69,10 @@ class Liquidity(StrEnum):
     TAKER = "taker"
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=type_tag, tag=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=type_tag, tag=True, gc=False):
     """A message on the tape; its tag is its class name. Never mutated; readers pass over fields they do not know.
+
+    Nothing in it refers back to it, so the collector of cycles need not look at it (``gc``).
 
     ``ts_event`` is the venue's clock, ``ts_init`` ours (receive or decision time); both UTC nanoseconds.
     """
