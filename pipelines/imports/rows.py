@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 
 from infra.captures import CaptureError
 from infra.captures.files import Line, lines, packing, translated
+from infra.captures.times import of_epoch
 
 
 class Row(NamedTuple):
@@ -43,6 +44,13 @@ class Row(NamedTuple):
             return int(self.fields[field])
         except (ValueError, IndexError):
             raise self.wrong(f"no {what} in it") from None
+
+    def time(self, field: int) -> int:
+        """UTC ns, of whatever unit it is in."""
+        try:
+            return of_epoch(str(self.whole(field, "time")).encode())
+        except ValueError as error:
+            raise self.wrong(str(error)) from None
 
 
 def rows(path: Path) -> Iterator[Row]:

@@ -23,7 +23,6 @@ from topics.market import BookDelta, BookSnapshot, Quote, Trade
 from topics.record import InstrumentId, Level, Side
 
 HEAD = ["exchange", "symbol", "timestamp", "local_timestamp"]
-US = 1000
 VENUES = {  # tardis.dev's name: the adapter, and what it puts before a symbol whose market the venue does not say
     "binance": ("binance", ""),
     "binance-us": ("binance", ""),
@@ -85,7 +84,7 @@ def _instrument(row: Row, places: Places, naming: Naming) -> InstrumentId:
 
 
 def _times(row: Row, places: Places) -> tuple[int, int]:
-    return row.whole(places["timestamp"], "time") * US, row.whole(places["local_timestamp"], "time") * US
+    return row.time(places["timestamp"]), row.time(places["local_timestamp"])
 
 
 def _trades(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[Trade]:
