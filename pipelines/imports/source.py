@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from adapters.registry import adapters
 from infra.captures import CaptureError
 from infra.errors import Problem
 from pipelines.imports import binance_trades, lean, tardis
@@ -52,7 +53,7 @@ class Imported:
         adapter = next(filter(None, (_adapter(*file) for file in self._files)), "")
         if not (venue or adapter):
             raise Problem("name the venue with --venue: these files do not tell it")
-        self._naming = Naming(venue or adapter, "" if venue == adapter else adapter, instrument, kind)
+        self._naming = Naming(venue or adapter, venue if venue in adapters() else adapter, instrument, kind)
         self.formats = sorted({kind.name for _, kind in self._files})
         steps = steps_of(chain.from_iterable(kind.read(path, self._naming) for path, kind in self._files))
         self.definitions: list[Instrument] = [
@@ -94,4 +95,7 @@ def _top(quote: Quote, number: int) -> BookSnapshot:
 
 
 def _adapter(path: Path, kind: Format) -> str:
-    return tardis.adapter_of(path) if kind is TARDIS else "binance" if kind is BINANCE else ""
+    """Whose symbols they are, "" where the file does not tell."""
+    if kind is BINANCE:
+        return "binance_coinm" if "USD_" in path.name else "binance"
+    return tardis.adapter_of(path) if kind is TARDIS else ""

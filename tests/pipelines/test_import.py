@@ -200,6 +200,22 @@ def test_a_symbol_is_named_as_the_venues_adapter_names_it(
     assert definition.instrument in (instrument, "kraken:BTC-USD", "kraken:XBT-USD")
 
 
+@pytest.mark.parametrize(
+    ("name", "venue", "instrument", "kind"),
+    [
+        ("LTCUSDT-trades-2025.csv", "binance_usdm", "binance_usdm:LTC-USDT-PERP", "linear"),
+        ("LTCUSDT-trades-2025.csv", "mine", "mine:LTC-USDT", "spot"),
+        ("BTCUSD_PERP-trades-2025.csv", "", "binance_coinm:BTC-USD-PERP", "inverse"),
+    ],
+)
+def test_the_venue_says_which_market_a_table_of_binance_is_of(
+    tmp_path: Path, name: str, venue: str, instrument: str, kind: str
+) -> None:
+    path = write(tmp_path / name, "9,83.29,1,8.9,1750507467356,False,True\n")
+    (definition,) = Imported([path], venue).definitions
+    assert (definition.instrument, definition.kind) == (instrument, kind)
+
+
 def test_an_instrument_can_be_said(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", f"{HEAD}id,side,price,amount\nftx,BTC-MOVE-0101,{US},{US},1,buy,2,3\n")
     with pytest.raises(Problem, match="name the venue with --venue"):
