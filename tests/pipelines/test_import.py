@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from infra.errors import Problem
@@ -260,6 +262,34 @@ def test_a_broken_zip_is_said_and_an_archive_is_never_written_over(tmp_path: Pat
     files[0].write_bytes(files[0].read_bytes()[:80])
     with pytest.raises(Problem, match="is damaged"):
         imported(files[0], "--venue", "us", "--to", tmp_path / "other")
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_a_mutated_table_is_imported_or_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("mutated")
+    path = data.draw(st.sampled_from([*lean_files(folder), *tardis_files(folder)]))
+    text = bytearray(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + data.draw(st.integers(0, 3))] = data.draw(
+            st.binary(max_size=3) | st.sampled_from([b"9e99", b"-1", b","])
+        )
+    path.write_bytes(gzip.compress(bytes(text)) if path.suffix == ".gz" else bytes(text))
+    try:
+        found = Imported([path], "us")
+    except Problem:
+        return
+    assert sum(1 for _ in found.events()) == found.count
+
+
+@pytest.mark.parametrize("price", ["9e99", "1e-19", "-1", "Infinity", ""])
+def test_a_number_that_none_can_be_is_refused(tmp_path: Path, price: str) -> None:
+    text = f"timestamp,price,quantity,side,tradeId\n1750507467356,{price},1,buy,9\n"
+    with pytest.raises(Problem, match="line 2"):
+        Imported([write(tmp_path / "LTCUSDT_1.csv", text)])
 
 
 def test_a_backtest_trades_on_what_was_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
