@@ -187,19 +187,23 @@ def test_tables_of_tardis_become_trades_quotes_and_a_book_that_can_be_kept(tmp_p
 @pytest.mark.parametrize(
     ("exchange", "symbol", "instrument", "kind"),
     [
-        ("kraken", "XBT/USD", "", "spot"),
-        ("other", "ETH_EUR", "other:ETH-EUR", "spot"),
-        ("other", "SOLUSDT", "other:SOL-USDT", "spot"),
+        ("kraken", "XBT/USD", "kraken:BTC-USD", "spot"),
+        ("binance-futures", "BTCUSDT", "binance_usdm:BTC-USDT-PERP", "linear"),
+        ("bybit-spot", "BTCUSDT", "bybit:BTC-USDT", "spot"),
+        ("bybit", "BTCUSDT", "bybit:BTC-USDT-PERP", "linear"),
+        ("bybit", "BTCUSD", "bybit:BTC-USD-PERP", "inverse"),
+        ("deribit", "BTC-PERPETUAL", "deribit:BTC-USD-PERP", "inverse"),
+        ("cryptofacilities", "PI_XBTUSD", "kraken_futures:BTC-USD-PERP-INV", "inverse"),
+        ("other", "ETH_EUR", "mine:ETH-EUR", "spot"),
+        ("other", "SOLUSDT", "mine:SOL-USDT", "spot"),
     ],
 )
 def test_a_symbol_is_named_as_the_venues_adapter_names_it(
     tmp_path: Path, exchange: str, symbol: str, instrument: str, kind: str
 ) -> None:
     path = write(tmp_path / "t.csv", f"{HEAD}id,side,price,amount\n{exchange},{symbol},{US},{US},1,buy,2,3\n")
-    (definition,) = Imported([path], "" if exchange == "kraken" else exchange).definitions
-    assert definition.venue_symbol == symbol
-    assert definition.kind == kind
-    assert definition.instrument in (instrument, "kraken:BTC-USD", "kraken:XBT-USD")
+    (definition,) = Imported([path], "mine" if exchange == "other" else "").definitions
+    assert (definition.instrument, definition.kind) == (instrument, kind)
 
 
 @pytest.mark.parametrize(
