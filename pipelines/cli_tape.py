@@ -223,7 +223,10 @@ def _show_stat(found: "Figures") -> None:
     table = _table(
         "instrument", "frames", "by channel", "a second", "length", "longest silence", "min", "median", "max"
     )
-    table.caption, table.caption_justify = "min, median, max: receive time less the venue's, ms", "right"
+    table.caption, table.caption_justify = (
+        "min, median, max: receive time less the venue's, ms; gaps: tapedeck tape check",
+        "right",
+    )
     for symbol, seen in sorted(found.instruments.items()):
         offsets = (seen.offsets.lowest, seen.offsets.median, seen.offsets.highest)
         table.add_row(

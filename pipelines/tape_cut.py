@@ -2,11 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from infra.captures import CaptureError, Item, Kind, Writer, read, venue_hint
 from infra.errors import Problem
 
 NEVER = 10**9
+
+
+class _Sizes(TypedDict):
+    max_bytes: int
+    max_seconds: int
+    flush_bytes: int
+    flush_seconds: float
+    level: int
+
+
+WHOLE = _Sizes(max_bytes=2**62, max_seconds=NEVER, flush_bytes=2**24, flush_seconds=NEVER, level=12)
+"""One file, packed well: nobody waits for its last second."""
 
 
 def cut(paths: Sequence[Path], out: Path, since: int, until: int | None) -> tuple[int, str]:
@@ -18,9 +31,7 @@ def cut(paths: Sequence[Path], out: Path, since: int, until: int | None) -> tupl
         raise Problem(f"{out} exists already: name another file")
     about = {"cut_from": [path.name for path in paths]}
     chosen = _Chosen(read(paths), since, until)
-    with Writer(
-        out.parent, f".{out.name}", venue=venue_hint(paths), about=about, max_bytes=2**62, max_seconds=NEVER
-    ) as writer:
+    with Writer(out.parent, f".{out.name}", venue=venue_hint(paths), about=about, **WHOLE) as writer:
         for item in chosen:
             writer.write(item)
     if not writer.paths:

@@ -37,12 +37,16 @@ def items(path: Path) -> Iterator[Item]:
         found = _LINE.fullmatch(data)
         if found is None:
             raise CaptureError(path, "does not begin with the local time and a space", number)
+        try:
+            ts = of_epoch(found[1])
+        except ValueError as error:
+            raise CaptureError(path, str(error), number) from None
         frame = found[2].strip()
         if frame.startswith(_ANSWER):
             asked = asked or _asked(path)
-            yield Item(of_epoch(found[1]), Kind.ANSWER, "", asked, frame)
+            yield Item(ts, Kind.ANSWER, "", asked, frame)
         else:
-            yield Item(of_epoch(found[1]), Kind.FRAME, "", "", frame)
+            yield Item(ts, Kind.FRAME, "", "", frame)
 
 
 def _asked(path: Path) -> str:

@@ -56,7 +56,7 @@ def looks_like(start: bytes) -> bool:
 def _decodes(line: bytes) -> bool:
     try:
         return _place.decode(line).t in KINDS
-    except msgspec.DecodeError:
+    except ValueError:  # msgspec's errors, and of text that is no UTF-8
         return False
 
 
@@ -89,7 +89,7 @@ def _scan(path: Path) -> tuple[list[str], bool]:
                 in_order = in_order and place.ts >= last
                 last = place.ts
             connections[place.conn] = last
-    except (CaptureError, msgspec.DecodeError):
+    except (CaptureError, ValueError):
         pass  # reading meets it again, after what comes before
     return list(connections), in_order
 

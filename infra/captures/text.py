@@ -67,7 +67,11 @@ def _item(path: Path, line: Line, connection: str, last: Item | None) -> Item | 
         return None
     kind = _KINDS[found["arrow"]] if found["arrow"] else Kind.FRAME
     about = found["url"].decode("utf-8", "replace") if kind in (Kind.ANSWER, Kind.OPENED) else ""
-    return Item(of_seconds(found["ts"] or found["at"]), kind, connection, about, _bytes(path, line, found["data"]))
+    try:
+        ts = of_seconds(found["ts"] or found["at"])
+    except ValueError as error:
+        raise CaptureError(path, str(error), line.number) from None
+    return Item(ts, kind, connection, about, _bytes(path, line, found["data"]))
 
 
 def _bytes(path: Path, line: Line, data: bytes) -> bytes:
@@ -75,9 +79,10 @@ def _bytes(path: Path, line: Line, data: bytes) -> bytes:
         return data
     try:
         value = ast.literal_eval(data.decode("ascii"))
-    except (ValueError, SyntaxError):
-        raise CaptureError(path, "a b'...' that is no bytes literal", line.number) from None
-    assert isinstance(value, bytes)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    if not isinstance(value, bytes):
+        raise CaptureError(path, "a b'...' that is no bytes literal", line.number)
     return value
 
 

@@ -79,7 +79,10 @@ def venue_hint(paths: Sequence[Path]) -> str:
 
 
 def venue_of_url(url: str) -> str:
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
     return next((venue for pattern, venue in HOSTS if re.search(pattern, host)), "")
 
 
@@ -107,7 +110,7 @@ def _beginning(paths: Sequence[Path]) -> Iterator[Item]:
 def _of_header(data: bytes) -> str:
     try:
         header = msgspec.json.decode(data, type=_Header)
-    except msgspec.DecodeError:
+    except ValueError:  # msgspec's errors, and of text that is no UTF-8
         return ""
     return venue_of_name(header.venue) or venue_of_name(header.exchange)
 

@@ -43,6 +43,7 @@ class Writer:
         max_seconds: int = 3600,
         flush_bytes: int = 1024 * 1024,
         flush_seconds: float = 2.0,
+        level: int = 6,
     ) -> None:
         self.folder, self.name, self.venue = folder, name, venue
         self.paths: list[Path] = []
@@ -50,6 +51,7 @@ class Writer:
         self._about = about or {}
         self._max_bytes, self._max_ns = max_bytes, max_seconds * SECOND
         self._flush_bytes, self._flush_ns = flush_bytes, int(flush_seconds * SECOND)
+        self._level = level
         self._file: BinaryIO | None = None
         self._lines: list[bytes] = []
         self._size = self._written = 0
@@ -73,7 +75,7 @@ class Writer:
     def flush(self) -> None:
         """What was written so far survives a kill of this process."""
         if self._file is not None and self._lines:
-            packed = zstd.compress(b"".join(self._lines))
+            packed = zstd.compress(b"".join(self._lines), self._level)
             self._file.write(packed)
             self._written += len(packed)
             self._lines.clear()

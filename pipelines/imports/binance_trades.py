@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra.captures import CaptureError
-from infra.captures.times import of_epoch
 from pipelines.imports.naming import Naming
 from pipelines.imports.rows import Row, first_row, rows
 from topics.market import Trade
@@ -64,7 +63,7 @@ def _trade(row: Row, layout: Layout, instrument: str) -> Trade:
         trade_id = row.fields[layout.trade_id]
     except (KeyError, IndexError):
         raise row.wrong("does not say who took") from None
-    ts = of_epoch(str(row.whole(layout.time, "time")).encode())
+    ts = row.time(layout.time)
     return Trade(
         instrument=instrument,
         trade_id=trade_id,

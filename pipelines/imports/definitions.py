@@ -13,11 +13,12 @@ ONE = Decimal(1)
 
 
 class Steps:
-    """The coarsest powers of ten, at most 1, that divide every price and every size seen."""
+    """The coarsest powers of ten, at most 1, that divide every price and every size seen; ``booked``: there are books."""
 
     def __init__(self) -> None:
         self.first = 0
-        self.events = 0
+        self.events = self.quotes = 0
+        self.booked = False
         self._prices: set[Any] = set()
         self._sizes: set[Any] = set()
         self.tick = self.lot = ONE
@@ -25,6 +26,8 @@ class Steps:
     def see(self, event: Event) -> None:
         self.first = self.first or event.ts_init
         self.events += 1
+        self.quotes += isinstance(event, Quote)
+        self.booked = self.booked or isinstance(event, BookSnapshot | BookDelta)
         for price, size in _values(event):
             if price not in self._prices:
                 self._prices.add(price)

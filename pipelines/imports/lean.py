@@ -28,6 +28,7 @@ from topics.record import InstrumentId
 
 NEW_YORK = ZoneInfo("America/New_York")
 MS = 1_000_000
+DAY_MS = 86_400_000
 _NAME = re.compile(r"(?P<day>\d{8})_(?P<symbol>[A-Za-z0-9.]+)_(?P<kind>Trade|Quote)_Tick\.csv", re.IGNORECASE)
 
 
@@ -106,7 +107,10 @@ def _suspicious(row: Row, fields: int) -> bool:
 
 def _ts(row: Row, midnight: datetime) -> int:
     """A day on which the clocks change is not one of trading, so milliseconds since midnight are the clock's."""
-    at = midnight + timedelta(milliseconds=row.whole(0, "time"))
+    ms = row.whole(0, "time")
+    if not 0 <= ms < DAY_MS:
+        raise row.wrong(f"time {ms} is not within a day")
+    at = midnight + timedelta(milliseconds=ms)
     since = at.replace(tzinfo=NEW_YORK).astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000) * MS
 

@@ -8,7 +8,8 @@ from adapters.registry import adapters, market_data
 from infra.errors import Problem
 from topics.record import InstrumentId, Venue
 
-LINEAR_IN_USD = ("hyperliquid", "coinbase")
+LINEAR_IN_USD = ("hyperliquid", "coinbase", "kraken_futures", "bitstamp")
+"""Their perpetuals priced in dollars are settled in them, but for those whose id ends with -INV."""
 _ID = re.compile(r"[^:]+:(?P<base>[^-]+)-(?P<quote>[^-]+)(?P<rest>-.+)?")
 
 
@@ -86,6 +87,8 @@ class Naming:
     def _kind_of(self, quote: str, rest: str) -> str:
         if not rest:
             return "spot"
+        if rest == "-PERP-INV":
+            return "inverse"
         if rest == "-PERP":
             return "inverse" if quote == "USD" and self._adapter not in LINEAR_IN_USD else "linear"
         return "option" if re.search(r"-[CP]$", rest) else "future"

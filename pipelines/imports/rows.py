@@ -10,6 +10,10 @@ from typing import NamedTuple, cast
 
 from infra.captures import CaptureError
 from infra.captures.files import Line, lines, packing, translated
+from infra.captures.times import of_epoch
+
+DIGITS = 18
+MOST = Decimal(10) ** DIGITS
 
 
 class Row(NamedTuple):
@@ -29,13 +33,13 @@ class Row(NamedTuple):
         return found
 
     def number(self, field: int, what: str) -> Decimal:
-        """Not negative, with the digits that stand there."""
+        """Not negative, with the digits that stand there, of which there are at most 18 on either side of the point."""
         try:
             found = Decimal(self.fields[field])
         except (InvalidOperation, IndexError):
             raise self.wrong(f"no {what} in it") from None
-        if not found.is_finite() or found < 0:
-            raise self.wrong(f"{what} {self.fields[field]!r} is none")
+        if not found.is_finite() or not 0 <= found < MOST or int(found.as_tuple().exponent) < -DIGITS:
+            raise self.wrong(f"{what} {self.fields[field][:40]!r} is none")
         return found
 
     def whole(self, field: int, what: str) -> int:
@@ -43,6 +47,13 @@ class Row(NamedTuple):
             return int(self.fields[field])
         except (ValueError, IndexError):
             raise self.wrong(f"no {what} in it") from None
+
+    def time(self, field: int) -> int:
+        """UTC ns, of whatever unit it is in."""
+        try:
+            return of_epoch(str(self.whole(field, "time")).encode())
+        except ValueError as error:
+            raise self.wrong(str(error)) from None
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -80,5 +91,5 @@ def _zipped(path: Path) -> Iterator[Line]:
             for number, data in enumerate(io.BufferedReader(cast(io.RawIOBase, raw)), start=1):
                 if stripped := data.rstrip(b"\r\n"):
                     yield Line(number, stripped)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise CaptureError(path, f"is damaged: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # the last: a password, an unknown way of packing
+        raise CaptureError(path, f"is damaged or locked: {error}") from error

@@ -10,6 +10,7 @@ Times are microseconds. Rows of one ``local_timestamp`` are one change of a book
 are one snapshot, and what stands before the first is passed over. Quotes without one of their sides are too.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import groupby
@@ -23,7 +24,8 @@ from topics.market import BookDelta, BookSnapshot, Quote, Trade
 from topics.record import InstrumentId, Level, Side
 
 HEAD = ["exchange", "symbol", "timestamp", "local_timestamp"]
-US = 1000
+LINEAR, INVERSE = "linear|", "inverse|"
+_INVERSE = re.compile(r"USD([HMUZ]\d\d)?$")
 VENUES = {  # tardis.dev's name: the adapter, and what it puts before a symbol whose market the venue does not say
     "binance": ("binance", ""),
     "binance-us": ("binance", ""),
@@ -32,7 +34,7 @@ VENUES = {  # tardis.dev's name: the adapter, and what it puts before a symbol w
     "coinbase": ("coinbase", ""),
     "kraken": ("kraken", ""),
     "cryptofacilities": ("kraken_futures", ""),
-    "bybit": ("bybit", "linear|"),
+    "bybit": ("bybit", LINEAR),
     "bybit-spot": ("bybit", "spot|"),
     "okex": ("okx", ""),
     "okex-swap": ("okx", ""),
@@ -80,12 +82,14 @@ def _whole(found: Iterator[Row], fields: int) -> Iterator[Row]:
 
 
 def _instrument(row: Row, places: Places, naming: Naming) -> InstrumentId:
-    market = VENUES.get(row.fields[places["exchange"]], ("", ""))[1]
-    return naming.listed(market + row.fields[places["symbol"]]).instrument
+    symbol, market = row.fields[places["symbol"]], VENUES.get(row.fields[places["exchange"]], ("", ""))[1]
+    if market == LINEAR and _INVERSE.search(symbol):
+        market = INVERSE
+    return naming.listed(market + symbol).instrument
 
 
 def _times(row: Row, places: Places) -> tuple[int, int]:
-    return row.whole(places["timestamp"], "time") * US, row.whole(places["local_timestamp"], "time") * US
+    return row.time(places["timestamp"]), row.time(places["local_timestamp"])
 
 
 def _trades(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[Trade]:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.captures import CaptureError, Format, Item, Kind, Writer, format_of, read, venue_hint
+from infra.captures import VENUES, CaptureError, Format, Item, Kind, Writer, format_of, read, venue_hint
 from infra.captures.times import as_seconds, of_epoch, of_seconds
 from tests.recordings import data_folder
 
@@ -196,6 +196,11 @@ def test_a_cut_off_recording_is_merged_as_far_as_it_goes(tmp_path: Path) -> None
         ("lines", b"1000000000000000000 {}\nx\n", "line 2: does not begin with the local time"),
         ("X.ws.1.0", b"1626993368.5: {}\nx\n", "line 2: no line of a cryptofeed recording"),
         ("X.ws.1.0", b"1626993368.5: b'\\x0'\n", "line 1: a b'...' that is no bytes literal"),
+        ("X.ws.1.0", b"1626993368.5: b'', 1\n", "line 1: a b'...' that is no bytes literal"),
+        ("X.ws.1.0", b"99999999999.5: {}\n", "line 1: 99999999999500000000 ns is no time"),
+        ("lines", b"9999999999999999999 {}\n", "line 1: 9999999999999999999 ns is no time"),
+        ("v3.jsonl", b'{"t":"recv","ts":1e99,"data":""}\n', "line 1: no line of a recording"),
+        ("v3.jsonl", b'{"t":"recv","ts":-1.5,"data":""}\n', "line 1: no line of a recording"),
     ],
 )
 def test_what_is_no_recording_is_said_in_one_line_with_its_place(
@@ -211,6 +216,30 @@ def test_what_is_no_recording_is_said_in_one_line_with_its_place(
 def test_a_folder_and_a_missing_file_are_no_recordings(tmp_path: Path) -> None:
     assert "is a folder" in until_error([tmp_path])[1]
     assert "No such file" in until_error([tmp_path / "none"])[1]
+
+
+TEXT = b"https://a.b/c -> 1626993367.3: {}\nwss://a.b/c <-> 1626993367.3\n1626993368.5: b'\\x00'\n1626993368.7: {}\n"
+LINES = b'1675209600123456 {"lastUpdateId":7}\n1675209600223456 ' + SPOT + b"\n"
+WHOLE = {"jsonl": jsonl(V3), "text": TEXT, "lines": LINES}
+
+
+@settings(max_examples=80)
+@given(data=st.data())
+def test_a_mutated_recording_is_read_or_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    whole = data.draw(st.sampled_from(sorted(WHOLE.values())))
+    pack = data.draw(st.sampled_from([bytes, gzip.compress, zstd]))
+    first, second = (bytearray(whole), None) if data.draw(st.booleans()) else (bytearray(pack(whole)), bytes)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(first) - 1))
+        first[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    path = write(tmp_path_factory.getbasetemp() / "mutated.0", bytes(first) if second else pack(bytes(first)))
+    items, error = until_error([path])
+    assert all(0 <= item.ts < 2**63 for item in items)
+    assert "\n" not in error
+    if not error:
+        assert venue_hint([path]) in ("", *VENUES)
 
 
 items_ = st.builds(
@@ -285,7 +314,7 @@ def test_reading_keeps_a_bounded_part_of_a_recording_in_memory(tmp_path: Path) -
     assert peak < 4_000_000
 
 
-@given(ts=st.integers(0, 2**63))
+@given(ts=st.integers(0, 2**63 - 1))
 def test_times_keep_every_digit(ts: int) -> None:
     assert of_seconds(as_seconds(ts)) == ts
 
