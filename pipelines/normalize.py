@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import Checked, Hole, MarketData, Reading, Session
+from adapters.base import BadFrame, Checked, Hole, MarketData, Parsed, Parser, Reading, Session
 from adapters.registry import market_data
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, sample
@@ -121,8 +121,23 @@ class Sources(dict[str, sync.Source]):
         if adapter is None:
             raise ValueError(f"no venue named {venue!r}")
         symbol = adapter.venue_symbol(key) if name else ""
-        source = self[key] = sync.Source(venue, key, symbol, adapter.rules, adapter.parse)
+        parse = adapter.parse if name else _of_none(adapter.parse)
+        source = self[key] = sync.Source(venue, key, symbol, adapter.rules, parse)
         return source
+
+
+def _of_none(parse: Parser) -> Parser:
+    """For lines that name no instrument: what would be about one is passed over, what the venue refuses is still told."""
+
+    def parse_nameless(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+        try:
+            return parse(frame, reading) and None
+        except BadFrame:
+            raise
+        except ValueError:
+            return None
+
+    return parse_nameless
 
 
 def _letter(line: Line, at: At, reason: str) -> DeadLetter:

@@ -148,7 +148,8 @@ class Dialect(NamedTuple):
 def parser(dialect: Dialect) -> Parser:
     def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         """See ``adapters.base.Parser``."""
-        wanted = dialect.venue_symbol(reading.instrument)
+        instrument = reading.instrument
+        wanted = "" if instrument.endswith(":") else dialect.venue_symbol(instrument)
         try:
             if frame.startswith(b'{"stream":'):
                 combined = _combined.decode(frame)
