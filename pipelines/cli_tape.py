@@ -66,12 +66,19 @@ def list_recordings(
 
 
 @app.command()
-def stat(files: Files, venue: VenueOption = "", as_json: JsonOption = False) -> None:
+def stat(
+    files: Files,
+    venue: VenueOption = "",
+    gaps: Annotated[bool, typer.Option("--gaps", help="Build the books and count their gaps too; slower.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Per instrument: frames by channel, rate, span, longest silence, and receive time less the venue's time."""
     from infra.captures import read, venue_hint
-    from pipelines.tape_figures import figures
+    from pipelines.tape_figures import count_gaps, figures
 
     found = figures(read(files), venue or venue_hint(files))
+    if gaps:
+        count_gaps(found, files)
     if as_json:
         for symbol, seen in sorted(found.instruments.items()):
             typer.echo(json.dumps(_stat(found.venue, symbol, seen)))
@@ -221,10 +228,10 @@ def _show_stat(found: "Figures") -> None:
         soft_wrap=True,
     )
     table = _table(
-        "instrument", "frames", "by channel", "a second", "length", "longest silence", "min", "median", "max"
+        "instrument", "frames", "by channel", "a second", "length", "longest silence", "gaps", "min", "median", "max"
     )
     table.caption, table.caption_justify = (
-        "min, median, max: receive time less the venue's, ms; gaps: tapedeck tape check",
+        "min, median, max: receive time less the venue's, ms; gaps: with --gaps",
         "right",
     )
     for symbol, seen in sorted(found.instruments.items()):
@@ -236,6 +243,7 @@ def _show_stat(found: "Figures") -> None:
             f"{seen.rate:,.1f}",
             _length(seen.last - seen.first),
             _length(seen.longest_silence),
+            "" if seen.gaps is None else f"{seen.gaps:,}",
             *("" if offset is None else f"{offset / 1e6:,.1f}" for offset in offsets),
         )
     shown.print(table)
@@ -251,6 +259,7 @@ def _stat(venue: str, symbol: str, seen: "Seen") -> dict[str, Any]:
         "from": seen.first,
         "to": seen.last,
         "longest_silence_ns": seen.longest_silence,
+        "gaps": seen.gaps,
         "offset_ns": {"min": seen.offsets.lowest, "median": seen.offsets.median, "max": seen.offsets.highest},
     }
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from adapters.base import MARKET_MARK
+from adapters.registry import market_data
 from infra.captures import CaptureError, Item, Kind, Recording, recordings, venue_hint
+from pipelines.tape_check import check
 from pipelines.tape_glance import glance
 
 SAMPLES = 65_536
@@ -45,6 +48,8 @@ class Seen:
     first: int = 0
     last: int = 0
     longest_silence: int = 0
+    gaps: int | None = None
+    """Of its book, where that was built."""
     offsets: Offsets = field(default_factory=Offsets)
 
     @property
@@ -106,6 +111,18 @@ def figures(items: Iterator[Item], venue: str) -> Figures:
     except CaptureError as error:
         found.broken = error
     return found
+
+
+def count_gaps(found: Figures, paths: Sequence[Path]) -> None:
+    """Build the books too. Problem where no adapter knows the venue."""
+    checked = {one.instrument: one.gaps for one in check(paths, found.venue).instruments}
+    adapter = market_data(found.venue)
+    for symbol in found.named:
+        try:
+            name = adapter.instrument_of(found.venue, symbol.replace(":", MARKET_MARK))
+        except ValueError:
+            continue  # no instrument of those that are parsed
+        found.instruments[symbol].gaps = checked.get(name)
 
 
 @dataclass(frozen=True)

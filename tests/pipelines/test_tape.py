@@ -86,12 +86,26 @@ def test_statistics_are_per_instrument(recording: Path) -> None:
         "from": START + STEP,
         "to": START + 39 * STEP,
         "longest_silence_ns": 2 * STEP,
+        "gaps": None,
         "offset_ns": {"min": -1_500_000_000, "median": -1_500_000_000, "max": -1_500_000_000},
     }
     assert eth["venue_symbol"] == "ETHUSDT"
     table = tape("stat", recording).stdout
     assert "-1,500.0" in table
     assert "41 frame" in table
+
+
+def test_gaps_of_the_books_are_counted_when_asked_for(tmp_path: Path) -> None:
+    with Writer(tmp_path, "okx", venue="okx") as writer:
+        for n, (action, previous, sequence) in enumerate(
+            [("snapshot", -1, 10), ("update", 10, 11), ("update", 15, 16)]
+        ):
+            book = {"asks": [["2", "1", "0", "1"]], "bids": [["1", "1", "0", "1"]], "ts": str(START // 10**6)}
+            book |= {"prevSeqId": previous, "seqId": sequence}
+            data = {"arg": {"channel": "books", "instId": "BTC-USDT"}, "action": action, "data": [book]}
+            writer.write(Item(START + n, Kind.FRAME, "ws.1", "", json.dumps(data).encode()))
+    (row,) = rows(tape("stat", *writer.paths, "--gaps", "--json"))
+    assert row["gaps"] == 1
 
 
 def test_the_head_is_in_order_and_one_line_an_item(recording: Path) -> None:
