@@ -77,6 +77,8 @@ class ScriptedVenue:
                 if message.type is WSMsgType.TEXT:
                     asked = message.json()
                     self.subscribed.append(asked)
-                    await socket.send_json({"result": None, "id": asked["id"]})
-                    self.sockets.append(socket)
+                    if "id" in asked:
+                        await socket.send_json({"result": None, "id": asked["id"]})
+                    if socket not in self.sockets:
+                        self.sockets.append(socket)
         return socket

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from adapters.base import Endpoints, VenueBusy, VenueRefused, VenueUnreachable, rest_frame
 from adapters.binance.market import MARKET_DATA
@@ -18,6 +19,7 @@ from pipelines.clock import run_clock
 from pipelines.ingest import run_ingest
 from pipelines.normalize import MarketState, normalize_stage
 from pipelines.raw import Line, decode_lines
+from pipelines.tape_check import check
 from tests.adapters.simulated.running import started, until
 from tests.folding import Folding
 from tests.pipelines.scripted_venue import ScriptedVenue
@@ -131,6 +133,57 @@ async def test_frames_stand_on_the_tape_as_they_were_sent(
     assert sorted(f for f in ours if f.startswith(b'{"rest"')) == sorted(wrapped)
     received = [line.ts for line in lines if line.key == INSTRUMENT]
     assert received == sorted(received)
+
+
+async def test_a_capture_beside_the_tape_says_the_same(kafka_conf: dict[str, str], topics: str, tmp_path: Path) -> None:
+    with started(tmp_path / "exchange", "--seed", "6") as exchange:
+        plain = config(topics, tmp_path, exchange.address, "sim:BTC-USDT", "sim:ETH-USDT")
+        chosen = replace(plain, venues={"sim": replace(plain.venues["sim"], capture=True)})
+        async with ingesting(chosen, kafka_conf) as status:
+            await until(lambda: status().get("ready"))
+            await until(lambda: status()["events_in"] > 100)
+    folding = Folding(normalize_stage({"sim": "binance"}))
+    for message in kafka.read_all(kafka_conf, f"{topics}.market.raw"):
+        folding.feed(message.value())
+    found = check(sorted((chosen.run_dir / "captures").iterdir()), "binance")
+    assert [one.instrument for one in found.instruments] == ["binance:BTC-USDT", "binance:ETH-USDT"]
+    for one in found.instruments:
+        state: MarketState = folding.states[f"sim:{one.instrument.partition(':')[2]}"]
+        assert state.book.book is not None
+        assert (one.book_digest, one.trades, one.quotes) == (state.book.book.digest(), state.trades, state.quotes)
+        assert (one.book_state, one.gaps) == ("live", 0)
+
+
+async def test_a_hole_in_a_connection_is_told_to_its_instruments_and_a_book_is_asked_for_again_by_subscription(
+    kafka_conf: dict[str, str], topics: str, tmp_path: Path
+) -> None:
+    """Coinbase numbers all frames of a connection."""
+
+    def heartbeat(n: int) -> bytes:
+        return json.dumps({"channel": "heartbeats", "sequence_num": n, "events": []}).encode()
+
+    async with ScriptedVenue() as venue:
+        told = {"adapter": "coinbase", "rest_url": f"http://{venue.address}", "ws_url": f"ws://{venue.address}/stream"}
+        chosen = parse(
+            {
+                "run": {"name": topics, "home": str(tmp_path)},
+                "venues": {"sim": {**told, "instruments": ["sim:BTC-USD", "sim:ETH-USD"]}},
+            }
+        )
+        async with ingesting(chosen, kafka_conf) as status:
+            await until(lambda: venue.sockets)
+            asked = len(venue.subscribed)
+            await venue.send(heartbeat(0), heartbeat(1), heartbeat(4))
+            await until(lambda: status().get("holes") == 1)
+            request = ResyncRequested(venue="sim", venue_symbol="BTC-USD", reason="connection", ts_init=1)
+            producer = kafka.producer(kafka_conf)
+            producer.produce(f"{topics}.ingest.requests", wire.encode([request]), "sim")
+            producer.flush()
+            await until(lambda: any(m["type"] == "unsubscribe" for m in venue.subscribed[asked:]))
+            await until(lambda: any(m["type"] == "subscribe" for m in venue.subscribed[asked:]))
+    assert all(m["product_ids"] == ["BTC-USD"] for m in venue.subscribed[asked:])
+    holes = [line for line in raw_lines(kafka_conf, topics) if line.frame.startswith(b'{"expected":2,"got":4')]
+    assert sorted(line.key for line in holes) == ["sim:BTC-USD", "sim:ETH-USD"]
 
 
 async def test_frames_that_queue_up_travel_together(kafka_conf: dict[str, str], topics: str, tmp_path: Path) -> None:
