@@ -100,7 +100,7 @@ def _change(frame: wire.BookFrame, d: wire.BookData, reading: Reading) -> Parsed
 
 
 def _texts(levels: list[wire.WireLevel]) -> tuple[Level, ...]:
-    return tuple([(level.price, level.size) for level in levels])
+    return tuple([(level.price, level.size) for level in levels]) if levels else ()
 
 
 def millis_ns(text: str) -> int:
