@@ -354,3 +354,10 @@ def test_the_checksum_is_the_pages(levels: list[tuple[int, int]]) -> None:
     )
     numbers = [[(Decimal(price), Decimal(size)) for price, size in side] for side in (snapshot.bids, snapshot.asks)]
     assert checksum(Book.of(snapshot)) == naive_checksum((dict(numbers[0]), dict(numbers[1])))
+
+
+def test_frames_about_nobody_we_follow_are_passed_over_and_refusals_are_not() -> None:
+    nobody = Reading("kraken", "kraken:", 5, 0, {})
+    assert MARKET_DATA.parse(b'{"channel":"trade","type":"update","data":[]}', nobody) is None
+    with pytest.raises(BadFrame, match="the venue says"):
+        MARKET_DATA.parse(b'{"error":"Currency pair not supported","method":"subscribe","success":false}', nobody)
