@@ -33,7 +33,14 @@ def _second(head: str) -> int:
 
 
 def text_of(number: Decimal) -> str:
-    """A JSON number's digits as they stood, without exponent; for venues that send numbers, decoded as Decimal."""
+    """A JSON number's digits as they stood, without exponent; for venues that send numbers, decoded as Decimal. BadFrame
+    where that would be a very long text.
+    """
+    text = str(number)
+    if "E" not in text:
+        return text
+    if not -40 < number.adjusted() < 40:
+        raise BadFrame(f"not a number of a market: {number}")
     return format(number, "f")
 
 

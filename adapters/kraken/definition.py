@@ -47,7 +47,8 @@ def definition(answer: AssetPairs, reading: Reading) -> Sequence[Parsed]:
     pair = next((pair for pair in answer.result.values() if pair.wsname in names), None)
     if pair is None:
         raise BadFrame(f"no definition of {names[1]} in it")
-    reading.memory.update(price=str(pair.pair_decimals), qty=str(pair.lot_decimals))
+    for what, digits in (("price", pair.pair_decimals), ("qty", pair.lot_decimals)):
+        reading.memory[what] = reading.memory[f"{what} of its definition"] = str(digits)
     base, quote = currencies(reading.instrument)
     tradable = pair.status == "online"
     return (

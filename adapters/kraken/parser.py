@@ -129,6 +129,8 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     except BadFrame:
         raise
     except (msgspec.MsgspecError, ValueError, InvalidOperation, RecursionError) as error:
+        if reading.instrument.endswith(":"):
+            return None  # about an instrument that is not followed
         raise BadFrame(f"not a frame of this venue: {error}") from error
 
 
@@ -176,7 +178,7 @@ def _ours(data: list[_Data], reading: Reading) -> list[_Data]:
 
 def _on_book(d: BookData, kind: str, reading: Reading) -> Parsed:
     ts_event = iso_ns(d.timestamp) if d.timestamp else reading.ts_venue or reading.ts_init
-    bids, asks = _texts(d.bids, d.asks, reading.memory)
+    bids, asks = _texts(d.bids, d.asks, reading.memory, kind == "snapshot")
     change: BookDelta | BookSnapshot
     if kind == "update":
         change = BookDelta(
@@ -202,21 +204,21 @@ def _depth(levels: int, reading: Reading) -> int:
 
 
 def _texts(
-    bids: list[WireLevel], asks: list[WireLevel], memory: dict[str, str]
+    bids: list[WireLevel], asks: list[WireLevel], memory: dict[str, str], anew: bool
 ) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
-    """With as many digits as the pair has: the most that were seen, or its definition's."""
+    """With as many digits as the pair has: its definition's, or the most that were seen since a snapshot."""
     found = [(text_of(level.price), text_of(level.qty)) for level in (*bids, *asks)]
-    prices = _places("price", [price for price, _ in found], memory)
-    sizes = _places("qty", [size for _, size in found], memory)
+    prices = _places("price", [price for price, _ in found], memory, anew)
+    sizes = _places("qty", [size for _, size in found], memory, anew)
     padded = tuple([(_padded(price, prices), _padded(size, sizes)) for price, size in found])
     return padded[: len(bids)], padded[len(bids) :]
 
 
-def _places(what: str, texts: list[str], memory: dict[str, str]) -> int:
-    known = int(memory.get(what, "0"))
+def _places(what: str, texts: list[str], memory: dict[str, str], anew: bool) -> int:
+    known = int(memory.get(f"{what} of its definition" if anew else what, "0"))
     most = max(map(_decimals, texts), default=0)
-    if most > known:
-        memory[what] = str(most)
+    if anew or most > known:
+        memory[what] = str(max(most, known))
     return max(most, known)
 
 

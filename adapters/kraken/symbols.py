@@ -53,7 +53,12 @@ def symbols_in(frame: bytes) -> tuple[str, ...]:
     """
     if frame.startswith(b"["):
         end = frame.rfind(b'"')
-        return (frame[frame.rfind(b'"', 0, max(end, 0)) + 1 : end].decode("ascii", "replace"),) if end > 0 else ()
+        return _only(frame[frame.rfind(b'"', 0, end) + 1 : end]) if end > 0 else ()
     if _CATALOG.match(frame):
         return ()
     return tuple(dict.fromkeys(symbol.decode("ascii", "replace") for symbol in _SYMBOL.findall(frame)))
+
+
+@lru_cache(4096)
+def _only(name: bytes) -> tuple[str, ...]:
+    return (name.decode("ascii", "replace"),)

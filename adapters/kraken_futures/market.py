@@ -37,11 +37,7 @@ class KrakenFuturesMarketData(MarketData):
         return symbols.instrument_of(venue, venue_symbol)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        start = frame.find(b'"product_id"', 0, 300)
-        if start < 0:
-            return ()
-        parts = frame[start + 12 : start + 60].split(b'"', 2)
-        return (parts[1].decode("ascii", "replace"),) if len(parts) == 3 else ()
+        return symbols.symbols_in(frame)
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)

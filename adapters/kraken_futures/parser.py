@@ -118,6 +118,8 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     except BadFrame:
         raise
     except (msgspec.MsgspecError, ValueError, InvalidOperation, RecursionError) as error:
+        if reading.instrument.endswith(":"):
+            return None  # about an instrument that is not followed
         raise BadFrame(f"not a frame of this venue: {error}") from error
 
 

@@ -44,3 +44,20 @@ def kind_of(instrument: InstrumentId) -> str:
     if instrument.endswith("-PERP"):
         return "linear"
     return "inverse" if instrument.endswith("-PERP-INV") else "future"
+
+
+_PRODUCT = b'{"feed":"book","product_id":"'
+
+
+def symbols_in(frame: bytes) -> tuple[str, ...]:
+    """The product a frame is about."""
+    if frame.startswith(_PRODUCT):
+        return _only(frame[29 : frame.find(b'"', 29, 80)])
+    start = frame.find(b'"product_id"', 0, 300)
+    parts = frame[start + 12 : start + 60].split(b'"', 2) if start >= 0 else ()
+    return _only(parts[1]) if len(parts) == 3 else ()
+
+
+@lru_cache(4096)
+def _only(name: bytes) -> tuple[str, ...]:
+    return (name.decode("ascii", "replace"),)

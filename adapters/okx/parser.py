@@ -43,6 +43,8 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     except BadFrame:
         raise
     except (msgspec.MsgspecError, ValueError, InvalidOperation, RecursionError) as error:
+        if reading.instrument.endswith(":"):
+            return None  # about an instrument that is not followed
         raise BadFrame(f"not a frame of this venue: {error}") from error
 
 
@@ -100,7 +102,7 @@ def _change(frame: wire.BookFrame, d: wire.BookData, reading: Reading) -> Parsed
 
 
 def _texts(levels: list[wire.WireLevel]) -> tuple[Level, ...]:
-    return tuple([(level.price, level.size) for level in levels])
+    return tuple([(level.price, level.size) for level in levels]) if levels else ()
 
 
 def millis_ns(text: str) -> int:

@@ -50,5 +50,10 @@ _NAMED = re.compile(rb'"instId"\s*:\s*"([^"\\]{1,64})"')
 def symbols_in(frame: bytes) -> tuple[str, ...]:
     """Liquidations may be of several."""
     if frame.startswith(b'{"arg":{"channel":"books","instId":"'):
-        return (frame[36 : frame.find(b'"', 36, 100)].decode("ascii", "replace"),)
+        return _only(frame[36 : frame.find(b'"', 36, 100)])
     return tuple(dict.fromkeys(name.decode("ascii", "replace") for name in _NAMED.findall(frame)))
+
+
+@lru_cache(4096)
+def _only(name: bytes) -> tuple[str, ...]:
+    return (name.decode("ascii", "replace"),)

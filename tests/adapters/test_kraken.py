@@ -149,6 +149,21 @@ def test_a_snapshot_of_v2_is_as_deep_as_its_subscription_said_and_lost_zeros_com
     assert found.change.bids == (("85600.00", "0.00000000"),)
 
 
+def test_a_number_with_too_many_digits_is_forgotten_with_the_next_snapshot() -> None:
+    reading = msgspec.structs.replace(BTC, memory={})
+    level = b'{"price":85600.%b,"qty":0.00000001}'
+    for kind, digits, expected in (
+        (b"snapshot", b"2", "85600.2"),
+        (b"update", b"123456789", "85600.123456789"),
+        (b"snapshot", b"2", "85600.2"),
+    ):
+        (found,) = MARKET_DATA.parse(V2 % (kind, level % digits), reading) or ()
+        assert isinstance(found, Checked)
+        assert found.change.bids == ((expected, "0.00000001"),)
+    with pytest.raises(BadFrame):
+        MARKET_DATA.parse(V2 % (b"update", b'{"price":1e99999999,"qty":1}'), reading)
+
+
 def test_trades_and_quotes_of_v2() -> None:
     frame = b'{"channel":"trade","type":"%b","data":[{"symbol":"BTC/USD","side":"sell","price":0.5117,"qty":40.0,\
 "ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}'
@@ -354,3 +369,10 @@ def test_the_checksum_is_the_pages(levels: list[tuple[int, int]]) -> None:
     )
     numbers = [[(Decimal(price), Decimal(size)) for price, size in side] for side in (snapshot.bids, snapshot.asks)]
     assert checksum(Book.of(snapshot)) == naive_checksum((dict(numbers[0]), dict(numbers[1])))
+
+
+def test_frames_about_nobody_we_follow_are_passed_over_and_refusals_are_not() -> None:
+    nobody = Reading("kraken", "kraken:", 5, 0, {})
+    assert MARKET_DATA.parse(b'{"channel":"trade","type":"update","data":[]}', nobody) is None
+    with pytest.raises(BadFrame, match="the venue says"):
+        MARKET_DATA.parse(b'{"error":"Currency pair not supported","method":"subscribe","success":false}', nobody)

@@ -243,3 +243,10 @@ def test_a_fault_ends_in_a_gap_and_the_next_snapshot_in_equality(data_dir: Path,
 
 def test_mutated_frames_never_raise_anything_else(data_dir: Path) -> None:
     fuzz("kraken_futures", [i for i in items_of(data_dir / RECORDING) if i.kind is Kind.FRAME][:1000])
+
+
+def test_frames_about_nobody_we_follow_are_passed_over_and_refusals_are_not() -> None:
+    nobody = Reading("kraken_futures", "kraken_futures:", 5, 0, {})
+    assert MARKET_DATA.parse(TRADE, nobody) is None
+    with pytest.raises(BadFrame, match="the venue says"):
+        MARKET_DATA.parse(b'{"event":"error","message":"Invalid product id"}', nobody)

@@ -295,3 +295,10 @@ def test_a_fault_ends_in_a_gap_and_the_next_snapshot_in_equality(data_dir: Path,
 
 def test_mutated_frames_never_raise_anything_else(data_dir: Path) -> None:
     fuzz("okx", [i for i in items_of(data_dir / RECORDING) if i.kind is Kind.FRAME])
+
+
+def test_frames_about_nobody_we_follow_are_passed_over_and_refusals_are_not() -> None:
+    nobody = Reading("okx", "okx:", 5, 0, {})
+    assert MARKET_DATA.parse(frame("liquidation-orders", []), nobody) is None
+    with pytest.raises(BadFrame, match="the venue says"):
+        MARKET_DATA.parse(b'{"event":"error","code":"60012","msg":"Invalid request"}', nobody)
