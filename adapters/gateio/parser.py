@@ -1,4 +1,5 @@
-"""Gate.io's public spot frames, to records. Pure. Accepted are notifications of version 4, and our own wrappings.
+"""Gate.io's public frames, to records; here those of spot (``futures`` has the others). Pure. Accepted are notifications of
+version 4, and our own wrappings.
 
 The venue's pages (www.gate.com/docs/developers/apiv4/ws/en): ``spot.order_book_update``, ``spot.trades``,
 ``spot.book_ticker``, ``spot.tickers``, and "Retrieve order book" of its REST API. Numbers are strings of digits and stay
@@ -12,8 +13,9 @@ from typing import Final
 import msgspec
 
 from adapters.base import BadFrame, Parsed, Reading, read_own
-from adapters.gateio.definition import definitions
-from adapters.gateio.symbols import venue_symbol
+from adapters.gateio import futures
+from adapters.gateio.definition import contracts, definitions
+from adapters.gateio.symbols import FUTURES, spelled, venue_symbol
 from adapters.parsing import UNREADABLE, Millis, Number, named, positive, quoted, side_of, text_in, told
 from topics.market import BookDelta, BookSnapshot, Quote, Ticker, Trade
 from topics.record import Level
@@ -137,8 +139,7 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     """See ``adapters.base.Parser``."""
     try:
         if UPDATE in frame:
-            read = _CHANNELS.get(text_in(frame, CHANNEL))
-            return None if read is None else read(frame, reading)
+            return _update(text_in(frame, CHANNEL), frame, reading)
         return _other(frame, reading)
     except UNREADABLE as error:
         raise BadFrame(f"not a frame of this venue: {error}") from error
@@ -152,17 +153,30 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     head = _head.decode(frame)
     if head.error is not None:
         raise BadFrame(f"the venue says: {head.error.message} ({head.error.code})")
-    read = _CHANNELS.get(head.channel) if head.event == "update" else None
-    return None if read is None else read(frame, reading)
+    return _update(head.channel, frame, reading) if head.event == "update" else None
+
+
+def _update(channel: str, frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    """Both markets spell alike: BadFrame for a frame of the other one."""
+    read = _CHANNELS.get(channel)
+    if read is None:
+        return None
+    if channel.startswith("futures.") != venue_symbol(reading.instrument).startswith(FUTURES):
+        raise BadFrame(f"{channel} is not about {reading.instrument}")
+    return read(frame, reading)
 
 
 def _answer(what: str, body: bytes, reading: Reading) -> Sequence[Parsed] | None:
     match what:
+        case "depth" if venue_symbol(reading.instrument) != spelled(reading.instrument):
+            return futures.begun(body, reading)
         case "depth":
             d = _body.decode(body)
             return (_snapshot(d.bids, d.asks, d.id, d.update, reading),)
         case "definition":
             return definitions(body, reading)
+        case "contract":
+            return contracts(body, reading)
     return None
 
 
@@ -181,7 +195,7 @@ def _snapshot(
 
 def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d = _book.decode(frame).result
-    named(d.s, venue_symbol(reading.instrument), reading)
+    named(d.s, spelled(reading.instrument), reading)
     if d.u < d.U:
         raise BadFrame(f"update ids run backwards: {d.U} to {d.u}")
     if d.full:
@@ -201,7 +215,7 @@ def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed]:
 
 def _traded(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d = _trade.decode(frame).result
-    named(d.currency_pair, venue_symbol(reading.instrument), reading)
+    named(d.currency_pair, spelled(reading.instrument), reading)
     if not 0 <= d.create_time_ms < LAST_MS:
         raise BadFrame(f"trade {d.id}: not a time: {d.create_time_ms}")
     return (
@@ -219,7 +233,7 @@ def _traded(frame: bytes, reading: Reading) -> Sequence[Parsed]:
 
 def _quoted(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     d = _quote.decode(frame).result
-    named(d.s, venue_symbol(reading.instrument), reading)
+    named(d.s, spelled(reading.instrument), reading)
     if not d.b or not d.a:
         return None
     bid, bid_size, ask, ask_size = Decimal(d.b), Decimal(d.B), Decimal(d.a), Decimal(d.A)
@@ -240,7 +254,7 @@ def _quoted(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 
 def _ticked(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     d = _ticker.decode(frame)
-    named(d.result.currency_pair, venue_symbol(reading.instrument), reading)
+    named(d.result.currency_pair, spelled(reading.instrument), reading)
     last = told(d.result.last)
     if last is None:
         return None
@@ -255,4 +269,5 @@ _CHANNELS: Final[dict[str, Callable[[bytes, Reading], Sequence[Parsed] | None]]]
     "spot.trades": _traded,
     "spot.book_ticker": _quoted,
     "spot.tickers": _ticked,
+    **futures.CHANNELS,
 }
