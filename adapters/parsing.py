@@ -1,7 +1,7 @@
 """What several venues' parsers share. Pure; each raises BadFrame or ValueError for what cannot be read."""
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from adapters.base import BadFrame, Reading
 from topics.record import Side
 
 LEAST, MOST = Decimal("1e-18"), Decimal("1e18")
+MOST_DIGITS = 40
 
 
 def iso_ns(text: str) -> int:
@@ -33,7 +34,14 @@ def _second(head: str) -> int:
 
 
 def text_of(number: Decimal) -> str:
-    """A JSON number's digits as they stood, without exponent; for venues that send numbers, decoded as Decimal."""
+    """A JSON number's digits as they stood, without exponent; for venues that send numbers, decoded as Decimal. BadFrame for
+    one that would take a page to write: ``1e999999999``.
+    """
+    text = str(number)
+    if "E" not in text:
+        return text
+    if not -MOST_DIGITS < number.adjusted() < MOST_DIGITS:
+        raise BadFrame(f"not a price or size: {text[:40]}")
     return format(number, "f")
 
 
@@ -65,8 +73,8 @@ Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
 Number = Annotated[int, Meta(ge=0, le=2**62)]
 """A sequence number."""
 
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError)
-"""What the decoders raise."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, ArithmeticError, RecursionError)
+"""What decoders raise, and numbers that are none or too large to reckon with."""
 
 
 def told(number: Decimal | None) -> Decimal | None:
