@@ -103,3 +103,19 @@ def quoted(bid: Decimal, bid_size: Decimal, ask: Decimal, ask_size: Decimal) -> 
     """BadFrame unless these can be the best bid and ask of one market."""
     if not (LEAST <= bid < ask < MOST and LEAST <= bid_size < MOST and LEAST <= ask_size < MOST):
         raise BadFrame(f"not a quote: {bid_size} at {bid} / {ask_size} at {ask}")
+
+
+NEWEST = "ts"
+"""In a parser's memory: the newest time that the venue told in any frame, for those that tell none."""
+
+
+def remembered(ts_event: int, reading: Reading) -> int:
+    """``ts_event``, and the parser's memory knows of it."""
+    if ts_event > int(reading.memory.get(NEWEST, "0")):
+        reading.memory[NEWEST] = str(ts_event)
+    return ts_event
+
+
+def newest(reading: Reading) -> int:
+    """What ``remembered`` kept, else what the stage knows."""
+    return int(reading.memory.get(NEWEST, "0")) or reading.ts_venue or reading.ts_init

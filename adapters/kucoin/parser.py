@@ -1,4 +1,4 @@
-"""KuCoin's public spot frames, to records. Pure. Accepted are messages of topics, and our own wrappings.
+"""KuCoin's public spot frames, to records. Pure, with a memory of the newest time. Accepted are messages of topics, and our own wrappings.
 
 The venue's pages (www.kucoin.com/docs): "Level2 - Market Data" ``/market/level2:{symbol}``, "Match Execution Data"
 ``/market/match:{symbol}``, "Ticker" ``/market/ticker:{symbol}``, "Index Price" and "Mark Price" ``/indicator/…``, and "Get
@@ -14,7 +14,20 @@ import msgspec
 from adapters.base import BadFrame, Parsed, Reading, read_own
 from adapters.kucoin.definition import definitions
 from adapters.kucoin.symbols import venue_symbol
-from adapters.parsing import UNREADABLE, Millis, Number, named, positive, quoted, side_of, text_in, told, whole
+from adapters.parsing import (
+    UNREADABLE,
+    Millis,
+    Number,
+    named,
+    newest,
+    positive,
+    quoted,
+    remembered,
+    side_of,
+    text_in,
+    told,
+    whole,
+)
 from topics.market import BookDelta, BookSnapshot, Quote, Ticker, Trade
 from topics.record import Level
 
@@ -174,7 +187,7 @@ def _snapshot(body: bytes, reading: Reading) -> Sequence[Parsed]:
             bids=d.bids,
             asks=d.asks,
             sequence=whole(d.sequence, "sequence"),
-            ts_event=d.time * 1_000_000,
+            ts_event=remembered(d.time * 1_000_000, reading),
             ts_init=reading.ts_init,
         ),
     )
@@ -192,7 +205,7 @@ def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed]:
             asks=_levels(d.changes.asks),
             first_sequence=d.sequenceStart,
             sequence=d.sequenceEnd,
-            ts_event=d.time * 1_000_000 or reading.ts_venue or reading.ts_init,
+            ts_event=d.time * 1_000_000 or newest(reading),
             ts_init=reading.ts_init,
         ),
     )
@@ -215,7 +228,7 @@ def _matched(frame: bytes, reading: Reading) -> Sequence[Parsed]:
             price=positive(d.price, "price"),
             size=positive(d.size, "size"),
             aggressor=side_of(d.side),
-            ts_event=whole(d.time, "time"),
+            ts_event=remembered(whole(d.time, "time"), reading),
             ts_init=reading.ts_init,
         ),
     )
@@ -223,7 +236,7 @@ def _matched(frame: bytes, reading: Reading) -> Sequence[Parsed]:
 
 def _ticked(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d = _ticker.decode(frame).data
-    ts_event = d.time * 1_000_000 or reading.ts_venue or reading.ts_init
+    ts_event = remembered(d.time * 1_000_000, reading) or newest(reading)
     out: list[Parsed] = []
     if d.bestBid and d.bestBidSize and d.bestAsk and d.bestAskSize:
         quoted(d.bestBid, d.bestBidSize, d.bestAsk, d.bestAskSize)
