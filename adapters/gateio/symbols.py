@@ -13,9 +13,9 @@ from adapters.base import MARKET_MARK, own_symbol
 from topics.record import InstrumentId, Venue
 
 FUTURES = f"futures{MARKET_MARK}"
-_OURS = re.compile(r"[^:]+:([A-Z0-9]+)-([A-Z0-9]+)(?:-(?:(PERP)|(\d{6})))?\Z")
+_OURS = re.compile(r"[^:]+:([A-Z0-9]+)-([A-Z0-9]+)(?:-(?:(PERP)|(\d{6})))?\Z", re.ASCII)
 _SPOT = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)\Z")
-_FUTURE = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)(?:_20(\d{6}))?\Z")
+_FUTURE = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)(?:_20(\d{6}))?\Z", re.ASCII)
 
 
 @lru_cache(4096)
