@@ -1,7 +1,7 @@
 """What several venues' parsers share. Pure; each raises BadFrame or ValueError for what cannot be read."""
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from adapters.base import BadFrame, Reading
 from topics.record import Side
 
 LEAST, MOST = Decimal("1e-18"), Decimal("1e18")
+MOST_DIGITS = 40
 
 
 def iso_ns(text: str) -> int:
@@ -33,14 +34,14 @@ def _second(head: str) -> int:
 
 
 def text_of(number: Decimal) -> str:
-    """A JSON number's digits as they stood, without exponent; for venues that send numbers, decoded as Decimal. BadFrame
-    where that would be a very long text.
+    """A JSON number's digits as they stood, without exponent; for venues that send numbers, decoded as Decimal. BadFrame for
+    one that would take a page to write: ``1e999999999``.
     """
     text = str(number)
     if "E" not in text:
         return text
-    if not -40 < number.adjusted() < 40:
-        raise BadFrame(f"not a number of a market: {number}")
+    if not -MOST_DIGITS < number.adjusted() < MOST_DIGITS:
+        raise BadFrame(f"not a price or size: {text[:40]}")
     return format(number, "f")
 
 
@@ -72,8 +73,8 @@ Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
 Number = Annotated[int, Meta(ge=0, le=2**62)]
 """A sequence number."""
 
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError)
-"""What the decoders raise."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, ArithmeticError, RecursionError)
+"""What decoders raise, and numbers that are none or too large to reckon with."""
 
 
 def told(number: Decimal | None) -> Decimal | None:
@@ -102,3 +103,19 @@ def quoted(bid: Decimal, bid_size: Decimal, ask: Decimal, ask_size: Decimal) -> 
     """BadFrame unless these can be the best bid and ask of one market."""
     if not (LEAST <= bid < ask < MOST and LEAST <= bid_size < MOST and LEAST <= ask_size < MOST):
         raise BadFrame(f"not a quote: {bid_size} at {bid} / {ask_size} at {ask}")
+
+
+NEWEST = "ts"
+"""In a parser's memory: the newest time that the venue told in any frame, for those that tell none."""
+
+
+def remembered(ts_event: int, reading: Reading) -> int:
+    """``ts_event``, and the parser's memory knows of it."""
+    if ts_event > int(reading.memory.get(NEWEST, "0")):
+        reading.memory[NEWEST] = str(ts_event)
+    return ts_event
+
+
+def newest(reading: Reading) -> int:
+    """What ``remembered`` kept, else what the stage knows."""
+    return int(reading.memory.get(NEWEST, "0")) or reading.ts_venue or reading.ts_init

@@ -17,13 +17,27 @@ from adapters.base import BadFrame, Parsed, Reading, Session, read_own
 from adapters.bitmex.definition import definitions
 from adapters.bitmex.rows import BookRow, InstrumentRow, LiquidationRow, QuoteRow, TradeRow
 from adapters.bitmex.symbols import venue_symbol
-from adapters.parsing import MOST, UNREADABLE, iso_ns, named, positive, quoted, side_of, text_in, text_of, told
+from adapters.parsing import (
+    MOST,
+    NEWEST,
+    UNREADABLE,
+    iso_ns,
+    named,
+    newest,
+    positive,
+    quoted,
+    remembered,
+    side_of,
+    text_in,
+    text_of,
+    told,
+)
 from topics.market import BookDelta, BookSnapshot, Funding, Liquidation, OpenInterest, Quote, Ticker, Trade
 from topics.record import Level
 
 TABLE: Final = b'{"table":"'
 BOOK: Final = "table"
-"""In the memory: the table that the book is from, beside a price for each ``<id><side>``."""
+"""In the memory: the table that the book is from, beside a price for each ``<id><side>`` and the newest time."""
 
 
 Action = Literal["partial", "insert", "update", "delete"]
@@ -100,8 +114,9 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     d, wanted, memory = _books.decode(frame), venue_symbol(reading.instrument), reading.memory
     if d.action == "partial":
+        known = memory.get(NEWEST, "0")
         memory.clear()
-        memory[BOOK] = d.table
+        memory[BOOK], memory[NEWEST] = d.table, known
     elif memory.get(BOOK) != d.table:
         return None  # the venue says: drop what comes before the table
     change, bids, asks = _CHANGES[d.action], list[Level](), list[Level]()
@@ -145,7 +160,7 @@ _CHANGES: Final[dict[str, Callable[[BookRow, dict[str, str]], Level]]] = {
 
 def _book(d: _Books, bids: tuple[Level, ...], asks: tuple[Level, ...], reading: Reading) -> BookSnapshot | BookDelta:
     told_at = d.data[-1].timestamp if d.data else ""
-    ts_event = iso_ns(told_at) if told_at and d.action != "partial" else reading.ts_venue or reading.ts_init
+    ts_event = iso_ns(told_at) if told_at and d.action != "partial" else newest(reading)
     kind = BookSnapshot if d.action == "partial" else BookDelta
     return kind(instrument=reading.instrument, bids=bids, asks=asks, ts_event=ts_event, ts_init=reading.ts_init)
 
@@ -162,7 +177,7 @@ def _traded(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
             price=positive(row.price, "price"),
             size=positive(row.size, "size"),
             aggressor=side_of(row.side),
-            ts_event=iso_ns(row.timestamp),
+            ts_event=remembered(iso_ns(row.timestamp), reading),
             ts_init=reading.ts_init,
         )
         for row in d.data
@@ -184,7 +199,7 @@ def _quoted(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
                 bid_size=bid_size,
                 best_ask=ask,
                 ask_size=ask_size,
-                ts_event=iso_ns(row.timestamp),
+                ts_event=remembered(iso_ns(row.timestamp), reading),
                 ts_init=reading.ts_init,
             )
         )
@@ -196,7 +211,7 @@ def _told(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     for row in _instruments.decode(frame).data:
         if row.symbol != wanted:
             continue
-        ts = iso_ns(row.timestamp) if row.timestamp else reading.ts_venue or reading.ts_init
+        ts = remembered(iso_ns(row.timestamp), reading) if row.timestamp else newest(reading)
         last, mark, index = told(row.lastPrice), told(row.markPrice), told(row.indicativeSettlePrice)
         if last is not None or mark is not None or index is not None:
             prices = Ticker(
@@ -221,7 +236,7 @@ def _liquidated(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     d, wanted = _liquidations.decode(frame), venue_symbol(reading.instrument)
     if d.action != "insert":
         return None
-    ts_event = reading.ts_venue or reading.ts_init
+    ts_event = newest(reading)
     return [
         Liquidation(
             instrument=reading.instrument,

@@ -15,8 +15,10 @@ from topics.record import InstrumentId, Venue
 
 MONTHS = "FGHJKMNQUVXZ"
 QUOTES = ("USDT", "USDC", "USD", "EUR", "XBT")
-_OURS = re.compile(r"[^:]+:(?P<base>[A-Z0-9]+)-(?P<quote>[A-Z0-9]+)(?:-(?:(?P<kind>PERP|PERP-INV)|(?P<date>\d{6})))?\Z")
-_FUTURE = re.compile(rf"(?P<stem>[A-Z0-9]+?)(?P<month>[{MONTHS}])(?P<year>\d\d)\Z")
+_OURS = re.compile(
+    r"[^:]+:(?P<base>[A-Z0-9]+)-(?P<quote>[A-Z0-9]+)(?:-(?:(?P<kind>PERP|PERP-INV)|(?P<date>\d{6})))?\Z", re.ASCII
+)
+_FUTURE = re.compile(rf"(?P<stem>[A-Z0-9]+?)(?P<month>[{MONTHS}])(?P<year>\d\d)\Z", re.ASCII)
 _SPOT = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)\Z")
 
 

@@ -17,12 +17,14 @@ from topics.record import InstrumentId, Venue
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _OURS = re.compile(
     r"[^:]+:(?P<base>[A-Z0-9]+)-(?P<quote>[A-Z0-9]+?)"
-    r"(?:-(?:(?P<perpetual>PERP)|(?P<date>\d{6})(?:-(?P<strike>\d+(?:\.\d+)?)-(?P<right>[CP]))?))?\Z"
+    r"(?:-(?:(?P<perpetual>PERP)|(?P<date>\d{6})(?:-(?P<strike>\d+(?:\.\d+)?)-(?P<right>[CP]))?))?\Z",
+    re.ASCII,
 )
 _THEIRS = re.compile(
     r"(?P<base>[A-Z0-9]+)(?:_(?P<quote>[A-Z0-9]+))?"
     r"(?:-(?:(?P<perpetual>PERPETUAL)|(?P<day>[1-9]\d?)(?P<month>[A-Z]{3})(?P<year>\d\d)"
-    r"(?:-(?P<strike>\d+(?:d\d+)?)-(?P<right>[CP]))?))?\Z"
+    r"(?:-(?P<strike>\d+(?:d\d+)?)-(?P<right>[CP]))?))?\Z",
+    re.ASCII,
 )
 
 

@@ -1,1 +1,1 @@
-"""Gate.io's spot market."""
+"""Gate.io: spot, perpetuals and futures."""

@@ -1,4 +1,5 @@
-"""Gate.io's public spot frames, to records. Pure. Accepted are notifications of version 4, and our own wrappings.
+"""Gate.io's public frames, to records; here those of spot (``futures`` has the others). Pure. Accepted are notifications of
+version 4, and our own wrappings.
 
 The venue's pages (www.gate.com/docs/developers/apiv4/ws/en): ``spot.order_book_update``, ``spot.trades``,
 ``spot.book_ticker``, ``spot.tickers``, and "Retrieve order book" of its REST API. Numbers are strings of digits and stay
@@ -12,86 +13,17 @@ from typing import Final
 import msgspec
 
 from adapters.base import BadFrame, Parsed, Reading, read_own
-from adapters.gateio.definition import definitions
-from adapters.gateio.symbols import venue_symbol
-from adapters.parsing import UNREADABLE, Millis, Number, named, positive, quoted, side_of, text_in, told
+from adapters.gateio import futures
+from adapters.gateio.definition import contracts, definitions
+from adapters.gateio.symbols import FUTURES, spelled, venue_symbol
+from adapters.gateio.wire import BookBody, BookTicker, BookUpdate, TickerData, TradeData
+from adapters.parsing import UNREADABLE, Millis, named, positive, quoted, side_of, text_in, told
 from topics.market import BookDelta, BookSnapshot, Quote, Ticker, Trade
 from topics.record import Level
 
 CHANNEL: Final = b'"channel":"'
 UPDATE: Final = b'"event":"update"'
 LAST_MS: Final = Decimal(9_000_000_000_000)
-
-
-class BookUpdate(msgspec.Struct):
-    """``spot.order_book_update``: sizes are absolute, 0 removes; U and u are the first and last number inside. ``full``:
-    it is the whole book.
-
-    ``{"t":1619093562998,"e":"depthUpdate","E":1619093562,"s":"DIS_USDT","U":1750488,"u":1750488,
-    "b":[["121.5","0.148"],["73.5","0"]],"a":[]}``
-    """
-
-    t: Millis
-    s: str
-    U: Number
-    u: Number
-    b: tuple[Level, ...]
-    a: tuple[Level, ...]
-    full: bool = False
-
-
-class TradeData(msgspec.Struct):
-    """``spot.trades``; ``side`` is the taker's. The time is a text of milliseconds and their parts.
-
-    ``{"id":816995772,"create_time":1619093543,"create_time_ms":"1619093543708.2642","side":"sell",
-    "currency_pair":"DIS_USDT","amount":"0.2010000000","price":"121.5800000000"}``
-    """
-
-    id: Number
-    create_time_ms: Decimal
-    side: str
-    currency_pair: str
-    amount: Decimal
-    price: Decimal
-
-
-class BookTicker(msgspec.Struct):
-    """``spot.book_ticker``; a side that is empty is "".
-
-    ``{"t":1606293275123,"u":48733182,"s":"BTC_USDT","b":"19177.79","B":"0.0003341504","a":"19179.38","A":"0.09"}``
-    """
-
-    t: Millis
-    u: Number
-    s: str
-    b: str
-    B: str
-    a: str
-    A: str
-
-
-class TickerData(msgspec.Struct):
-    """``spot.tickers``
-
-    ``{"currency_pair":"NEO_BTC","last":"0.0018716","lowest_ask":"0.0018734","highest_bid":"0.0018697",
-    "change_percentage":"2.9256","base_volume":"1138.01640718","quote_volume":"2.048263365803126",
-    "high_24h":"0.0018754","low_24h":"0.0017148"}``
-    """
-
-    currency_pair: str
-    last: Decimal | None = None
-
-
-class BookBody(msgspec.Struct):
-    """``GET /api/v4/spot/order_book?currency_pair=…&with_id=true``; older ones tell no time (``update``).
-
-    ``{"id":123456,"current":1623898993123,"update":1623898993121,"asks":[["1.52","1.151"]],"bids":[["1.17","201.863"]]}``
-    """
-
-    id: Number
-    asks: tuple[Level, ...]
-    bids: tuple[Level, ...]
-    update: Millis = 0
 
 
 class _Book(msgspec.Struct):
@@ -137,8 +69,7 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     """See ``adapters.base.Parser``."""
     try:
         if UPDATE in frame:
-            read = _CHANNELS.get(text_in(frame, CHANNEL))
-            return None if read is None else read(frame, reading)
+            return _update(text_in(frame, CHANNEL), frame, reading)
         return _other(frame, reading)
     except UNREADABLE as error:
         raise BadFrame(f"not a frame of this venue: {error}") from error
@@ -152,17 +83,30 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     head = _head.decode(frame)
     if head.error is not None:
         raise BadFrame(f"the venue says: {head.error.message} ({head.error.code})")
-    read = _CHANNELS.get(head.channel) if head.event == "update" else None
-    return None if read is None else read(frame, reading)
+    return _update(head.channel, frame, reading) if head.event == "update" else None
+
+
+def _update(channel: str, frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    """Both markets spell alike: BadFrame for a frame of the other one."""
+    read = _CHANNELS.get(channel)
+    if read is None:
+        return None
+    if channel.startswith("futures.") != venue_symbol(reading.instrument).startswith(FUTURES):
+        raise BadFrame(f"{channel} is not about {reading.instrument}")
+    return read(frame, reading)
 
 
 def _answer(what: str, body: bytes, reading: Reading) -> Sequence[Parsed] | None:
     match what:
+        case "depth" if venue_symbol(reading.instrument) != spelled(reading.instrument):
+            return futures.begun(body, reading)
         case "depth":
             d = _body.decode(body)
             return (_snapshot(d.bids, d.asks, d.id, d.update, reading),)
         case "definition":
             return definitions(body, reading)
+        case "contract":
+            return contracts(body, reading)
     return None
 
 
@@ -181,7 +125,7 @@ def _snapshot(
 
 def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d = _book.decode(frame).result
-    named(d.s, venue_symbol(reading.instrument), reading)
+    named(d.s, spelled(reading.instrument), reading)
     if d.u < d.U:
         raise BadFrame(f"update ids run backwards: {d.U} to {d.u}")
     if d.full:
@@ -201,7 +145,7 @@ def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed]:
 
 def _traded(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d = _trade.decode(frame).result
-    named(d.currency_pair, venue_symbol(reading.instrument), reading)
+    named(d.currency_pair, spelled(reading.instrument), reading)
     if not 0 <= d.create_time_ms < LAST_MS:
         raise BadFrame(f"trade {d.id}: not a time: {d.create_time_ms}")
     return (
@@ -219,7 +163,7 @@ def _traded(frame: bytes, reading: Reading) -> Sequence[Parsed]:
 
 def _quoted(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     d = _quote.decode(frame).result
-    named(d.s, venue_symbol(reading.instrument), reading)
+    named(d.s, spelled(reading.instrument), reading)
     if not d.b or not d.a:
         return None
     bid, bid_size, ask, ask_size = Decimal(d.b), Decimal(d.B), Decimal(d.a), Decimal(d.A)
@@ -240,7 +184,7 @@ def _quoted(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 
 def _ticked(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     d = _ticker.decode(frame)
-    named(d.result.currency_pair, venue_symbol(reading.instrument), reading)
+    named(d.result.currency_pair, spelled(reading.instrument), reading)
     last = told(d.result.last)
     if last is None:
         return None
@@ -255,4 +199,5 @@ _CHANNELS: Final[dict[str, Callable[[bytes, Reading], Sequence[Parsed] | None]]]
     "spot.trades": _traded,
     "spot.book_ticker": _quoted,
     "spot.tickers": _ticked,
+    **futures.CHANNELS,
 }

@@ -1,4 +1,4 @@
-"""Hyperliquid's public frames, to records. Pure, with a memory of the trades that came last: a subscription begins with some
+"""Hyperliquid's public frames, to records. Pure, with a memory of the newest time and of the trades that came last: a subscription begins with some
 that were told already. Accepted are the channels below, and our own wrappings.
 
 The venue's page: "Websocket", "Subscriptions" of hyperliquid.gitbook.io (``l2Book``, ``trades``, ``bbo``,
@@ -16,7 +16,20 @@ import msgspec
 from adapters.base import BadFrame, Parsed, Reading, read_own
 from adapters.hyperliquid.definition import definitions
 from adapters.hyperliquid.symbols import venue_symbol
-from adapters.parsing import MOST, UNREADABLE, Millis, Number, named, positive, quoted, side_of, text_in, told
+from adapters.parsing import (
+    MOST,
+    UNREADABLE,
+    Millis,
+    Number,
+    named,
+    newest,
+    positive,
+    quoted,
+    remembered,
+    side_of,
+    text_in,
+    told,
+)
 from topics.market import BookSnapshot, Funding, OpenInterest, Quote, Ticker, Trade
 from topics.record import Level
 
@@ -153,7 +166,7 @@ def _begun(frame: bytes, reading: Reading) -> Sequence[Parsed]:
             bids=_levels(bids),
             asks=_levels(asks),
             sequence=d.time,
-            ts_event=d.time * 1_000_000,
+            ts_event=remembered(d.time * 1_000_000, reading),
             ts_init=reading.ts_init,
         ),
     )
@@ -209,7 +222,7 @@ def _quoted(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 def _told(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d, out = _context.decode(frame).data, list[Parsed]()
     named(d.coin, venue_symbol(reading.instrument), reading)
-    instrument, ts, ts_init = reading.instrument, reading.ts_venue or reading.ts_init, reading.ts_init
+    instrument, ts, ts_init = reading.instrument, newest(reading), reading.ts_init
     mark, index, rate, interest = told(d.ctx.markPx), told(d.ctx.oraclePx), d.ctx.funding, d.ctx.openInterest
     if mark is not None or index is not None:
         out.append(Ticker(instrument=instrument, mark=mark, index=index, ts_event=ts, ts_init=ts_init))

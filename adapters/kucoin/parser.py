@@ -1,4 +1,4 @@
-"""KuCoin's public spot frames, to records. Pure. Accepted are messages of topics, and our own wrappings.
+"""KuCoin's public spot frames, to records. Pure, with a memory of the newest time. Accepted are messages of topics, and our own wrappings.
 
 The venue's pages (www.kucoin.com/docs): "Level2 - Market Data" ``/market/level2:{symbol}``, "Match Execution Data"
 ``/market/match:{symbol}``, "Ticker" ``/market/ticker:{symbol}``, "Index Price" and "Mark Price" ``/indicator/…``, and "Get
@@ -6,7 +6,6 @@ Full OrderBook". Numbers are strings of digits and stay exact. Times are millise
 """
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -14,86 +13,23 @@ import msgspec
 from adapters.base import BadFrame, Parsed, Reading, read_own
 from adapters.kucoin.definition import definitions
 from adapters.kucoin.symbols import venue_symbol
-from adapters.parsing import UNREADABLE, Millis, Number, named, positive, quoted, side_of, text_in, told, whole
+from adapters.kucoin.wire import FullBook, Indicator, Level2, Match, Rows, TickerData
+from adapters.parsing import (
+    UNREADABLE,
+    named,
+    newest,
+    positive,
+    quoted,
+    remembered,
+    side_of,
+    text_in,
+    told,
+    whole,
+)
 from topics.market import BookDelta, BookSnapshot, Quote, Ticker, Trade
 from topics.record import Level
 
 TOPIC: Final = b'"topic":"'
-Rows = tuple[tuple[str, str, str], ...]
-
-
-class Changes(msgspec.Struct):
-    asks: Rows
-    bids: Rows
-
-
-class Level2(msgspec.Struct):
-    """Price, size (0 removes) and the change's own number; a price of 0 says that nothing changed but the number. Older
-    ones tell no time.
-
-    ``{"data":{"sequenceStart":1613277183875,"symbol":"BCHSV-USDT","changes":{"asks":[["244.351","150",
-    "1613277183875"]],"bids":[]},"sequenceEnd":1613277183875},"subject":"trade.l2update",
-    "topic":"/market/level2:BCHSV-USDT","type":"message"}``
-    """
-
-    sequenceStart: Number
-    sequenceEnd: Number
-    symbol: str
-    changes: Changes
-    time: Millis = 0
-
-
-class Match(msgspec.Struct):
-    """``side`` is the taker's.
-
-    ``{"symbol":"DAPPT-BTC","sequence":"1612701563869","side":"buy","size":"81.8814","price":"0.0000001117",
-    "takerOrderId":"6085c097587c2000060cde57","time":"1619378327739050725","type":"match",
-    "makerOrderId":"6085c06144b3790006512a4d","tradeId":"6085c09769bc506996295e36"}``
-    """
-
-    symbol: str
-    side: str
-    size: Decimal
-    price: Decimal
-    time: str
-    tradeId: str
-
-
-class TickerData(msgspec.Struct):
-    """The best bid and ask, and the last trade; of one symbol by its topic. A side that is empty is null or 0.
-
-    ``{"sequence":"1612844051653","bestAsk":"0.00028717","size":"0.01745248","bestBidSize":"3.70422021",
-    "price":"0.00028676","time":1619378326323,"bestAskSize":"14.04274325","bestBid":"0.00028678"}``
-    """
-
-    sequence: str
-    price: Decimal | None = None
-    bestBid: Decimal | None = None
-    bestBidSize: Decimal | None = None
-    bestAsk: Decimal | None = None
-    bestAskSize: Decimal | None = None
-    time: Millis = 0
-
-
-class Indicator(msgspec.Struct):
-    """``{"symbol":"USDT-BTC","granularity":5000,"timestamp":1551770400000,"value":0.0001092}``"""
-
-    symbol: str
-    timestamp: Millis
-    value: Decimal
-
-
-class FullBook(msgspec.Struct):
-    """``GET /api/v3/market/orderbook/level2``, and in part ``/api/v1/market/orderbook/level2_100``.
-
-    ``{"code":"200000","data":{"time":1619378326628,"sequence":"1613277183892","bids":[["242.649","5"]],
-    "asks":[["242.951","4.51280965"]]}}``
-    """
-
-    time: Millis
-    sequence: str
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
 
 
 class _Level2(msgspec.Struct):
@@ -174,7 +110,7 @@ def _snapshot(body: bytes, reading: Reading) -> Sequence[Parsed]:
             bids=d.bids,
             asks=d.asks,
             sequence=whole(d.sequence, "sequence"),
-            ts_event=d.time * 1_000_000,
+            ts_event=remembered(d.time * 1_000_000, reading),
             ts_init=reading.ts_init,
         ),
     )
@@ -192,7 +128,7 @@ def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed]:
             asks=_levels(d.changes.asks),
             first_sequence=d.sequenceStart,
             sequence=d.sequenceEnd,
-            ts_event=d.time * 1_000_000 or reading.ts_venue or reading.ts_init,
+            ts_event=d.time * 1_000_000 or newest(reading),
             ts_init=reading.ts_init,
         ),
     )
@@ -215,7 +151,7 @@ def _matched(frame: bytes, reading: Reading) -> Sequence[Parsed]:
             price=positive(d.price, "price"),
             size=positive(d.size, "size"),
             aggressor=side_of(d.side),
-            ts_event=whole(d.time, "time"),
+            ts_event=remembered(whole(d.time, "time"), reading),
             ts_init=reading.ts_init,
         ),
     )
@@ -223,7 +159,7 @@ def _matched(frame: bytes, reading: Reading) -> Sequence[Parsed]:
 
 def _ticked(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     d = _ticker.decode(frame).data
-    ts_event = d.time * 1_000_000 or reading.ts_venue or reading.ts_init
+    ts_event = remembered(d.time * 1_000_000, reading) or newest(reading)
     out: list[Parsed] = []
     if d.bestBid and d.bestBidSize and d.bestAsk and d.bestAskSize:
         quoted(d.bestBid, d.bestBidSize, d.bestAsk, d.bestAskSize)

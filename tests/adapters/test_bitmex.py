@@ -279,3 +279,19 @@ def test_a_fault_that_rows_show_ends_in_a_gap_and_the_next_table_in_equality(dat
 
 def test_mutated_frames_never_raise_anything_else(data_dir: Path) -> None:
     fuzz("bitmex", items_of(*(data_dir / name for name in RECORDING)))
+
+
+def test_rows_of_no_time_have_the_newest_that_the_venue_told() -> None:
+    memory = reading()
+    at = (
+        '{"timestamp":"2021-07-22T22:36:11.237Z","symbol":"XBTUSD","bidSize":440,"bidPrice":1,"askPrice":2,"askSize":8}'
+    )
+    MARKET_DATA.parse(table("quote", "insert", at), memory)
+    for action, data in (("partial", row(7)), ("update", row(7, rest=',"size":9'))):
+        (found,) = MARKET_DATA.parse(table("orderBookL2", action, data), memory) or ()
+        assert isinstance(found, BookSnapshot | BookDelta)
+        assert found.ts_event == 1626993371237000000
+    later = ',"size":9,"price":32180.5,"timestamp":"2021-07-22T22:36:12.000Z"'
+    (found,) = MARKET_DATA.parse(table("orderBookL2", "update", row(7, rest=later)), memory) or ()
+    assert isinstance(found, BookDelta)
+    assert found.ts_event == 1626993372000000000

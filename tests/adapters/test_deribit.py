@@ -216,7 +216,9 @@ def test_translation_and_its_inverse_agree(spelling: str) -> None:
     assert MARKET_DATA.venue_symbol(instrument) == spelling
 
 
-@pytest.mark.parametrize("spelling", ["BTC-FS-25MAR22_PERP", "BTC-31FEB22", "BTC-03JUN22", "BTC", "BTC_USD-PERPETUAL"])
+@pytest.mark.parametrize(
+    "spelling", ["BTC-FS-25MAR22_PERP", "BTC-31FEB22", "BTC-03JUN22", "BTC-3JUN2٢", "BTC", "BTC_USD-PERPETUAL"]
+)
 def test_what_is_no_single_instrument_has_no_id(spelling: str) -> None:
     with pytest.raises(ValueError, match="no"):
         MARKET_DATA.instrument_of("deribit", spelling)

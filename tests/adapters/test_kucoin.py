@@ -249,3 +249,16 @@ def test_a_fault_ends_in_a_gap_and_the_next_snapshot_in_equality(data_dir: Path,
 
 def test_mutated_frames_never_raise_anything_else(data_dir: Path) -> None:
     fuzz("kucoin", items_of(data_dir / RECORDING))
+
+
+def test_a_change_of_no_time_has_the_newest_that_the_venue_told() -> None:
+    memory = Reading("kucoin", "kucoin:BCHSV-USDT", 5, 0, {})
+    ticker = (
+        b'{"data":{"sequence":"1","price":"1","time":1619378326323},"subject":"trade.ticker","topic":'
+        b'"/market/ticker:BCHSV-USDT","type":"message"}'
+    )
+    MARKET_DATA.parse(ticker, memory)
+    MARKET_DATA.parse(ticker.replace(b"6323", b"6322"), memory)
+    (found,) = MARKET_DATA.parse(changed('[["1","1","7"]]'), memory) or ()
+    assert isinstance(found, BookDelta)
+    assert found.ts_event == 1619378326323000000

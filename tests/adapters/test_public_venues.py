@@ -44,6 +44,14 @@ VENUES = {
         1597026383085,
         "GET /api/v4/spot/order_book?currency_pair=BTC_USDT&limit=100&with_id=true",
     ),
+    "gateio futures": Asked(
+        "futures|BTC_USDT",
+        "GET /api/v4/futures/usdt/contracts/BTC_USDT",
+        "GET /api/v4/spot/time",
+        '{"server_time":1597026383085}',
+        1597026383085,
+        "GET /api/v4/futures/usdt/order_book?contract=BTC_USDT&limit=100&with_id=true",
+    ),
     "bitstamp": Asked(
         "btcusd",
         "GET /api/v2/trading-pairs-info/",
@@ -83,13 +91,14 @@ async def test_each_request_goes_where_the_venue_documents_it(venue: str) -> Non
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    rest = market_data(venue).rest(Endpoints(f"http://127.0.0.1:{runner.addresses[0][1]}"))
+    rest = market_data(venue.partition(" ")[0]).rest(Endpoints(f"http://127.0.0.1:{runner.addresses[0][1]}"))
     try:
-        wrapped = f'{{"rest":"definition","symbol":"{expected.symbol}","data":{expected.clock_answer}}}'
+        what = "contract" if "futures" in venue else "definition"
+        wrapped = f'{{"rest":"{what}","symbol":"{expected.symbol}","data":{expected.clock_answer}}}'
         assert await rest.definition(expected.symbol) == wrapped.encode()
         assert await rest.time_ms() == expected.clock_ms
         if expected.depth:
-            assert await rest.depth(expected.symbol) == wrapped.replace("definition", "depth").encode()
+            assert await rest.depth(expected.symbol) == wrapped.replace(what, "depth", 1).encode()
         else:
             with pytest.raises(VenueRefused, match="stream"):
                 await rest.depth(expected.symbol)

@@ -115,7 +115,10 @@ def frames(items: Iterable[Item]) -> list[Item]:
     return [item for item in items if item.kind is Kind.FRAME]
 
 
-NUMBERS = (b"-1", b"0", b"1e400", b"1e-400", b"999999999999999999999999999999", b"null", b'"x"', b"[]", b"NaN", b"1.5")
+NUMBERS = tuple(
+    rb"""-1 0 1e400 1e-400 1e9999999 1e999999999999 -1e9999999 0e-999999999 999999999999999999999999999999 null "x" [] NaN
+    1.5 0.000""".split()
+)
 
 
 def mutated(frame: bytes, chance: random.Random) -> bytes:
