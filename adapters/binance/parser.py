@@ -174,13 +174,18 @@ def _stream(dialect: Dialect, stream: bytes, frame: bytes, reading: Reading) -> 
     found = dialect.streams.get(_kind_of(stream))
     if found is None:
         return None
-    return found.read(found.combined(frame).data, reading, dialect.venue_symbol(reading.instrument))
+    return found.read(found.combined(frame).data, reading, _wanted(dialect, reading.instrument))
+
+
+def _wanted(dialect: Dialect, instrument: InstrumentId) -> str:
+    """No symbol is that of a line about no instrument."""
+    return "" if instrument.endswith(":") else dialect.venue_symbol(instrument)
 
 
 def _other(dialect: Dialect, frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     own = read_own(frame)
     if own is not None:
-        wanted = dialect.venue_symbol(reading.instrument)
+        wanted = _wanted(dialect, reading.instrument)
         named(own.symbol, wanted, reading)
         if own.event is not None:
             return (own.event,)
@@ -194,7 +199,7 @@ def _other(dialect: Dialect, frame: bytes, reading: Reading) -> Sequence[Parsed]
     found = dialect.events.get("bookTicker" if head.B and not head.e else head.e)
     if found is None:
         return None
-    return found.read(found.alone(frame), reading, dialect.venue_symbol(reading.instrument))
+    return found.read(found.alone(frame), reading, _wanted(dialect, reading.instrument))
 
 
 def _defined(info: ExchangeInfo, reading: Reading, wanted: str) -> Sequence[Parsed]:
