@@ -7,22 +7,21 @@ for ``U`` skips the changes of no level. A snapshot is joined where ``pu <= last
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
 from adapters.base import BadFrame, Parsed, Reading
 from adapters.binance.futures_definition import FuturesInfo, definitions
 from adapters.binance.parser import (
+    AGGREGATE,
     BookTicker,
     DepthBody,
     Dialect,
     Levels,
     Millis,
-    Read,
     Sequence_,
     TradeFrame,
-    aggregated,
+    kind,
     quoted,
     traded,
 )
@@ -122,33 +121,7 @@ class OpenInterestBody(msgspec.Struct):
     time: Millis
 
 
-_depth = msgspec.json.Decoder(FuturesDepth)
-_trade = msgspec.json.Decoder(FuturesTrade)
-_ticker = msgspec.json.Decoder(FuturesTicker)
-_body = msgspec.json.Decoder(FuturesDepthBody)
-_mark = msgspec.json.Decoder(MarkPrice)
-_force = msgspec.json.Decoder(ForceOrder)
-_open = msgspec.json.Decoder(OpenInterestBody)
-_info = msgspec.json.Decoder(FuturesInfo)
-
-
-def dialect(venue_symbol: Callable[[InstrumentId], str]) -> Dialect:
-    kinds: dict[str, Read] = {
-        "trade": _single,
-        "aggTrade": aggregated,
-        "bookTicker": _quote,
-        "forceOrder": _liquidation,
-    }
-    return Dialect(
-        venue_symbol=venue_symbol,
-        streams=kinds | {"depth": _delta, "markPrice": _marked},
-        events=kinds | {"depthUpdate": _delta, "markPriceUpdate": _marked},
-        answers={"depth": _snapshot, "exchangeInfo": _defined, "openInterest": _open_interest},
-    )
-
-
-def _delta(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    d = _depth.decode(raw)
+def _delta(d: FuturesDepth, reading: Reading, wanted: str) -> Sequence[Parsed]:
     named(d.s, wanted, reading)
     if d.u < d.U or d.u <= d.pu:
         raise BadFrame(f"update ids run backwards: {d.pu}, then {d.U} to {d.u}")
@@ -165,8 +138,7 @@ def _delta(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     )
 
 
-def _snapshot(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    d = _body.decode(raw)
+def _snapshot(d: FuturesDepthBody, reading: Reading, wanted: str) -> Sequence[Parsed]:
     if d.symbol:
         named(d.symbol, wanted, reading)
     return (
@@ -181,18 +153,15 @@ def _snapshot(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     )
 
 
-def _single(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    d = _trade.decode(raw)
+def _single(d: FuturesTrade, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
     return None if d.X == "NA" else traded(d, "trade", reading, wanted)
 
 
-def _quote(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    d = _ticker.decode(raw)
+def _quote(d: FuturesTicker, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
     return quoted(d, d.T * 1_000_000 or reading.ts_venue or reading.ts_init, reading, wanted)
 
 
-def _marked(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    d = _mark.decode(raw)
+def _marked(d: MarkPrice, reading: Reading, wanted: str) -> Sequence[Parsed]:
     named(d.s, wanted, reading)
     ts_event = d.E * 1_000_000
     ticker = Ticker(
@@ -217,8 +186,8 @@ def _marked(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     return ticker, funding
 
 
-def _liquidation(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    d = _force.decode(raw).o
+def _liquidation(event: ForceOrder, reading: Reading, wanted: str) -> Sequence[Parsed]:
+    d = event.o
     named(d.s, wanted, reading)
     return (
         Liquidation(
@@ -232,8 +201,7 @@ def _liquidation(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     )
 
 
-def _open_interest(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    d = _open.decode(raw)
+def _open_interest(d: OpenInterestBody, reading: Reading, wanted: str) -> Sequence[Parsed]:
     named(d.symbol, wanted, reading)
     return (
         OpenInterest(
@@ -245,5 +213,27 @@ def _open_interest(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     )
 
 
-def _defined(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    return definitions(_info.decode(raw), wanted, reading)
+def _defined(info: FuturesInfo, reading: Reading, wanted: str) -> Sequence[Parsed]:
+    return definitions(info, wanted, reading)
+
+
+_KINDS = {
+    "trade": kind(FuturesTrade, _single),
+    "aggTrade": AGGREGATE,
+    "bookTicker": kind(FuturesTicker, _quote),
+    "forceOrder": kind(ForceOrder, _liquidation),
+}
+_DEPTH, _MARK = kind(FuturesDepth, _delta), kind(MarkPrice, _marked)
+
+
+def dialect(venue_symbol: Callable[[InstrumentId], str]) -> Dialect:
+    return Dialect(
+        venue_symbol=venue_symbol,
+        streams=_KINDS | {"depth": _DEPTH, "markPrice": _MARK},
+        events=_KINDS | {"depthUpdate": _DEPTH, "markPriceUpdate": _MARK},
+        answers={
+            "depth": kind(FuturesDepthBody, _snapshot),
+            "exchangeInfo": kind(FuturesInfo, _defined),
+            "openInterest": kind(OpenInterestBody, _open_interest),
+        },
+    )

@@ -13,7 +13,8 @@ BadFrame. Whether levels are numbers is the book's to say.
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, NamedTuple
+from functools import lru_cache
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -106,9 +107,11 @@ class DepthBody(msgspec.Struct):
     asks: Levels
 
 
-class _Combined(msgspec.Struct):
-    stream: str
-    data: msgspec.Raw
+Data = TypeVar("Data")
+
+
+class _Combined(msgspec.Struct, Generic[Data]):
+    data: Data
 
 
 class _Envelope(msgspec.Struct):
@@ -118,78 +121,92 @@ class _Envelope(msgspec.Struct):
     s: str = ""
     B: str = ""
     stream: str = ""
-    data: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"")
 
 
-_combined = msgspec.json.Decoder(_Combined)
 _envelope = msgspec.json.Decoder(_Envelope)
-_depth_update = msgspec.json.Decoder(DepthUpdate)
-_trade = msgspec.json.Decoder(TradeFrame)
-_aggregate_trade = msgspec.json.Decoder(AggregateTrade)
-_book_ticker = msgspec.json.Decoder(BookTicker)
-_depth_body = msgspec.json.Decoder(DepthBody)
-_exchange_info = msgspec.json.Decoder(ExchangeInfo)
 
 
-Read = Callable[[Any, Reading, str], Sequence[Parsed] | None]
-"""What a frame's data say of an instrument, given the venue's spelling of it."""
+class Kind(NamedTuple):
+    """A kind of frame: how it is decoded, alone and in a combined frame, and what its data say of an instrument, given the
+    venue's spelling of it.
+    """
+
+    alone: Callable[[bytes], Any]
+    combined: Callable[[bytes], _Combined[Any]]
+    read: Callable[[Any, Reading, str], Sequence[Parsed] | None]
+
+
+def kind(type_: type[Data], read: Callable[[Data, Reading, str], Sequence[Parsed] | None]) -> Kind:
+    wrapped: Any = _Combined[type_]  # type: ignore[valid-type]
+    return Kind(msgspec.json.Decoder(type_).decode, msgspec.json.Decoder(wrapped).decode, read)
 
 
 class Dialect(NamedTuple):
     """A market's kinds of frames: by the name of a stream, by the name of an event, and answers of REST."""
 
     venue_symbol: Callable[[InstrumentId], str]
-    streams: Mapping[str, Read]
-    events: Mapping[str, Read]
-    answers: Mapping[str, Read]
+    streams: Mapping[str, Kind]
+    events: Mapping[str, Kind]
+    answers: Mapping[str, Kind]
 
 
 def parser(dialect: Dialect) -> Parser:
     def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         """See ``adapters.base.Parser``."""
-        instrument = reading.instrument
-        wanted = "" if instrument.endswith(":") else dialect.venue_symbol(instrument)
         try:
-            if frame.startswith(b'{"stream":'):
-                combined = _combined.decode(frame)
-                return _stream(dialect, combined.stream, combined.data, reading, wanted)
-            return _other(dialect, frame, reading, wanted)
+            if frame.startswith(b'{"stream":"'):
+                return _stream(dialect, frame[11 : frame.find(b'"', 11, 100)], frame, reading)
+            return _other(dialect, frame, reading)
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError) as error:
             raise BadFrame(f"not a frame of this venue: {error}") from error
 
     return parse
 
 
-def _stream(dialect: Dialect, name: str, data: msgspec.Raw, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    _, _, kind = name.partition("@")
-    read = dialect.streams.get(kind.partition("@")[0])
-    return None if read is None else read(data, reading, wanted)
+@lru_cache(4096)
+def _kind_of(stream: bytes) -> str:
+    """``btcusdt@depth@100ms`` is ``depth``."""
+    return stream.partition(b"@")[2].partition(b"@")[0].decode("ascii", "replace")
 
 
-def _other(dialect: Dialect, frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
+def _stream(dialect: Dialect, stream: bytes, frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    found = dialect.streams.get(_kind_of(stream))
+    if found is None:
+        return None
+    return found.read(found.combined(frame).data, reading, _wanted(dialect, reading.instrument))
+
+
+def _wanted(dialect: Dialect, instrument: InstrumentId) -> str:
+    """No symbol is that of a line about no instrument."""
+    return "" if instrument.endswith(":") else dialect.venue_symbol(instrument)
+
+
+def _other(dialect: Dialect, frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     own = read_own(frame)
     if own is not None:
+        wanted = _wanted(dialect, reading.instrument)
         named(own.symbol, wanted, reading)
         if own.event is not None:
             return (own.event,)
         answer = dialect.answers.get(own.what)
-        return None if answer is None else answer(own.body, reading, wanted)
+        return None if answer is None else answer.read(answer.alone(own.body), reading, wanted)
     head = _envelope.decode(frame)
     if head.stream:
-        return _stream(dialect, head.stream, head.data, reading, wanted)
+        return _stream(dialect, head.stream.encode(), frame, reading)
     if bytes(head.error):
         raise BadFrame(f"the venue says: {bytes(head.error).decode(errors='replace')}")
-    read = dialect.events.get("bookTicker" if head.B and not head.e else head.e)
-    return None if read is None else read(frame, reading, wanted)
+    found = dialect.events.get("bookTicker" if head.B and not head.e else head.e)
+    if found is None:
+        return None
+    return found.read(found.alone(frame), reading, _wanted(dialect, reading.instrument))
 
 
-def _defined(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    return definitions(_exchange_info.decode(raw), reading)
+def _defined(info: ExchangeInfo, reading: Reading, wanted: str) -> Sequence[Parsed]:
+    return definitions(info, reading)
 
 
-def _delta(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    d = _depth_update.decode(raw)
+def _delta(d: DepthUpdate, reading: Reading, wanted: str) -> Sequence[Parsed]:
     named(d.s, wanted, reading)
     if d.u < d.U:
         raise BadFrame(f"update ids run backwards: {d.U} to {d.u}")
@@ -206,8 +223,7 @@ def _delta(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     )
 
 
-def _snapshot(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    d = _depth_body.decode(raw)
+def _snapshot(d: DepthBody, reading: Reading, wanted: str) -> Sequence[Parsed]:
     return (
         BookSnapshot(
             instrument=reading.instrument,
@@ -220,12 +236,12 @@ def _snapshot(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed]:
     )
 
 
-def single(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    return traded(_trade.decode(raw), "trade", reading, wanted)
+def single(d: TradeFrame, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
+    return traded(d, "trade", reading, wanted)
 
 
-def aggregated(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    return traded(_aggregate_trade.decode(raw), "aggTrade", reading, wanted)
+def aggregated(d: AggregateTrade, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
+    return traded(d, "aggTrade", reading, wanted)
 
 
 def traded(d: TradeFrame | AggregateTrade, kind: str, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
@@ -248,8 +264,8 @@ def traded(d: TradeFrame | AggregateTrade, kind: str, reading: Reading, wanted: 
     )
 
 
-def _quote(raw: Any, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    return quoted(_book_ticker.decode(raw), reading.ts_venue or reading.ts_init, reading, wanted)
+def _quote(d: BookTicker, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
+    return quoted(d, reading.ts_venue or reading.ts_init, reading, wanted)
 
 
 def quoted(d: BookTicker, ts_event: int, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
@@ -272,10 +288,13 @@ def quoted(d: BookTicker, ts_event: int, reading: Reading, wanted: str) -> Seque
     )
 
 
+AGGREGATE = kind(AggregateTrade, aggregated)
+_KINDS = {"trade": kind(TradeFrame, single), "aggTrade": AGGREGATE, "bookTicker": kind(BookTicker, _quote)}
+_DEPTH = kind(DepthUpdate, _delta)
 SPOT = Dialect(
     venue_symbol=venue_symbol,
-    streams={"depth": _delta, "trade": single, "aggTrade": aggregated, "bookTicker": _quote},
-    events={"depthUpdate": _delta, "trade": single, "aggTrade": aggregated, "bookTicker": _quote},
-    answers={"depth": _snapshot, "exchangeInfo": _defined},
+    streams=_KINDS | {"depth": _DEPTH},
+    events=_KINDS | {"depthUpdate": _DEPTH},
+    answers={"depth": kind(DepthBody, _snapshot), "exchangeInfo": kind(ExchangeInfo, _defined)},
 )
 parse = parser(SPOT)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from adapters.base import BadFrame, Parsed, Reading
-from adapters.parsing import positive
+from adapters.parsing import LEAST, MOST, positive
 from topics.market import Funding, OpenInterest, Quote, Ticker
 from topics.record import Level
 
@@ -38,32 +38,42 @@ class TickerData(msgspec.Struct):
 
 def told(d: TickerData, whole: bool, ts_event: int, reading: Reading) -> Sequence[Parsed]:
     """``whole``: what was told before counts no more."""
-    known = {} if whole else {name: reading.memory[name] for name in KEPT if name in reading.memory}
-    new = {name: text for name in KEPT if (text := getattr(d, name)) is not None}
-    known.update(new)
-    found = (
-        _quote(known, ts_event, reading) if new.keys() & KEPT[:4] else None,
-        _ticker(d, ts_event, reading),
-        _funding(known, ts_event, reading) if new.keys() & KEPT[4:] else None,
-        _open_interest(d, ts_event, reading),
-    )
-    for name in KEPT:
-        reading.memory.pop(name, None)
-    reading.memory.update(known)
-    return [record for record in found if record is not None]
+    memory = reading.memory
+    if whole:
+        for name in KEPT:
+            memory.pop(name, None)
+    out: list[Parsed] = []
+    if not (d.bid1Price is d.bid1Size is d.ask1Price is d.ask1Size is None):
+        quote = _quote(
+            memory.get("bid1Price") if d.bid1Price is None else d.bid1Price,
+            memory.get("bid1Size") if d.bid1Size is None else d.bid1Size,
+            memory.get("ask1Price") if d.ask1Price is None else d.ask1Price,
+            memory.get("ask1Size") if d.ask1Size is None else d.ask1Size,
+            ts_event,
+            reading,
+        )
+        if quote is not None:
+            out.append(quote)
+    if d.lastPrice or d.markPrice or d.indexPrice:
+        out.append(_ticker(d, ts_event, reading))
+    if d.fundingRate is not None or d.nextFundingTime is not None:
+        out += _funding(d, ts_event, reading)
+    if d.openInterest:
+        out.append(_open_interest(d.openInterest, ts_event, reading))
+    return out
 
 
 def top(
     bids: tuple[Level, ...], asks: tuple[Level, ...], whole: bool, ts_event: int, reading: Reading
 ) -> Sequence[Parsed]:
     """A quote of a book of one level; a level of size 0 is gone."""
-    known = {} if whole else {name: reading.memory[name] for name in KEPT[:4] if name in reading.memory}
+    known = {} if whole else {name: reading.memory.get(name) for name in KEPT[:4]}
     for side, levels in (("bid1", bids), ("ask1", asks)):
         for price, size in sorted(levels, key=_removed_first):
             if Decimal(size) or known.get(f"{side}Price") == price:
                 known[f"{side}Price"], known[f"{side}Size"] = price, size
-    quote = _quote(known, ts_event, reading)
-    reading.memory.update(known)
+    bid, bid_size, ask, ask_size = (known.get(name) for name in KEPT[:4])
+    quote = _quote(bid, bid_size, ask, ask_size, ts_event, reading)
     return () if quote is None else (quote,)
 
 
@@ -71,26 +81,36 @@ def _removed_first(level: Level) -> bool:
     return bool(Decimal(level[1]))
 
 
-def _quote(known: dict[str, str], ts_event: int, reading: Reading) -> Quote | None:
-    bid, bid_size, ask, ask_size = (Decimal(known.get(name) or 0) for name in KEPT[:4])
-    if not (bid and bid_size and ask and ask_size):
-        return None
-    if bid >= ask:
-        raise BadFrame(f"not a quote: {bid} / {ask}")
-    return Quote(
-        instrument=reading.instrument,
-        best_bid=positive(bid, "price"),
-        bid_size=positive(bid_size, "size"),
-        best_ask=positive(ask, "price"),
-        ask_size=positive(ask_size, "size"),
-        ts_event=ts_event,
-        ts_init=reading.ts_init,
+def _quote(
+    bid: str | None, bid_size: str | None, ask: str | None, ask_size: str | None, ts_event: int, reading: Reading
+) -> Quote | None:
+    """What it is made of is kept, once it is sound; an empty text or a 0 is an empty side."""
+    best_bid, quantity, best_ask, ask_quantity = numbers = (
+        Decimal(bid or 0),
+        Decimal(bid_size or 0),
+        Decimal(ask or 0),
+        Decimal(ask_size or 0),
     )
+    quote = None
+    if all(numbers):
+        if not (LEAST <= best_bid < best_ask < MOST and LEAST <= quantity < MOST and LEAST <= ask_quantity < MOST):
+            raise BadFrame(f"not a quote: {bid_size} at {bid} / {ask_size} at {ask}")
+        quote = Quote(
+            instrument=reading.instrument,
+            best_bid=best_bid,
+            bid_size=quantity,
+            best_ask=best_ask,
+            ask_size=ask_quantity,
+            ts_event=ts_event,
+            ts_init=reading.ts_init,
+        )
+    memory = reading.memory
+    memory["bid1Price"], memory["bid1Size"] = bid or "", bid_size or ""
+    memory["ask1Price"], memory["ask1Size"] = ask or "", ask_size or ""
+    return quote
 
 
-def _ticker(d: TickerData, ts_event: int, reading: Reading) -> Ticker | None:
-    if not (d.lastPrice or d.markPrice or d.indexPrice):
-        return None
+def _ticker(d: TickerData, ts_event: int, reading: Reading) -> Ticker:
     return Ticker(
         instrument=reading.instrument,
         last=_price(d.lastPrice),
@@ -102,31 +122,36 @@ def _ticker(d: TickerData, ts_event: int, reading: Reading) -> Ticker | None:
 
 
 def _price(text: str | None) -> Decimal | None:
-    number = Decimal(text or 0)
+    if not text:
+        return None
+    number = Decimal(text)
     return positive(number, "price") if number else None
 
 
-def _funding(known: dict[str, str], ts_event: int, reading: Reading) -> Funding | None:
-    if not known.get("fundingRate"):
-        return None
-    rate, due = Decimal(known["fundingRate"]), known.get("nextFundingTime") or "0"
-    if not -MOST_RATE < rate < MOST_RATE:
-        raise BadFrame(f"not a rate: {rate}")
+def _funding(d: TickerData, ts_event: int, reading: Reading) -> Sequence[Funding]:
+    memory = reading.memory
+    rate = memory.get("fundingRate", "") if d.fundingRate is None else d.fundingRate
+    due = (memory.get("nextFundingTime", "") if d.nextFundingTime is None else d.nextFundingTime) or "0"
     if not (due.isascii() and due.isdigit() and len(due) < 20 and int(due) <= MOST_MS):
         raise BadFrame(f"not a time: {due!r}")
-    return Funding(
-        instrument=reading.instrument,
-        rate=rate,
-        next_ts=int(due) * 1_000_000,
-        ts_event=ts_event,
-        ts_init=reading.ts_init,
+    if rate and not -MOST_RATE < Decimal(rate) < MOST_RATE:
+        raise BadFrame(f"not a rate: {rate}")
+    memory["fundingRate"], memory["nextFundingTime"] = rate, due
+    if not rate:
+        return ()
+    return (
+        Funding(
+            instrument=reading.instrument,
+            rate=Decimal(rate),
+            next_ts=int(due) * 1_000_000,
+            ts_event=ts_event,
+            ts_init=reading.ts_init,
+        ),
     )
 
 
-def _open_interest(d: TickerData, ts_event: int, reading: Reading) -> OpenInterest | None:
-    if not d.openInterest:
-        return None
-    number = Decimal(d.openInterest)
+def _open_interest(text: str, ts_event: int, reading: Reading) -> OpenInterest:
+    number = Decimal(text)
     return OpenInterest(
         instrument=reading.instrument,
         open_interest=positive(number, "open interest") if number else number,

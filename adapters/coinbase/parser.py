@@ -136,9 +136,9 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 
 
 def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
-    wanted = venue_symbol(reading.instrument)
     own = read_own(frame)
     if own is not None:
+        wanted = venue_symbol(reading.instrument)
         named(own.symbol, wanted, reading)
         if own.event is not None:
             return (own.event,)
@@ -147,7 +147,7 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     if head.type == "error":
         raise BadFrame(f"the venue says: {head.message}")
     read = _CHANNELS.get(head.channel.encode())
-    return None if read is None else read(frame, reading, wanted)
+    return None if read is None else read(frame, reading, venue_symbol(reading.instrument))
 
 
 def _changed(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed]:

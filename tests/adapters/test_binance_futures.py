@@ -404,3 +404,10 @@ def test_recorded_contracts_have_definitions_and_spellings_both_ways(items: list
         assert definition.kind == ("linear" if instrument.endswith("-PERP") else "future")
         assert definition.min_notional == Decimal(5)
     assert len(contracts) > 100
+
+
+def test_a_line_about_no_instrument_is_passed_over_or_says_what_the_venue_says() -> None:
+    nobody = Reading("binance_usdm", "binance_usdm:", TS, 0, {})
+    assert USDM.parse(b'{"result":null,"id":1}', nobody) is None
+    with pytest.raises(BadFrame, match="the venue says"):
+        USDM.parse(b'{"error":{"code":2,"msg":"Invalid request"},"id":1}', nobody)

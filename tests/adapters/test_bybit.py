@@ -387,3 +387,10 @@ def test_recorded_instruments_have_definitions_and_spellings_both_ways(items: li
             assert definition.tick_size == Decimal(row["priceFilter"]["tickSize"])
             counted += 1
     assert counted > 1000
+
+
+def test_a_line_about_no_instrument_is_passed_over_or_says_what_the_venue_says() -> None:
+    nobody = Reading("bybit", "bybit:", TS, 0, {})
+    assert MARKET_DATA.parse(b'{"success":true,"ret_msg":"pong","op":"ping"}', nobody) is None
+    with pytest.raises(BadFrame, match="the venue says: error"):
+        MARKET_DATA.parse(b'{"success":false,"ret_msg":"error","op":"subscribe"}', nobody)

@@ -328,3 +328,10 @@ def test_answers_about_one_product_are_known_by_their_address() -> None:
     answer = MARKET_DATA.answer(f"{address}/BTC-USD", b"{}")
     assert answer is not None
     assert answer.venue_symbol == "BTC-USD"
+
+
+def test_a_line_about_no_instrument_is_passed_over_or_says_what_the_venue_says() -> None:
+    nobody = Reading("coinbase", "coinbase:", TS, 0, {})
+    assert MARKET_DATA.parse(b'{"channel":"heartbeats","sequence_num":35,"events":[]}', nobody) is None
+    with pytest.raises(BadFrame, match="the venue says: no such channel"):
+        MARKET_DATA.parse(b'{"type":"error","message":"no such channel"}', nobody)
