@@ -4,11 +4,11 @@ venue's rules.
 Whether a delta continues the book is judged by who makes the deltas (``pipelines.synchronizer``): whoever reads them
 from ``market.events`` starts at a ``BookSnapshot``, applies each delta, and drops the book at a ``Gap``.
 
-Levels are kept as the texts they came as, under their price as a float: two decimal numbers of up to 15 digits are
+Levels are kept as the texts they came as, beside their price as a float: two decimal numbers of up to 15 digits are
 never the same float, and floats sort as they do; a price with more digits is a ``BadLevel``. Size has no such bound.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import sha256
@@ -29,14 +29,15 @@ class BadLevel(ValueError):
 
 
 class Book(msgspec.Struct):
-    """Not to be changed by its readers. Both orders run upwards to the best: an ask's key is its price below zero.
+    """Not to be changed by its readers. A side is its levels and, beside them, their keys; both run upwards to the best: an
+    ask's key is its price below zero.
 
     ``depth`` bounds the levels of a side as the venue does (0: it does not); what falls off its end is gone.
     """
 
-    bid_levels: dict[float, Level] = {}
+    bid_levels: list[Level] = []
     bid_order: list[float] = []
-    ask_levels: dict[float, Level] = {}
+    ask_levels: list[Level] = []
     ask_order: list[float] = []
     depth: int = 0
     sequence: int = 0
@@ -64,29 +65,27 @@ class Book(msgspec.Struct):
             _set(self.ask_levels, self.ask_order, asks, -1.0)
             self._bound(self.ask_levels, self.ask_order)
 
-    def _bound(self, levels: dict[float, Level], order: list[float]) -> None:
+    def _bound(self, levels: list[Level], order: list[float]) -> None:
         if self.depth and len(order) > self.depth:
-            for key in order[: -self.depth]:
-                del levels[key]
-            del order[: -self.depth]
+            del order[: -self.depth], levels[: -self.depth]
 
     @property
     def top_bid(self) -> Level | None:
         """As the venue wrote it."""
-        return self.bid_levels[self.bid_order[-1]] if self.bid_order else None
+        return self.bid_levels[-1] if self.bid_levels else None
 
     @property
     def top_ask(self) -> Level | None:
-        return self.ask_levels[self.ask_order[-1]] if self.ask_order else None
+        return self.ask_levels[-1] if self.ask_levels else None
 
     @property
     def best_bid(self) -> tuple[Decimal, Decimal] | None:
         """Price and size."""
-        return _numbers(self.bid_levels[self.bid_order[-1]]) if self.bid_order else None
+        return _numbers(self.bid_levels[-1]) if self.bid_levels else None
 
     @property
     def best_ask(self) -> tuple[Decimal, Decimal] | None:
-        return _numbers(self.ask_levels[self.ask_order[-1]]) if self.ask_order else None
+        return _numbers(self.ask_levels[-1]) if self.ask_levels else None
 
     @property
     def crossed(self) -> bool:
@@ -103,10 +102,10 @@ class Book(msgspec.Struct):
 
     def bid_texts(self, depth: int | None = None) -> list[Level]:
         """As ``bids``, in the venue's own digits."""
-        return [self.bid_levels[key] for key in _best(self.bid_order, depth)]
+        return _best(self.bid_levels, depth)
 
     def ask_texts(self, depth: int | None = None) -> list[Level]:
-        return [self.ask_levels[key] for key in _best(self.ask_order, depth)]
+        return _best(self.ask_levels, depth)
 
     def digest(self) -> str:
         """sha256 over ``B <price> <size>`` from best to worst, then ``A …``: a line each, no exponent, no trailing zero."""
@@ -126,31 +125,37 @@ def _numbers(level: Level) -> tuple[Decimal, Decimal]:
     return Decimal(level[0]), Decimal(level[1])
 
 
-def _best(order: list[float], depth: int | None) -> list[float]:
-    return order[::-1] if depth is None else order[: -depth - 1 : -1]
+def _best(levels: list[Level], depth: int | None) -> list[Level]:
+    return levels[::-1] if depth is None else levels[: -depth - 1 : -1]
 
 
-def _set(levels: dict[float, Level], order: list[float], changes: Sequence[Level], sign: float) -> None:
-    """Many changes at once are sorted in afterwards, few one by one; a sorted list takes either well."""
+def _set(levels: list[Level], order: list[float], changes: Sequence[Level], sign: float) -> None:
+    """Many changes at once are sorted in afterwards, few one by one."""
     many = len(changes) * MANY > len(order)
+    known = dict(zip(order, levels, strict=True)) if many else {}
     for level in changes:
         price, size = level
         key, quantity = float(price) * sign, float(size)
-        if len(price) > DIGITS and _is_long(price):
+        if not (0.0 < key * sign < MOST and 0.0 <= quantity < MOST) or (len(price) > DIGITS and _is_long(price)):
             raise BadLevel(f"not a level: {size} at {price}")
-        if 0.0 < quantity < MOST:
-            if key not in levels:
-                if not 0.0 < key * sign < MOST:
-                    raise BadLevel(f"not a level: {size} at {price}")
-                if not many:
-                    insort(order, key)
-            levels[key] = level
-        elif quantity != 0.0 or not 0.0 < key * sign < MOST:
-            raise BadLevel(f"not a level: {size} at {price}")
-        elif levels.pop(key, None) is not None and not many:
-            del order[bisect_left(order, key)]
+        if many:
+            if quantity:
+                known[key] = level
+            else:
+                known.pop(key, None)
+            continue
+        at = bisect_left(order, key)
+        if at < len(order) and order[at] == key:
+            if quantity:
+                levels[at] = level
+            else:
+                del order[at], levels[at]
+        elif quantity:
+            order.insert(at, key)
+            levels.insert(at, level)
     if many:
-        order[:] = sorted(levels)
+        order[:] = sorted(known)
+        levels[:] = map(known.__getitem__, order)
 
 
 def _is_long(price: str) -> bool:

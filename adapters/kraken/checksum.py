@@ -28,6 +28,22 @@ _text = _Texts().__getitem__
 
 
 def checksum(book: Book) -> int:
-    asks = map(book.ask_levels.__getitem__, book.ask_order[: -DEPTH - 1 : -1])
-    bids = map(book.bid_levels.__getitem__, book.bid_order[: -DEPTH - 1 : -1])
-    return crc32(("".join(map(_text, asks)) + "".join(map(_text, bids))).encode())
+    return crc32((_side(book.ask_levels) + _side(book.bid_levels)).encode())
+
+
+_sides: dict[int, tuple[list[Level], str]] = {}
+"""The best levels of a side when it was last asked for, and their text: most frames change but one side. Found by the side's
+id, and good only for the same levels: another side with that id is another entry's turn.
+"""
+
+
+def _side(levels: list[Level]) -> str:
+    best = levels[: -DEPTH - 1 : -1]
+    known = _sides.get(id(levels))
+    if known is not None and known[0] == best:
+        return known[1]
+    if len(_sides) >= KEPT_MOST:
+        _sides.clear()
+    text = "".join(map(_text, best))
+    _sides[id(levels)] = best, text
+    return text

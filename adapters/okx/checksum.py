@@ -27,8 +27,8 @@ _text = _Texts().__getitem__
 
 def checksum(book: Book) -> int:
     """Unsigned, where the venue's is signed."""
-    bids = map(_text, map(book.bid_levels.__getitem__, book.bid_order[: -DEPTH - 1 : -1]))
-    asks = map(_text, map(book.ask_levels.__getitem__, book.ask_order[: -DEPTH - 1 : -1]))
-    if len(book.bid_order) >= DEPTH <= len(book.ask_order):
-        return crc32(":".join(chain.from_iterable(zip(bids, asks, strict=True))).encode())
-    return crc32(":".join(filter(None, chain.from_iterable(zip_longest(bids, asks)))).encode())
+    bids, asks = book.bid_texts(DEPTH), book.ask_texts(DEPTH)
+    if len(bids) == len(asks) == DEPTH:
+        return crc32(":".join(map(_text, chain.from_iterable(zip(bids, asks, strict=True)))).encode())
+    turns = chain.from_iterable(zip_longest(bids, asks))
+    return crc32(":".join([_text(level) for level in turns if level is not None]).encode())
