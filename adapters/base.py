@@ -165,7 +165,8 @@ class Rest(Protocol):
 
 class Connection(NamedTuple):
     """One websocket: ``subscribe`` are messages to send once it is open; ``ping``, when given, one to send every
-    ``ping_s`` seconds; ``most_s`` is how long the venue lets it live (0: no limit).
+    ``ping_s`` seconds; ``most_s`` is how long the venue lets it live (0: no limit). ``has_books``: when it begins anew, the
+    books of its symbols do.
     """
 
     url: str
@@ -174,6 +175,7 @@ class Connection(NamedTuple):
     ping: str = ""
     ping_s: float = 0.0
     most_s: float = 0.0
+    has_books: bool = True
 
 
 MARKET_MARK = "|"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from topics.record import InstrumentId, Venue
 
-_INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-([A-Z0-9]+)-(PERP|\d{6})\Z")
-_SYMBOL = re.compile(r"([A-Z0-9]+?)(?:_(PERP|\d{6}))?\Z")
+_INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-([A-Z0-9]+)-(PERP|\d{6})\Z", re.ASCII)
+_SYMBOL = re.compile(r"([A-Z0-9]+?)(?:_(PERP|\d{6}))?\Z", re.ASCII)
 
 
 class Spelling(NamedTuple):

@@ -72,7 +72,8 @@ def _connection(url: str, venue_symbols: Sequence[str], streams: Sequence[str]) 
     parts = [params[i : i + PARAMS_PER_MESSAGE] for i in range(0, len(params), PARAMS_PER_MESSAGE)]
     messages = [{"method": "SUBSCRIBE", "params": part, "id": n} for n, part in enumerate(parts, start=1)]
     subscribe = tuple(msgspec.json.encode(message).decode() for message in messages)
-    return Connection(url, tuple(venue_symbols), subscribe, most_s=LIFE_S)
+    has_books = any(stream.startswith("depth") for stream in streams)
+    return Connection(url, tuple(venue_symbols), subscribe, most_s=LIFE_S, has_books=has_books)
 
 
 def parameter(url: str, name: str) -> str:

@@ -22,9 +22,9 @@ QUOTES = tuple(
 )
 MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 CODES = "FGHJKMNQUVXZ"
-_INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-([A-Z0-9]+?)(?:-(PERP|(\d\d)(\d\d)(\d\d)))?\Z")
-_DATED = re.compile(r"([A-Z0-9]+?)(USDT)?-(\d{1,2})([A-Z]{3})(\d\d)\Z")
-_QUARTERLY = re.compile(r"([A-Z0-9]+)USD([FGHJKMNQUVXZ])(\d\d)\Z")
+_INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-([A-Z0-9]+?)(?:-(PERP|(\d\d)(\d\d)(\d\d)))?\Z", re.ASCII)
+_DATED = re.compile(r"([A-Z0-9]+?)(USDT)?-(\d{1,2})([A-Z]{3})(\d\d)\Z", re.ASCII)
+_QUARTERLY = re.compile(r"([A-Z0-9]+)USD([FGHJKMNQUVXZ])(\d\d)\Z", re.ASCII)
 
 
 @lru_cache(4096)

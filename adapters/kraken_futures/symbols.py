@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from topics.record import InstrumentId, Venue
 
-_INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-USD-(PERP|\d{6})(-INV)?\Z")
-_SYMBOL = re.compile(r"([PF])([FI])_([A-Z0-9]{1,20})USD(?:_(\d{6}))?\Z")
+_INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-USD-(PERP|\d{6})(-INV)?\Z", re.ASCII)
+_SYMBOL = re.compile(r"([PF])([FI])_([A-Z0-9]{1,20})USD(?:_(\d{6}))?\Z", re.ASCII)
 _OURS = {"XBT": "BTC", "XDG": "DOGE"}
 
 

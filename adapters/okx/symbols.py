@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from topics.record import InstrumentId, Venue
 
-_NAME = re.compile(r"[A-Z0-9]{1,20}-([A-Z0-9]{1,20})(?:-(SWAP|PERP|\d{6})(-[0-9.]{1,20}-[CP])?)?\Z")
+_NAME = re.compile(r"[A-Z0-9]{1,20}-([A-Z0-9]{1,20})(?:-(SWAP|PERP|\d{6})(-[0-9.]{1,20}-[CP])?)?\Z", re.ASCII)
 
 
 @lru_cache(4096)

@@ -112,7 +112,8 @@ class Stream:
                 self._take(await socket.recv(decode=False))
         except TimeoutError:
             pass  # a quiet market: the snapshots need not wait for it
-        self._opened(self.symbols)
+        if self._connection.has_books:
+            self._opened(self.symbols)
         while True:
             self._take(await socket.recv(decode=False))
 
@@ -132,7 +133,7 @@ class Stream:
         self.connected, self.problem, self._expected = True, "", None
         log.info("%s: connected to %s", self._name, self._connection.url)
         self._writer.opened(self._id, self._connection.url)
-        for symbol in self.symbols:
+        for symbol in self.symbols if self._connection.has_books else ():
             self._writer.wrapped(symbol, session_frame(self._session(self.connections), symbol))
 
     def _lost(self, error: Exception) -> None:
