@@ -45,7 +45,7 @@ pytest: setup ## the tests alone, whole systems last and one at a time (ARGS=<py
 chaos: setup ## kill everything at random under load and faults, judge each round (ROUNDS=20 SEED=1 FIRST=1)
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1) --first $(or $(FIRST),1)
 
-bench: setup ## what each step costs, as ratios to the plainest thing that does it (ONLY="hop stages paths checks gateway audit backtest report")
+bench: setup ## what each step costs, as ratios to the plainest thing that does it (ONLY="hop stages feed paths checks gateway audit backtest report")
 	@$(BIN)/python -W ignore -m tests.bench $(ONLY)
 
 scale: setup ## two workers a stage; one leaves, another joins, and it is judged as chaos is

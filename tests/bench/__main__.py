@@ -15,7 +15,7 @@ from infra.version import revision
 from tests.bench.measure import Row
 from tests.bench.scene import scene
 
-NAMES = ("hop", "stages", "paths", "checks", "gateway", "audit", "backtest", "report")
+NAMES = ("hop", "stages", "feed", "paths", "checks", "gateway", "audit", "backtest", "report")
 
 
 def main() -> None:
