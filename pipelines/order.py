@@ -455,12 +455,16 @@ class OrderFacts(msgspec.Struct, array_like=True):
 
     def _doubts(self, fact: OrderFilled) -> tuple[OrderAnomaly, ...]:
         status, doubts = self.status, []
-        if status.is_terminal and status is not OrderStatus.FILLED:
+        if status.is_terminal and status is not OrderStatus.FILLED and not self._was_announced(fact.last_qty):
             detail = f"{fact.last_qty} at {fact.last_px} when {status}"
             doubts.append(anomaly(fact, AnomalyKind.EXECUTION_AFTER_END, detail))
         if self.terms is not None and fact.side is not self.terms.side:
             doubts.append(anomaly(fact, AnomalyKind.SIDE_MISMATCH, f"{fact.side} on an order to {self.terms.side}"))
         return tuple(doubts)
+
+    def _was_announced(self, last_qty: Decimal) -> bool:
+        """The venue counted it when it ended the order: it only came later than the word of the end."""
+        return self.end_cum_qty is not None and EXACT.add(self.cum_qty, last_qty) <= self.end_cum_qty
 
     def _bust(self, fact: OrderBusted) -> Step:
         key = (fact.venue_order_id, fact.trade_id)

@@ -67,6 +67,13 @@ def test_an_execution_after_the_end_counts_is_flagged_and_leaves_the_status(end:
     assert len(folded(facts)[1][-1].fills) == 1
 
 
+def test_an_execution_that_the_venue_counted_at_the_end_came_only_later_and_one_beyond_it_is_flagged() -> None:
+    end = o.canceled(cum_qty=D(2))
+    assert anomalies_of(o.requested("5"), o.accepted(), end, o.filled("t1", "1"), o.filled("t2", "1")) == []
+    beyond = [o.requested("5"), o.accepted(), end, o.filled("t1", "2"), o.filled("t2", "1")]
+    assert anomalies_of(*beyond) == [AnomalyKind.EXECUTION_AFTER_END]
+
+
 def test_an_order_that_late_executions_complete_is_filled() -> None:
     facts = [o.requested("5"), o.filled("t1", "3"), o.canceled(), o.filled("t2", "2")]
     assert view_of(*facts).status is OrderStatus.FILLED
