@@ -15,6 +15,7 @@ from infra import services
 from infra.config import Config, find, load
 from infra.errors import Problem
 from pipelines import (
+    cli_book,
     cli_data,
     cli_import,
     cli_operate,
@@ -43,6 +44,7 @@ cli_data.mount(app)
 cli_research.mount(app)
 cli_parity.mount(app)
 cli_watch.mount(app)
+cli_book.mount(app)
 cli_sql.mount(app)
 cli_replay.mount(app)
 cli_import.mount(app)
