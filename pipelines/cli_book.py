@@ -35,8 +35,11 @@ def book(
     loaded = load(config)
     name = known(loaded, instrument)
     console = Console(highlight=False, emoji=False)
-    with LadderFeed(loaded, _broker(loaded), name) as feed:
+    conf = _broker(loaded)
+    with Console(stderr=True).status("reading the tape from the last snapshot on"):
+        feed = LadderFeed(loaded, conf, name)
         feed.catch_up()
+    with feed:
         _check_running(loaded, feed)
         if once:
             feed.await_book(ONCE_S)

@@ -108,9 +108,9 @@ def test_a_change_that_no_book_can_have_breaks_it_like_a_gap() -> None:
 
 def test_silence_makes_it_stale_and_the_age_of_the_newest_frame_is_told() -> None:
     ladder = ladder_of(snapshot(), trade("101", "1", ts=T0 + 2_000_000_000))
-    assert "live   newest frame 1.5 s ago" in shown(ladder, T0 + 3_500_000_000)[0]
+    assert "live  newest frame 1.5 s ago" in shown(ladder, T0 + 3_500_000_000)[0]
     late = shown(ladder, T0 + 2_000_000_001 + STALE_NS)
-    assert "stale   newest frame 10.0 s ago" in late[0]
+    assert "stale  newest frame 10.0 s ago" in late[0]
     assert "nothing came of late" in late[1]
     assert "newest frame 0.0 s ago" in shown(ladder, T0 - 1)[0], "a clock behind makes no negative age"
 
