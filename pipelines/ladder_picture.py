@@ -59,9 +59,14 @@ def _headline(ladder: Ladder, now_ns: int, run: str) -> Text:
     age = f"newest frame {_age(ladder.age_ns(now_ns))} ago" if ladder.newest_ts else "no frame yet"
     since = f" since {_time(ladder.first_ts)[:8]}" if ladder.first_ts else ""
     gaps = Text(f"{ladder.gaps} {'gap' if ladder.gaps == 1 else 'gaps'}{since}", style="red" if ladder.gaps else "")
-    name = (" tapedeck ", "bold reverse")
-    parts = [name, ladder.instrument, (standing, COLOURS[standing]), age, gaps, *([f"run {run}"] if run else [])]
-    return _one_line(Text("  ").join(p if isinstance(p, Text) else Text.assemble(p) for p in parts))
+    parts = [
+        Text.assemble((" tapedeck ", "bold reverse"), f" {ladder.instrument}"),
+        Text(standing, style=COLOURS[standing]),
+        Text(age),
+        gaps,
+        Text(f"run {run}" if run else ""),
+    ]
+    return _one_line(Text("  ").join(parts))
 
 
 def _warning(ladder: Ladder, now_ns: int) -> list[Text]:
