@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from infra.errors import Hopeless
 from topics.controls import LimitName
@@ -167,8 +168,9 @@ class Config(_Section, frozen=True):
         return tuple(sorted(wanted))
 
     def digest(self) -> str:
-        """Short hash of the whole configuration, as written beside every record."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:12]
+        """Short hash of the whole configuration, as written beside every record; where its folder lies changes nothing."""
+        placeless = replace(self, run=replace(self.run, home=""))
+        return hashlib.sha256(msgspec.json.encode(placeless, order="deterministic")).hexdigest()[:12]
 
 
 def load(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Config:

@@ -26,15 +26,23 @@ def replay(
     key: Annotated[list[str] | None, typer.Option("--key", help="Only this key, such as an instrument.")] = None,
     venue: Annotated[str, typer.Option(help="A capture's venue; default: the configuration's only one.")] = "",
     name: Annotated[str, typer.Option(help="Of the player: it writes as replay.<name>.")] = "tape",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also into a topic of orders, controls or what stages make of them.")
+    ] = False,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="The configuration of the run.")] = None,
 ) -> None:
     """Play a recorded tape into a topic of the configured run: order, keys, partitions and spacing as they were."""
     from infra.edge import Edge
     from pipelines.pacing import Pacing
-    from pipelines.topic_replay import Chosen, check, partitions_of, play
+    from pipelines.topic_replay import MARKET, Chosen, check, partitions_of, play
     from pipelines.topic_source import topic_named
 
     pacing, target, loaded = Pacing.of(speed), topic_named(to), load(config)
+    if target not in MARKET and not anyway:
+        raise Problem(
+            f"{target.name} is not market data: what is played there counts as this run's own orders, executions or controls, and no "
+            "book agrees with the venue any more; --anyway does it all the same, for a run that nothing trades on"
+        )
     conf = _broker(loaded)
     source = _source(tape, target, loaded, conf, venue)
     chosen = Chosen(_ns(since) or 0, _ns(until), frozenset(k.encode() for k in key or ()))

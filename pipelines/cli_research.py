@@ -212,6 +212,8 @@ def replay_stage(
         raise Problem("name one stage, or --all")
     if recode is not None and recode < 1:
         raise Problem("--recode is a number of events, at least 1")
+    if first < 0 or (end is not None and end <= first):
+        raise Problem(f"no input lies from {first} to {end}: --from is an offset, 0 or more, and --to one behind it")
     loaded, recorded, run_dir = _recorded(run, config, live)
     names = covered(loaded) if every else [str(stage)]
     if software or param or limit or _is_other(run, config):

@@ -26,4 +26,7 @@ def new(
     written = write_strategy(name, folder)
     for path in written:
         err.print(f"wrote {path}", markup=False)
-    err.print(f"next: python -m pytest {written[1]}; edit; then put {written[2]} into your tapedeck.toml", markup=False)
+    here = "" if folder == Path(".") else f"PYTHONPATH={folder} "
+    err.print(
+        f"next: {here}python -m pytest {written[1]}; edit; then put {written[2]} into your tapedeck.toml", markup=False
+    )

@@ -71,10 +71,17 @@ class System:
         if made:
             self._say(f"created {len(made)} topics")
         migrate(self.endpoints.postgres, self.config.prefix)
+        self._keep_configuration()
         current = self.config.home / "current.toml"
         with contextlib.suppress(FileNotFoundError):
             current.unlink()
         current.symlink_to(self._path)
+
+    def _keep_configuration(self) -> None:
+        """In the run's folder, so that whoever looks at it later needs to name nothing else."""
+        kept = self.config.run_dir / "tapedeck.toml"
+        if self._path.resolve() != kept.resolve():
+            kept.write_bytes(self._path.read_bytes())
 
     def start(self) -> None:
         """Everything up and every worker started. Problem for what can be found out before."""

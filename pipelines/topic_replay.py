@@ -15,11 +15,13 @@ from infra.errors import Problem
 from pipelines.pacing import Pacing
 from pipelines.partitioning import partition_of
 from pipelines.topic_source import Played, TopicSource
-from topics.catalog import TICKED, Topic
+from topics.catalog import MARKET_BARS, MARKET_EVENTS, MARKET_RAW, TICKED, Topic
 
 ORIGIN_HEADER = "origin"
 LONGEST_WAIT_S = 0.1
 NS = 1_000_000_000
+MARKET = frozenset({MARKET_RAW, MARKET_EVENTS, MARKET_BARS})
+"""What may be played into a run that trades: it happened outside of it."""
 
 
 @dataclass(frozen=True)
