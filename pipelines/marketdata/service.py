@@ -58,6 +58,10 @@ class MarketData(rpc.MarketDataServicer):
     async def _check(self, request: pb.SubscribeRequest, context: Context) -> None:
         if not request.instruments or not all(request.instruments):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "instruments are required")
+        if stray := [name for name in request.instruments if not all(name.partition(":")[::2])]:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"not an instrument: {stray[0]!r} (they are like sim:BTC-USDT)"
+            )
         if request.mode not in (pb.MODE_UNSPECIFIED, pb.MODE_ALL, pb.MODE_LATEST):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"mode is none that is known: {request.mode}")
         if not self.ready:

@@ -155,9 +155,10 @@ async def test_a_slow_all_subscriber_is_disconnected_and_others_go_on(
         latest.cancel()
 
 
-async def test_a_request_without_instruments_is_refused(scene: Scene) -> None:
+@pytest.mark.parametrize("instruments", [[], [""], ["xx"], ["sim:"], [":BTC-USDT"]])
+async def test_a_request_without_instruments_is_refused(scene: Scene, instruments: list[str]) -> None:
     async with scene.serving() as channel:
-        call = rpc.MarketDataStub(channel).Subscribe(pb.SubscribeRequest())
+        call = rpc.MarketDataStub(channel).Subscribe(pb.SubscribeRequest(instruments=instruments))
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call.read()
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
