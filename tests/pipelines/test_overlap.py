@@ -60,7 +60,7 @@ def two_copies(model: VenueModel, arrivals: list[Sent]) -> list[tuple[int, bytes
     return [(ts, frame) for ts, _, frame in sorted(lines)]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(seed=st.integers(0, 1000), arrivals=st.lists(sent, min_size=1, max_size=40))
 def test_of_two_lossy_copies_a_live_book_is_the_true_one_and_what_came_on_either_is_told_once(
     seed: int, arrivals: list[Sent]
@@ -86,7 +86,7 @@ in_time = st.builds(Sent, st.one_of(st.none(), st.integers(0, 120)), st.integers
 swapped = in_time.map(lambda s: Sent(s.second, s.first))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(seed=st.integers(0, 1000), arrivals=st.lists(st.one_of(in_time, swapped), min_size=1, max_size=40))
 def test_where_every_delta_came_on_one_of_two_connections_in_time_there_is_no_gap(
     seed: int, arrivals: list[Sent]
