@@ -157,7 +157,7 @@ def test_when_one_of_two_goes_the_other_carries_on_and_later_a_hole_is_a_gap_at_
 
 
 def test_a_connection_that_begins_alone_ends_the_book_though_there_were_two() -> None:
-    model, folding = begun(5, SECOND)
+    _, folding = begun(5, SECOND)
     (gap,) = folding.feed(line(session_frame("1-3", SYMBOL), START_NS))
     assert isinstance(gap, Gap)
     assert gap.reason == "reconnected"
