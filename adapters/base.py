@@ -73,6 +73,13 @@ class Session(NamedTuple):
     beside: str = ""
 
 
+class Gone(NamedTuple):
+    """A connection ended, and ``beside`` still delivers."""
+
+    id: str
+    beside: str
+
+
 class Hole(NamedTuple):
     """Frames of a connection are missing, by its own numbers: whatever they were about is not known."""
 
@@ -113,6 +120,7 @@ Parsed = (
     | Instrument
     | InstrumentStatus
     | Session
+    | Gone
     | Hole
 )
 
@@ -242,6 +250,7 @@ class _Own(msgspec.Struct, omit_defaults=True):
     """Our own frames in ``market.raw``."""
 
     session: str = ""
+    gone: str = ""
     beside: str = ""
     expected: int = -1
     got: int = -1
@@ -251,7 +260,7 @@ class _Own(msgspec.Struct, omit_defaults=True):
 
 
 _own = msgspec.json.Decoder(_Own)
-EDGES = (b'{"session":', b'{"expected":')
+EDGES = (b'{"session":', b'{"gone":', b'{"expected":')
 """How the frames begin that the edge wrote itself."""
 OURS = (*EDGES, b'{"rest":')
 
@@ -259,6 +268,11 @@ OURS = (*EDGES, b'{"rest":')
 def session_frame(session: str, venue_symbol: str, beside: str = "") -> bytes:
     """What ingest writes to every instrument's raw stream when a connection begins."""
     return msgspec.json.encode(_Own(session=session, beside=beside, symbol=venue_symbol))
+
+
+def gone_frame(session: str, venue_symbol: str, beside: str) -> bytes:
+    """What ingest writes to every instrument's raw stream when a connection ended and ``beside`` still delivers."""
+    return msgspec.json.encode(_Own(gone=session, beside=beside, symbol=venue_symbol))
 
 
 def hole_frame(expected: int, got: int, venue_symbol: str) -> bytes:
@@ -293,7 +307,7 @@ class Own(NamedTuple):
     """One of our own frames, read: ``event`` for what the edge saw, else the REST answer ``what`` with its ``body``."""
 
     symbol: str
-    event: Session | Hole | None
+    event: Session | Gone | Hole | None
     what: str
     body: bytes
 
@@ -305,6 +319,8 @@ def read_own(frame: bytes) -> Own | None:
     own = _own.decode(frame)
     if own.session:
         return Own(own.symbol, Session(own.session, own.beside), "", b"")
+    if own.gone:
+        return Own(own.symbol, Gone(own.gone, own.beside), "", b"")
     if own.rest:
         return Own(own.symbol, None, own.rest, bytes(own.data))
     return Own(own.symbol, Hole(own.expected, own.got), "", b"")

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -40,6 +40,7 @@ class VenueConfig(_Section, frozen=True):
     """A venue is a configured instance of an adapter. URLs left empty are the adapter's own (the real venue).
 
     ``capture``: what ingest receives is also written to compressed files in the run's folder ``captures``.
+    ``connections``: how many deliver each stream at once, where a venue's frames can be told apart by their numbers.
     """
 
     adapter: str
@@ -50,6 +51,7 @@ class VenueConfig(_Section, frozen=True):
     recv_window_ms: int = 5000
     instruments: tuple[InstrumentId, ...] = ()
     capture: bool = False
+    connections: Annotated[int, msgspec.Meta(ge=1, le=4)] = 1
 
 
 class AccountConfig(_Section, frozen=True):

@@ -4,7 +4,7 @@ recording and no connection.
 
 from collections.abc import Iterable, Iterator
 
-from adapters.base import MarketData, answered, hole_frame, rest_frame, session_frame
+from adapters.base import MarketData, answered, gone_frame, hole_frame, rest_frame, session_frame
 from infra.captures import Item, Kind
 from pipelines.raw import Line
 from topics.record import InstrumentId, Venue
@@ -24,6 +24,7 @@ class Lines:
         self._adapter = adapter
         self._urls: dict[str, str] = {}
         self._expected: dict[str, int] = {}
+        self._beside: dict[str, str] = {}
         self._of: dict[str, dict[InstrumentId, None]] = {}
         self._ids: dict[str, InstrumentId | None] = {}
         self._unnamed: list[tuple[int, str, bytes]] = []
@@ -37,15 +38,33 @@ class Lines:
                 yield from self._answer(item)
             elif kind is Kind.OPENED:
                 yield from self._opened(item)
+            elif kind is Kind.CLOSED:
+                yield from self._closed(item)
 
     def _opened(self, item: Item) -> Iterator[Line]:
         """A connection of this name began anew: for the instruments it was about, what came before may have holes."""
         self._urls[item.connection] = item.about
         self._expected.pop(item.connection, None)
         known = self._of.pop(item.connection, {})
+        self._beside[item.connection] = beside = item.data.decode(errors="replace")
+        if beside:
+            known = self._of[item.connection] = dict(self._of.get(beside, {}))
         for instrument in known:
             symbol = self.symbols[instrument]
-            yield Line(item.ts, instrument, session_frame(f"{item.connection}-{item.ts}", symbol))
+            yield Line(item.ts, instrument, session_frame(f"{item.connection}-{item.ts}", symbol, beside))
+
+    def _closed(self, item: Item) -> Iterator[Line]:
+        beside = item.data.decode(errors="replace")
+        for instrument in self._of.get(item.connection, ()):
+            yield Line(item.ts, instrument, gone_frame(item.connection, self.symbols[instrument], beside))
+
+    def _joined(self, item: Item, instrument: InstrumentId) -> Iterator[Line]:
+        """A connection speaks of an instrument for the first time; of one beside another that has to be said."""
+        self._of.setdefault(item.connection, {})[instrument] = None
+        beside = self._beside.get(item.connection, "")
+        if beside:
+            symbol = self.symbols[instrument]
+            yield Line(item.ts, instrument, session_frame(f"{item.connection}-{item.ts}", symbol, beside))
 
     def _frame(self, item: Item) -> list[Line]:
         ts, _, connection, _, frame = item
@@ -58,7 +77,8 @@ class Lines:
         if not found:
             self.unknown += 1
         for instrument in found if len(found) == 1 else dict.fromkeys(found):
-            self._of.setdefault(connection, {})[instrument] = None
+            if instrument not in self._of.get(connection, ()):
+                lines += self._joined(item, instrument)
             if self._unnamed:
                 lines += self._now_named(instrument)
             lines.append(Line(ts, instrument, frame))

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import BadFrame, Checked, Hole, MarketData, Parsed, Parser, Reading, Session
+from adapters.base import BadFrame, Checked, Gone, Hole, MarketData, Parsed, Parser, Reading, Session
 from adapters.registry import market_data
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, sample
+from pipelines.overlap import Told
 from pipelines.raw import UNREADABLE, Line, decode_lines
 from topics import market
 from topics.catalog import MARKET_RAW
@@ -61,6 +62,7 @@ class MarketState(msgspec.Struct):
     quotes: int = 0
     passed_over: int = 0
     unreadable: int = 0
+    told: Told = msgspec.field(default_factory=Told)
 
     @property
     def tradable(self) -> bool:
@@ -84,10 +86,10 @@ def normalize_stage(venues: Mapping[Venue, str]) -> Stage[MarketState]:
         if parsed is None:
             state.passed_over += 1
             return state, ()
-        if len(parsed) == 1:
+        if len(parsed) == 1 and not state.book.ahead:
             event = parsed[0]
             return state, _HANDLERS[type(event)](state, source, event, line)
-        out: list[Record] = []
+        out = sync.overdue(state.book, source, line.ts) if state.book.ahead else []
         for event in parsed:
             out += _HANDLERS[type(event)](state, source, event, line)
         return state, out
@@ -163,7 +165,13 @@ def _on_session(state: MarketState, source: sync.Source, event: Session, line: L
     if not event.beside:
         state.marks.forget()
         state.ts_venue = 0
+    if not state.book.overlap.at(line.ts):
+        state.told.forget()
     return sync.on_session(state.book, source, event, line.ts)
+
+
+def _on_gone(state: MarketState, source: sync.Source, event: Gone, line: Line) -> Sequence[Record]:
+    return sync.on_gone(state.book, source, event, line.ts)
 
 
 def _on_hole(state: MarketState, source: sync.Source, event: Hole, line: Line) -> Sequence[Record]:
@@ -186,19 +194,24 @@ def _on_snapshot(
 def _on_delta(
     state: MarketState, source: sync.Source, event: market.BookDelta, line: Line, checksum: int | None = None
 ) -> Sequence[Record]:
-    state.ts_venue = event.ts_event
+    if event.ts_event > state.ts_venue or not state.book.overlap.at(line.ts):
+        state.ts_venue = event.ts_event
     out = sync.on_delta(state.book, source, event, line.ts, checksum)
     out += _book_mark(state, line)
     return out
 
 
 def _on_trade(state: MarketState, source: sync.Source, event: market.Trade, line: Line) -> Sequence[Record]:
+    if state.book.overlap.at(line.ts) and state.told.is_copy(event):
+        return ()
     state.ts_venue = event.ts_event
     state.trades += 1
     return (event,)
 
 
 def _on_quote(state: MarketState, source: sync.Source, event: market.Quote, line: Line) -> Sequence[Record]:
+    if state.book.overlap.at(line.ts) and state.told.is_stale(event, line.ts):
+        return ()
     state.quotes += 1
     state.marks.quote(event.best_bid, event.best_ask, line.ts)
     return [event, *_mark(state, line)]
@@ -245,6 +258,7 @@ def _mark(state: MarketState, line: Line) -> Sequence[Record]:
 
 _HANDLERS: dict[type, Callable[[MarketState, sync.Source, Any, Line], Sequence[Record]]] = {
     Session: _on_session,
+    Gone: _on_gone,
     Hole: _on_hole,
     Checked: _on_checked,
     market.BookSnapshot: _on_snapshot,

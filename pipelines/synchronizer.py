@@ -7,13 +7,18 @@ venue begins in its stream (``Snapshots.STREAM``): each snapshot begins it anew,
 From then on each delta must begin exactly where the last one ended, or be newer where the venue does not say where it
 begins. One that is not newer and tells of no later time is a copy. A connection that lost frames (``Hole``), a checksum
 that is not the venue's, a step, a level that cannot be, a crossed book: each is a ``Gap``, and asks for a new beginning.
+
+Where several connections deliver the same (``Overlap``) the first copy counts. A delta that is ahead is held for a moment,
+since another connection may bring what is missing; one that begins inside the book is taken, since its sizes are absolute.
 """
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 import msgspec
 
-from adapters.base import BookRules, Hole, Parser, Session, Snapshots
+from adapters.base import BookRules, Gone, Hole, Parser, Session, Snapshots
+from pipelines.overlap import Overlap
 from topics.book import Book
 from topics.market import BookDelta, BookSnapshot, Gap, ResyncRequested
 from topics.record import InstrumentId, Record, Venue
@@ -22,6 +27,14 @@ WAITING_MOST = 1_000
 """Deltas kept without a snapshot; more would not be worth their place in the state."""
 
 ASK_AGAIN_NS = 5_000_000_000
+
+HOLD_NS = 250_000_000
+"""By receive time: how long a delta that is ahead waits for another connection to bring what is missing."""
+
+HELD_MOST = 200
+
+APART_NS = 1_000_000_000
+"""Of the venue's clock: a later time with an earlier number is no copy, but connections may tell slightly different times."""
 
 
 class Source(NamedTuple):
@@ -34,10 +47,18 @@ class Source(NamedTuple):
     parse: Parser
 
 
+class Held(msgspec.Struct):
+    """A delta that is ahead of the book, received at ``ts``."""
+
+    delta: BookDelta
+    checksum: int | None
+    ts: int
+
+
 class BookState(msgspec.Struct):
     """``book`` is None while it is not to be trusted; ``bridged`` once a delta has followed the snapshot;
-    ``asked_at``: since when we wait. The rest are counts: ``updates`` a live book took, ``resyncs`` of books that came back after a gap, ``copies``
-    of deltas that were known already.
+    ``asked_at``: since when we wait; ``ahead``: of a live book, in order. The rest are counts: ``updates``
+    a live book took, ``resyncs`` of books that came back after a gap, ``copies`` of deltas that were known already.
     """
 
     book: Book | None = None
@@ -52,10 +73,26 @@ class BookState(msgspec.Struct):
     copies: int = 0
     verified: int = 0
     failed: int = 0
+    ahead: list[Held] = []
+    overlap: Overlap = msgspec.field(default_factory=Overlap)
 
 
 def on_delta(state: BookState, source: Source, delta: BookDelta, now: int, checksum: int | None = None) -> list[Record]:
-    """The delta, if it continues the book; nothing while waiting or if it is known already; else a Gap."""
+    """The delta and what was held for it, if it continues the book; nothing while waiting or if it is known already; else
+    a Gap.
+    """
+    out = _follow(state, source, delta, now, checksum)
+    return out + _rejoin(state, source, now) if state.ahead else out
+
+
+def overdue(state: BookState, source: Source, now: int) -> list[Record]:
+    """A Gap where what is held has waited too long; to be asked at every line while something is."""
+    if now - min(held.ts for held in state.ahead) <= HOLD_NS:
+        return []
+    return _give_up(state, source, now)
+
+
+def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checksum: int | None) -> list[Record]:
     book = state.book
     if book is None:
         return _wait(state, source, delta, now)
@@ -63,7 +100,10 @@ def on_delta(state: BookState, source: Source, delta: BookDelta, now: int, check
     if last and first != expected:
         if last < expected:
             return _behind(state, source, delta, now, expected)
-        if first > expected or (first and state.bridged):
+        several = state.overlap.at(now)
+        if first > expected and several:
+            return _hold(state, source, Held(delta, checksum, now), now)
+        if first > expected or (first and state.bridged and not several):
             return _lose(state, source, "sequence", now, expected, delta)
     try:
         book.apply(delta)
@@ -90,7 +130,7 @@ def on_snapshot(
         return _refuse(state, source, str(error), now)
     if book.crossed:
         return _refuse(state, source, "crossed snapshot", now)
-    if state.waiting and snapshot.sequence + 1 < state.waiting[0].first_sequence:
+    if state.waiting and snapshot.sequence + 1 < min(delta.first_sequence for delta in state.waiting):
         return [_ask(state, source, "snapshot older than the stream", now)]
     state.updates += state.book is not None
     state.book, state.bridged, state.ts_event = book, source.rules.snapshots is Snapshots.STREAM, snapshot.ts_event
@@ -100,24 +140,31 @@ def on_snapshot(
     out: list[Record] = [snapshot, *_prove(state, source, book, checksum, now)]
     for delta in waiting:
         out += on_delta(state, source, delta, now)
-    return out
+    return out + _rejoin(state, source, now) if state.ahead else out
 
 
 def on_session(state: BookState, source: Source, session: Session, now: int) -> list[Record]:
     """A new connection. Beside another one that still delivers it changes nothing. Else what came before may have holes;
     where books begin with an answer of REST, ingest sends one without being asked.
     """
+    state.overlap.began(session)
     if session.beside:
         return []
     was_live = state.book is not None
-    state.book, state.bridged, state.waiting, state.asked_at = None, False, [], now
+    state.book, state.bridged, state.waiting, state.ahead, state.asked_at = None, False, [], [], now
     return _gap(state, source, "reconnected", now) if was_live else []
+
+
+def on_gone(state: BookState, source: Source, gone: Gone, now: int) -> list[Record]:
+    """Another one carries on."""
+    state.overlap.ended(now)
+    return []
 
 
 def on_hole(state: BookState, source: Source, hole: Hole, now: int) -> list[Record]:
     if state.book is None:
         return []
-    state.book = None
+    state.book, state.ahead = None, []
     gap = _gap(state, source, "connection", now, hole.expected, hole.got)
     return [*gap, _ask(state, source, "connection", now)]
 
@@ -128,10 +175,43 @@ def on_unreadable(state: BookState, source: Source, now: int) -> list[Record]:
 
 def _behind(state: BookState, source: Source, delta: BookDelta, now: int, expected: int) -> list[Record]:
     """Not newer than the book: inside the snapshot, or a copy. A later time with an earlier number is neither."""
-    if state.bridged and delta.ts_event > state.ts_event:
+    apart = delta.ts_event - state.ts_event
+    if state.bridged and apart > 0 and (apart > APART_NS or not state.overlap.at(now)):
         return _lose(state, source, "sequence", now, expected, delta)
     state.copies += state.bridged
     return []
+
+
+def _hold(state: BookState, source: Source, held: Held, now: int) -> list[Record]:
+    place = bisect_left(state.ahead, _order(held), key=_order)
+    if place < len(state.ahead) and _order(state.ahead[place]) == _order(held):
+        state.copies += 1
+        return []
+    state.ahead.insert(place, held)
+    return _give_up(state, source, now) if len(state.ahead) > HELD_MOST else []
+
+
+def _order(held: Held) -> tuple[int, int]:
+    return held.delta.first_sequence, held.delta.sequence
+
+
+def _rejoin(state: BookState, source: Source, now: int) -> list[Record]:
+    """What was held and joins the book by now."""
+    out: list[Record] = []
+    while state.ahead and state.book is not None and state.ahead[0].delta.first_sequence <= state.book.sequence + 1:
+        held = state.ahead.pop(0)
+        out += _follow(state, source, held.delta, now, held.checksum)
+    return out
+
+
+def _give_up(state: BookState, source: Source, now: int) -> list[Record]:
+    """What is missing came on no connection."""
+    held = [one.delta for one in state.ahead]
+    expected = 0 if state.book is None else state.book.sequence + 1
+    out = _lose(state, source, "sequence", now, expected, held[0])
+    if state.waiting:
+        state.waiting = held
+    return out
 
 
 def _is_copy(state: BookState, book: Book, snapshot: BookSnapshot) -> bool:
@@ -168,7 +248,7 @@ def _refuse(state: BookState, source: Source, why: str, now: int) -> list[Record
 def _lose(
     state: BookState, source: Source, why: str, now: int, expected: int = 0, got: BookDelta | None = None
 ) -> list[Record]:
-    state.book, state.bridged, state.waiting = None, False, []
+    state.book, state.bridged, state.waiting, state.ahead = None, False, [], []
     if got is not None and source.rules.snapshots is Snapshots.REST:
         state.waiting.append(got)
     gap = _gap(state, source, why, now, expected, expected if got is None else got.first_sequence or got.sequence)

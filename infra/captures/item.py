@@ -15,7 +15,9 @@ class Kind(StrEnum):
     SENT = "sent"
     """What was sent to the venue."""
     OPENED = "opened"
-    """A connection began."""
+    """A connection began; ``data`` names another one that delivers the same, if any."""
+    CLOSED = "closed"
+    """A connection ended while the one that ``data`` names delivers the same."""
     HEADER = "header"
     """What the recorder says about the recording."""
 

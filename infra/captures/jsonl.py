@@ -21,7 +21,14 @@ from infra.captures.item import CaptureError, Item, Kind
 from infra.captures.merging import merged
 from infra.captures.times import of_seconds
 
-KINDS = {"header": Kind.HEADER, "http": Kind.ANSWER, "connect": Kind.OPENED, "send": Kind.SENT, "recv": Kind.FRAME}
+KINDS = {
+    "header": Kind.HEADER,
+    "http": Kind.ANSWER,
+    "connect": Kind.OPENED,
+    "close": Kind.CLOSED,
+    "send": Kind.SENT,
+    "recv": Kind.FRAME,
+}
 
 
 class _Line(msgspec.Struct):

@@ -23,7 +23,7 @@ else:
     from backports import zstd
 
 FORMAT = 1
-_NAMES = {Kind.ANSWER: b"http", Kind.OPENED: b"connect", Kind.SENT: b"send", Kind.FRAME: b"recv"}
+_NAMES = {Kind.ANSWER: b"http", Kind.OPENED: b"connect", Kind.CLOSED: b"close", Kind.SENT: b"send", Kind.FRAME: b"recv"}
 
 
 class Writer:

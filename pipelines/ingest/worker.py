@@ -91,9 +91,21 @@ class Ingest:
         self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in, self.capture)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
         self.streams = [
-            Stream(edge.name, connection, self.writer, self._session_of(i), self._opened, adapter.sequence_in, i)
+            Stream(
+                edge.name,
+                connection,
+                self.writer,
+                self._session_of(i),
+                self._opened,
+                adapter.sequence_in,
+                number=i,
+                chained=adapter.rules.chained,
+                at_once=chosen.connections,
+            )
             for i, connection in enumerate(adapter.connections(endpoints, self._symbols), start=1)
         ]
+        if chosen.connections > 1 and not adapter.rules.chained:
+            log.warning("%s: frames of this venue have no numbers to tell copies by: one connection", edge.name)
         self._adapter = adapter
         self._sending: set[asyncio.Task[None]] = set()
 

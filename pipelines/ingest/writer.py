@@ -41,10 +41,14 @@ class RawWriter:
         self._bytes = 0
         self._wake = asyncio.Event()
 
-    def opened(self, connection: str, url: str) -> None:
+    def opened(self, connection: str, url: str, beside: str = "") -> None:
         """A connection began; only a capture has a place for it where no instrument does."""
         if self._capture is not None:
-            self._capture.write(Item(time.time_ns(), Kind.OPENED, connection, url, b""))
+            self._capture.write(Item(time.time_ns(), Kind.OPENED, connection, url, beside.encode()))
+
+    def closed(self, connection: str, beside: str) -> None:
+        if self._capture is not None:
+            self._capture.write(Item(time.time_ns(), Kind.CLOSED, connection, "", beside.encode()))
 
     def frame(self, frame: bytes, connection: str, url: str) -> None:
         """One from the venue's stream at ``url``, received now."""

@@ -48,18 +48,26 @@ class ScriptedVenue:
         await self.stop()
 
     async def send(self, *frames: bytes) -> None:
-        for socket in self.sockets:
+        """On every connection that is up."""
+        for socket in list(self.sockets):
+            await self.send_on(socket, *frames)
+
+    async def send_on(self, socket: web.WebSocketResponse, *frames: bytes) -> None:
+        with suppress(ConnectionError):
             for frame in frames:
                 await socket.send_str(frame.decode())
 
     async def drop(self) -> None:
         """Every connection ends without a word."""
-        for socket in self.sockets:
-            transport = socket._req.transport if socket._req is not None else None
-            if transport is not None:
-                transport.abort()
-        self.sockets.clear()
+        for socket in list(self.sockets):
+            self.abort(socket)
         await asyncio.sleep(0)
+
+    def abort(self, socket: web.WebSocketResponse) -> None:
+        transport = socket._req.transport if socket._req is not None else None
+        if transport is not None:
+            transport.abort()
+        self.sockets.remove(socket)
 
     async def _rest(self, request: web.Request) -> web.Response:
         what = request.match_info["what"]
@@ -81,4 +89,6 @@ class ScriptedVenue:
                         await socket.send_json({"result": None, "id": asked["id"]})
                     if socket not in self.sockets:
                         self.sockets.append(socket)
+        if socket in self.sockets:
+            self.sockets.remove(socket)
         return socket
