@@ -35,8 +35,8 @@ def test_bars_that_are_none_are_named_with_their_key(spec: str) -> None:
 
 
 def test_an_adapter_that_is_not_there_is_named_with_its_key() -> None:
-    with pytest.raises(ConfigError, match=r"venues\.sim\.adapter: no adapter named 'kraken': one of binance"):
-        preflight.check(config(adapter="kraken"))
+    with pytest.raises(ConfigError, match=r"venues\.sim\.adapter: no adapter named 'nyse': one of binance"):
+        preflight.check(config(adapter="nyse"))
 
 
 def test_nothing_is_made_for_a_wrong_configuration(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_nothing_is_made_for_a_wrong_configuration(tmp_path: Path) -> None:
 def test_the_doctor_names_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "tapedeck.toml"
     path.write_text(
-        f'[run]\nhome = "{tmp_path}"\n[venues.sim]\nadapter = "kraken"\n'
+        f'[run]\nhome = "{tmp_path}"\n[venues.sim]\nadapter = "nyse"\n'
         '[accounts."sim.main"]\napi_key_env = "K"\napi_secret_env = "S"\n'
         '[strategies.a]\nclass = "x:Y"\naccount = "sim.main"\ninstruments = ["sim:BTC-USDT"]\nbars = ["time-0s"]\n'
     )
