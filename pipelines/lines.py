@@ -61,10 +61,12 @@ class Lines:
     def _joined(self, item: Item, instrument: InstrumentId) -> Iterator[Line]:
         """A connection speaks of an instrument for the first time; of one beside another that has to be said."""
         self._of.setdefault(item.connection, {})[instrument] = None
-        beside = self._beside.get(item.connection, "")
-        if beside:
-            symbol = self.symbols[instrument]
-            yield Line(item.ts, instrument, session_frame(f"{item.connection}-{item.ts}", symbol, beside))
+        for connection, beside in self._beside.items():
+            told = self._of.setdefault(connection, {})
+            if beside and (connection == item.connection or (beside == item.connection and instrument not in told)):
+                told[instrument] = None
+                session = session_frame(f"{connection}-{item.ts}", self.symbols[instrument], beside)
+                yield Line(item.ts, instrument, session)
 
     def _frame(self, item: Item) -> list[Line]:
         ts, _, connection, _, frame = item

@@ -33,8 +33,10 @@ HOLD_NS = 250_000_000
 
 HELD_MOST = 200
 
-APART_NS = 1_000_000_000
-"""Of the venue's clock: a later time with an earlier number is no copy, but connections may tell slightly different times."""
+STILL_NS = 1_000_000_000
+"""By receive time: a later time with an earlier number is no copy once the book has stood still for so long. Until then it may
+be one: connections may tell slightly different times, and some venues tell none with a delta.
+"""
 
 
 class Source(NamedTuple):
@@ -66,6 +68,7 @@ class BookState(msgspec.Struct):
     waiting: list[BookDelta] = []
     asked_at: int = 0
     ts_event: int = 0
+    moved_at: int = 0
     lost: bool = False
     updates: int = 0
     gaps: int = 0
@@ -109,7 +112,7 @@ def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checks
         book.apply(delta)
     except ValueError as error:
         return _lose(state, source, str(error), now)
-    state.bridged, state.ts_event = True, delta.ts_event
+    state.bridged, state.ts_event, state.moved_at = True, delta.ts_event, now
     state.updates += 1
     if book.crossed:
         return _lose(state, source, "crossed book", now)
@@ -135,7 +138,7 @@ def on_snapshot(
     state.updates += state.book is not None
     state.book, state.bridged, state.ts_event = book, source.rules.snapshots is Snapshots.STREAM, snapshot.ts_event
     state.resyncs += state.lost
-    state.lost, state.asked_at = False, 0
+    state.lost, state.asked_at, state.moved_at = False, 0, now
     waiting, state.waiting = state.waiting, []
     out: list[Record] = [snapshot, *_prove(state, source, book, checksum, now)]
     for delta in waiting:
@@ -175,8 +178,8 @@ def on_unreadable(state: BookState, source: Source, now: int) -> list[Record]:
 
 def _behind(state: BookState, source: Source, delta: BookDelta, now: int, expected: int) -> list[Record]:
     """Not newer than the book: inside the snapshot, or a copy. A later time with an earlier number is neither."""
-    apart = delta.ts_event - state.ts_event
-    if state.bridged and apart > 0 and (apart > APART_NS or not state.overlap.at(now)):
+    may_be_copy = now - state.moved_at <= STILL_NS and state.overlap.at(now)
+    if state.bridged and delta.ts_event > state.ts_event and not may_be_copy:
         return _lose(state, source, "sequence", now, expected, delta)
     state.copies += state.bridged
     return []
