@@ -179,6 +179,7 @@ class Life:
             "no order works",
             lambda: str(self.system.status(f"gateway/{ACCOUNT}")),
         )
+        self.system.until(self.system.nothing_is_to_be_replaced, QUIET_S, "every modification answered")
         self.system.caught_up(time.time_ns(), QUIET_S)
         result.quiet_s = time.monotonic() - began
 

@@ -26,7 +26,9 @@ from pipelines.demo import Exchange
 from pipelines.demo_config import KEY, SECRET
 from pipelines.supervisor import Supervisor
 from pipelines.workers import worker_names
+from topics.catalog import ORDERS_STATE_LATEST
 from topics.controls import AnyControl
+from topics.orders import OrderUpdated
 
 T = TypeVar("T")
 SERVICES = ("broker", "postgres")
@@ -162,6 +164,11 @@ class BrokenSystem:
         """No order of ours rests, is on its way, or is unknown, by the gateway's own word."""
         s = self.status(f"gateway/{ACCOUNT}")
         return bool(s.get("ready")) and s.get("orders_working") == 0 and s.get("unknown") == 0 and s.get("lag") == 0
+
+    def nothing_is_to_be_replaced(self) -> bool:
+        """By the orders' states; what became of an unknown modification is asked for in its own time, also of a closed order."""
+        states = kafka.latest(self.endpoints.kafka, self.config.prefix, ORDERS_STATE_LATEST)
+        return not any(isinstance(o, OrderUpdated) and o.pending_replace for o in states)
 
     # --- doing ----------------------------------------------------------------------------------------------------
 
