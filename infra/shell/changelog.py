@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from confluent_kafka import IsolationLevel, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra import kafka
@@ -39,28 +39,52 @@ def end_offsets(
     return {(p.topic, p.partition): future.result().offset for p, future in futures.items()}
 
 
-def end_hanging(conf: kafka.KafkaConf, member: str, places: list[TopicPartition]) -> None:
-    """End what a dead predecessor of the same name left open on these changelogs.
+def end_hanging(
+    conf: kafka.KafkaConf, group: str, member: str, places: list[TopicPartition], inputs: list[TopicPartition]
+) -> None:
+    """End what a dead predecessor of the same name left open on these changelogs and on the group's offsets of its inputs.
 
     Its transaction ends with ``init_transactions`` under its name. After a broker was killed there can be one that the
     coordinator has forgotten, and nobody would ever end: a marker is written to a partition only for a transaction that
-    wrote to it. So we write a record there, under the name that left it open, and abort: the marker ends both.
+    wrote to it. So we write a record there and offsets, under the name that left it open, and abort: the marker ends both.
     """
     admin = AdminClient(dict(conf))
-    if not _unstable(admin, places):
+    if not _unstable(admin, places) and _offsets_are_stable(conf, group, inputs):
         return
     producer = Producer({**conf, "transactional.id": member, "message.timeout.ms": int(HANGING_S * 1000)})
     producer.init_transactions(HANGING_S)
-    if not (hanging := _still_unstable(admin, places, GRACE_S)):
+    hanging = _still_unstable(admin, places, GRACE_S)
+    if not hanging and _offsets_are_stable(conf, group, inputs):
         return
-    names = ", ".join(f"{p.topic}[{p.partition}]" for p in hanging)
+    names = ", ".join(f"{p.topic}[{p.partition}]" for p in hanging) or f"the offsets of {group}"
     log.warning("ending a transaction that its coordinator has forgotten on %s", names)
     producer.begin_transaction()
     for place in hanging:
         producer.produce(place.topic, b"", b"\x02hanging", place.partition)
+    consumer = _consumer(conf, group)
+    never = [TopicPartition(p.topic, p.partition, 0) for p in inputs]
+    producer.send_offsets_to_transaction(never, consumer.consumer_group_metadata(), HANGING_S)
     producer.flush(HANGING_S)
     producer.abort_transaction(HANGING_S)
+    consumer.close()
     _still_unstable(admin, hanging, GRACE_S)
+
+
+def _consumer(conf: kafka.KafkaConf, group: str) -> Consumer:
+    """Asks about the group, and does not join it."""
+    return Consumer({**conf, "group.id": group, "enable.auto.commit": False})
+
+
+def _offsets_are_stable(conf: kafka.KafkaConf, group: str, inputs: list[TopicPartition]) -> bool:
+    """Whether the group's offsets can be read: while a transaction that sends some is open they cannot."""
+    consumer = _consumer(conf, group)
+    try:
+        found = consumer.committed(inputs, timeout=GRACE_S)
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+    return all(one.error is None for one in found)
 
 
 def _unstable(admin: AdminClient, places: list[TopicPartition]) -> list[TopicPartition]:

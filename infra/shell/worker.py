@@ -144,7 +144,8 @@ class _Worker:
         group = group_of(prefix, stage.name)
         kept = changelog(group, input_name, partitions)
         kafka.create_topics(conf, "", replication_factor=replicas, topics=[kept])
-        end_hanging(conf, f"{group}.{instance}", [TopicPartition(kept.name, p) for p in range(partitions)])
+        places, inputs = ([TopicPartition(name, p) for p in range(partitions)] for name in (kept.name, input_name))
+        end_hanging(conf, group, f"{group}.{instance}", places, inputs)
         self._outputs = Outputs(
             conf,
             prefix,
