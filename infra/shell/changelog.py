@@ -56,8 +56,8 @@ def end_hanging(
     hanging = _still_unstable(admin, places, GRACE_S)
     if not hanging and _offsets_are_stable(conf, group, inputs):
         return
-    names = ", ".join(f"{p.topic}[{p.partition}]" for p in hanging) or f"the offsets of {group}"
-    log.warning("ending a transaction that its coordinator has forgotten on %s", names)
+    what = _named(hanging) or f"the offsets of {group}"
+    log.warning("ending a transaction that its coordinator has forgotten on %s", what)
     producer.begin_transaction()
     for place in hanging:
         producer.produce(place.topic, b"", b"\x02hanging", place.partition)
@@ -87,6 +87,10 @@ def _offsets_are_stable(conf: kafka.KafkaConf, group: str, inputs: list[TopicPar
     return all(one.error is None for one in found)
 
 
+def _named(places: Iterable[TopicPartition]) -> str:
+    return ", ".join(sorted(f"{p.topic}[{p.partition}]" for p in places))
+
+
 def _unstable(admin: AdminClient, places: list[TopicPartition]) -> list[TopicPartition]:
     stable, high = (end_offsets(admin, places, committed=c) for c in (True, False))
     return [p for p in places if stable[p.topic, p.partition] < high[p.topic, p.partition]]
@@ -110,11 +114,10 @@ def await_stable(
     began = told = time.monotonic()
     while True:
         go_on()
-        stable, high = (end_offsets(admin, partitions, committed=c) for c in (True, False))
-        waiting = sorted(f"{t}[{p}]" for (t, p), offset in high.items() if stable[t, p] < offset)
+        waiting = _unstable(admin, partitions)
         if not waiting:
             return
-        names = ", ".join(waiting)
+        names = _named(waiting)
         if time.monotonic() - began > timeout_s:
             raise kafka.KafkaProblem(f"{names}: a transaction hangs: see 'kafka-transactions.sh find-hanging'")
         if time.monotonic() - told > TELL_EVERY_S:
