@@ -43,12 +43,13 @@ def run_audit(
     ):
 
         def write(taken: list[Taken]) -> None:
+            batch = Batch(taken)
+            if (done := store.settle()) is not None:
+                status.records_out += done.events
+                status.dead_letters += len(done.unreadable)
+                edge.publish(letters(done))
             if taken:
-                batch = Batch(taken)
-                store.write(batch)
-                status.records_out += batch.events
-                status.dead_letters += len(batch.unreadable)
-                edge.publish(letters(batch))
+                store.begin(batch)
 
         follow(tail, write, status, stop, most=MOST)
 

@@ -58,7 +58,7 @@ class SinkStatus:
 def follow(tail: Tail, write: Write, status: SinkStatus, stop: threading.Event, *, most: int) -> None:
     """Until ``stop``, then up to the end of the tape as of then (DRAIN_S at most).
 
-    ``write`` is called with an empty list too, so that it notices time passing.
+    ``write`` is called with an empty list too, so that it notices time passing and, at the end, settles what it has begun.
     """
     status.ready, status.missing = True, tail.missing
     while not stop.is_set():
@@ -66,6 +66,7 @@ def follow(tail: Tail, write: Write, status: SinkStatus, stop: threading.Event, 
     ends, deadline = tail.ends(), time.monotonic() + DRAIN_S
     while tail.behind(ends) > 0 and time.monotonic() < deadline:
         _step(tail, write, status, most)
+    write([])
     status.ready, status.lag = False, tail.behind(ends)
     status.write()
 

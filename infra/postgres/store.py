@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, LiteralString
 
 import msgspec
@@ -77,6 +78,8 @@ class AuditStore:
 
     def __init__(self, dsn: str, schema: str) -> None:
         self._connection = psycopg.connect(dsn, options=f"-c search_path={schema}", application_name="tapedeck audit")
+        self._writer = ThreadPoolExecutor(1, "audit")
+        self._begun: Future[Batch] | None = None
         self._columns = {"records": list(RECORDS)} | {
             t.name: [*COORDINATES, *(c.name for c in t.columns)] for t in TYPED
         }
@@ -94,34 +97,54 @@ class AuditStore:
             Place(topic, partition): following for topic, ident, partition, following in rows if ids.get(topic) == ident
         }
 
-    def write(self, batch: Batch) -> None:
+    def begin(self, batch: Batch) -> None:
+        """Write it beside the caller, who makes the next batch meanwhile; one at a time, to be settled before the next."""
+        self._begun = self._writer.submit(self.write, batch)
+
+    def settle(self) -> Batch | None:
+        """The batch that was begun, once it is in; raises what kept it from that. None if none was begun."""
+        begun, self._begun = self._begun, None
+        return None if begun is None else begun.result()
+
+    def write(self, batch: Batch) -> Batch:
+        """All of it or nothing."""
         with self._connection.transaction():
             for name, rows in batch.rows.items():
                 self._insert(name, rows)
             for (place, ident), following in batch.next_offsets.items():
                 self._connection.execute(ADVANCE, (place.topic, ident, place.partition, following))
+        return batch
 
     def _insert(self, name: str, rows: Sequence[Row]) -> None:
-        """By COPY beside the table, then only what is not there yet, by its place on the tape and by its source."""
-        columns = sql.SQL(", ").join(map(sql.Identifier, self._columns[name]))
-        with (
-            self._connection.cursor() as cursor,
-            cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(_staged(name), columns)) as copy,
-        ):
+        """At once, unless something is there already, by its place on the tape or by its source: then only what is not."""
+        try:
+            with self._connection.transaction():
+                self._copy(sql.Identifier(name), name, rows)
+        except psycopg.errors.UniqueViolation:
+            self._copy(_staged(name), name, rows)
+            columns = self._names(name)
+            self._execute(
+                "INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING",
+                sql.Identifier(name),
+                columns,
+                columns,
+                _staged(name),
+            )
+
+    def _copy(self, table: sql.Identifier, name: str, rows: Sequence[Row]) -> None:
+        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(table, self._names(name))
+        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
-        self._execute(
-            "INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING",
-            sql.Identifier(name),
-            columns,
-            columns,
-            _staged(name),
-        )
+
+    def _names(self, name: str) -> sql.Composed:
+        return sql.SQL(", ").join(map(sql.Identifier, self._columns[name]))
 
     def _execute(self, statement: LiteralString, *parts: sql.Composable) -> None:
         self._connection.execute(sql.SQL(statement).format(*parts))
 
     def close(self) -> None:
+        self._writer.shutdown()
         self._connection.close()
 
     def __enter__(self) -> "AuditStore":

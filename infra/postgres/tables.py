@@ -42,11 +42,18 @@ COORDINATES = {
 """Where an event stands on the tape, where it came from (header `src`), and the software that made it (header `ver`)."""
 
 
+Convert = Callable[[Any], Any] | None
+"""None where the value stays as it is."""
+
+
 @dataclass(frozen=True)
 class Column:
+    """``field`` of a record, empty for what is no field, as ``convert`` says; None where a record has none."""
+
     name: str
     type: str
-    value: Callable[[Any], Any]
+    field: str
+    convert: Convert
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Table:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The union of the types' fields, in order of first appearance."""
-        found = {"type": Column("type", "text NOT NULL", lambda r: type(r).__name__)}
+        found = {"type": Column("type", "text NOT NULL", "", None)}
         for record in self.types:
             hints = typing.get_type_hints(record)
             for field in msgspec.structs.fields(record):
@@ -70,7 +77,18 @@ class Table:
 
     def row(self, record: Record) -> tuple[Any, ...]:
         """The values of `columns`; None where the record's type has no such field."""
-        return tuple(column.value(record) for column in self.columns)
+        fields = (type(record).__name__, *msgspec.structs.astuple(record), None)
+        places = self._places[type(record)]
+        return tuple([v if (v := fields[at]) is None or convert is None else convert(v) for at, convert in places])
+
+    @cached_property
+    def _places(self) -> dict[type[Record], list[tuple[int, Convert]]]:
+        """Where a type's `row` has each column: 0 is its name, -1 nowhere."""
+        return {
+            record: [(names.get(column.field, -1), column.convert) for column in self.columns]
+            for record in self.types
+            for names in [{"": 0} | {name: n for n, name in enumerate(record.__struct_fields__, 1)}]
+        }
 
     def ddl(self) -> str:
         typed = {column.name: column.type for column in self.columns}
@@ -151,31 +169,26 @@ def as_json(value: Any) -> str:
 def _columns(name: str, hint: Any) -> Iterator[Column]:
     """The column of a field, two for a time."""
     if name.startswith("ts_"):
-        yield Column(name, "timestamptz", lambda r: instant(getattr(r, name, 0)))
-        yield Column(f"{name}_ns", "bigint", lambda r: getattr(r, name, None))
+        yield Column(name, "timestamptz", name, instant)
+        yield Column(f"{name}_ns", "bigint", name, None)
         return
     prefix = "record_" if name in COORDINATES else ""  # a dead letter's own topic, partition and offset
     kind, convert = _kind(hint)
-
-    def value(record: Any) -> Any:
-        found = getattr(record, name, None)
-        return None if found is None else convert(found)
-
-    yield Column(f"{prefix}{name}", kind, value)
+    yield Column(f"{prefix}{name}", kind, name, convert)
 
 
-def _kind(hint: Any) -> tuple[str, Callable[[Any], Any]]:
+def _kind(hint: Any) -> tuple[str, Convert]:
     """SQL type and conversion by a field's annotation."""
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
     if hint is Decimal:
-        return "numeric", lambda v: v
+        return "numeric", None
     if hint is bool:
-        return "boolean", lambda v: v
+        return "boolean", None
     if hint is int:
-        return "bigint", lambda v: v
+        return "bigint", None
     if hint is bytes:
-        return "bytea", lambda v: v
+        return "bytea", None
     if hint is controls.Scope or (isinstance(hint, type) and issubclass(hint, (str, Enum))):
         return "text", lambda v: printable(str(v))
     return "jsonb", as_json

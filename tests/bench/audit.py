@@ -55,8 +55,10 @@ def _audited(store: AuditStore, numbers: Iterator[int]) -> float:
     began = time.perf_counter()
     for first in range(0, len(taken), TAKE):
         batch = Batch(taken[first : first + TAKE])
-        store.write(batch)
+        store.settle()
+        store.begin(batch)
         rows += sum(len(some) for some in batch.rows.values())
+    store.settle()
     return rows / (time.perf_counter() - began)
 
 
