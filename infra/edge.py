@@ -101,6 +101,11 @@ class Edge:
         for (topic, key), events in group(records, self._subscriptions).items():
             self.publish_raw(topic, key, wire.encode(events))
 
+    def next(self) -> Coordinate:
+        """For a record that is written later. Those of one topic are to be written in the order of their coordinates."""
+        self.n += 1
+        return Coordinate(self.name, "", self.epoch, self.n)
+
     def publish_raw(
         self,
         topic: Topic,
@@ -109,17 +114,15 @@ class Edge:
         *,
         partition: int = -1,
         future: "asyncio.Future[int] | None" = None,
-        again: Coordinate | None = None,
+        under: Coordinate | None = None,
         more_headers: Sequence[tuple[str, bytes]] = (),
     ) -> Coordinate:
-        """Write one value under the edge's next coordinate; ``future`` gets its offset once it is acknowledged. ``again``: under this
-        one, of an earlier epoch that may not have come to write it.
+        """Write one value under the edge's next coordinate; ``future`` gets its offset once it is acknowledged. ``under``: under this
+        one, taken before (``next``) or of an earlier epoch that may not have come to write it.
         """
         if self._failure is not None:
             raise EdgeFailed(self._failure.str())
-        if again is None:
-            self.n += 1
-        coordinate = again or Coordinate(self.name, "", self.epoch, self.n)
+        coordinate = under or self.next()
         callback = self._observe if future is None else self._resolver(future)
         while True:
             try:

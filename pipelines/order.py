@@ -288,6 +288,8 @@ class OrderFacts(msgspec.Struct, array_like=True):
 
     def add(self, fact: Fact) -> Step:
         """Learn one fact. A fact already known changes nothing and says nothing, however often it comes."""
+        if isinstance(fact, OrderSent):  # one in three facts; what it says shows nowhere
+            return self._learn(fact)
         with localcontext(EXACT):
             before, overfill, contradicted = self._visible(), self.overfill_qty, self._is_contradicted
             step = self._learn(fact)
@@ -300,7 +302,13 @@ class OrderFacts(msgspec.Struct, array_like=True):
                 anomalies.append(anomaly(fact, AnomalyKind.OVERFILL, detail))
             if self._is_contradicted and not contradicted:
                 anomalies.append(anomaly(fact, AnomalyKind.NOT_FOUND_BUT_LIVE, "not found, and yet seen at the venue"))
-            return step._replace(visible=self._visible() != before, anomalies=tuple(anomalies))
+            return Step(True, self._visible() != before, step.fills, tuple(anomalies))
+
+    def _note_sent(self, fact: OrderSent) -> Step:
+        if self.sent:
+            return Step()
+        self.sent, self.last_ts = True, max(self.last_ts, fact.ts_init, fact.ts_event)
+        return Step(changed=True)
 
     @property
     def _is_contradicted(self) -> bool:
@@ -352,8 +360,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
             case CancelRejected():
                 return self._cancel(fact.command_id, refused=True)
             case OrderSent():
-                changed, self.sent = not self.sent, True
-                return Step(changed)
+                return self._note_sent(fact)
             case OrderUnknown():
                 if fact.where != "submit" or self.unknown is not None:
                     return Step()

@@ -102,7 +102,7 @@ class KafkaNode:
         for name in ("data", "log", "tmp"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         command = java(progress)
-        ports = self._choose_ports()
+        ports = self._choose_ports(progress)
         self._configuration.write_text(configuration(ports))
         if not (self.folder / "data" / "meta.properties").exists():
             progress("Kafka: formatting its storage")
@@ -116,13 +116,13 @@ class KafkaNode:
             cwd=self.folder,
         )
 
-    def _choose_ports(self) -> Ports:
-        """The ports of last time while they are free, else new ones; the cluster id stays."""
+    def _choose_ports(self, progress: Callable[[str], None]) -> Ports:
+        """The ports of last time, which clients know, else new ones; the cluster id stays."""
         try:
             known = self._ports()
         except FileNotFoundError:
             known = Ports(0, 0, urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
-        if not (is_free(known.broker) and is_free(known.controller)):
+        if known.broker == 0 or not come_free(known, progress):
             broker, controller = free_ports(2)
             known = Ports(broker, controller, known.cluster_id)
         (self.folder / "ports.json").write_bytes(msgspec.json.encode(known))
@@ -157,6 +157,7 @@ class KafkaNode:
         return _last_line("\n".join(telling)) or "no reason in its log"
 
 
+FREE_WITHIN_S = 15.0
 SERVERS_PORTS = range(20_000, 32_000)
 """Below what Linux (32768) and others (49152) give to clients."""
 
@@ -188,6 +189,20 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return port != 0
+
+
+def come_free(ports: Ports, progress: Callable[[str], None]) -> bool:
+    """A node that was killed keeps its ports for a moment after its process has ended: it waits for its last thread."""
+    deadline, told = time.monotonic() + FREE_WITHIN_S, False
+    while not (is_free(ports.broker) and is_free(ports.controller)):
+        if time.monotonic() > deadline:
+            progress(f"Kafka: port {ports.broker} is taken, so its address changes: restart what uses it")
+            return False
+        if not told:
+            progress(f"Kafka: waiting for port {ports.broker}")
+        told = True
+        time.sleep(0.1)
+    return True
 
 
 def free_ports(count: int) -> list[int]:

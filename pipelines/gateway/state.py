@@ -161,7 +161,7 @@ class Book(msgspec.Struct):
         for one in step.anomalies:
             if one.what in HALTING:
                 self._halt(one.instrument, Halt(one.ts_init, f"{one.what}: {one.detail}"))
-        if step.changed:
+        if step.visible:
             self._file(held, fact.ts_init)
 
     def _note_done(self, done: ControlDone) -> None:

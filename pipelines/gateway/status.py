@@ -29,7 +29,7 @@ class GatewayStatus:
     def path(self) -> Path:
         return self.run_dir / "status" / f"gateway.{self.account}.json"
 
-    def write(self, state: State, *, records_out: int, lag: int) -> None:
+    def write(self, state: State, *, records_out: int, events_out: int, lag: int) -> None:
         words: dict[str, Any] = {
             "stage": f"gateway/{self.account}",
             "pid": os.getpid(),
@@ -37,6 +37,7 @@ class GatewayStatus:
             "records_in": self.records_in,
             "records_out": records_out,
             "events_in": self.events_in,
+            "events_out": events_out,
             "dead_letters": self.dead_letters,
             "lag": lag,
             "ts": time.time_ns(),

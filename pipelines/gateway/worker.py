@@ -114,6 +114,7 @@ class Gateway:
         self.metrics = GatewayMetrics(account, ours, sorted(wanted))
         self.tape.heard = self.metrics.heard
         self.engine = Engine(self.state, self.tape, adapter, self.lease, fail=self._fail, metrics=self.metrics)
+        self.tape.failed = self._fail
         self.recovery = Recovery(self.engine, time.time_ns(), wanted)
         self.recovery.reconciled = self.lease.reconciled  # one word: learnt by the one, handed on by the other
         self.engine.unresolved, self.engine.ask = self.recovery.resolve, self.recovery.ask
@@ -302,7 +303,7 @@ class Gateway:
             await asyncio.sleep(0.1)
 
     def _write_status(self) -> None:
-        self.status.write(self.state, records_out=self.tape.records, lag=self.intake.lag)
+        self.status.write(self.state, records_out=self.tape.records, events_out=self.tape.events, lag=self.intake.lag)
         self.metrics.state_is(self.state)
         self.metrics.told.say(self.status.words)
 
@@ -345,7 +346,7 @@ class Gateway:
             self._write_status_last()
 
     def _write_status_last(self) -> None:
-        self.status.write(self.state, records_out=self.tape.records, lag=0)
+        self.status.write(self.state, records_out=self.tape.records, events_out=self.tape.events, lag=0)
 
 
 def write_atomically(path: Path, words: dict[str, Any]) -> None:

@@ -142,7 +142,7 @@ class Host:
             len(rebuilt.recovered),
         )
         for at, output in rebuilt.unsent:
-            self.edge.publish_raw(output.topic, output.key, output.value, again=at)
+            self.edge.publish_raw(output.topic, output.key, output.value, under=at)
         if rebuilt.recovered:
             self._input(OrdersRecovered(strategy=self.id, orders=tuple(rebuilt.recovered)))
         name = self._inbox.topic

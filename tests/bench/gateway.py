@@ -162,7 +162,7 @@ def _batched(scene: Scene, run_dir: Path, pid: int, numbers: "itertools.count[in
 
 
 def _written(run_dir: Path) -> int:
-    return int(_status(run_dir).get("records_out", 0))
+    return int(_status(run_dir).get("events_out", 0))
 
 
 def _used(process: psutil.Process) -> float:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra import services
-from infra.services import existing
+from infra.services import existing, kafka
 from infra.services.kafka import free_ports, is_free
 from infra.services.postgres import PostgresServer
 
@@ -102,8 +102,9 @@ def test_services_run_once_are_found_again_keep_port_and_data_over_a_restart_and
 
 
 def test_services_that_were_killed_start_again_even_when_their_port_was_taken_meanwhile(
-    home: Path, run_prefix: str
+    home: Path, run_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kafka, "FREE_WITHIN_S", 0.5)
     first = services.up(home)
     create_topic(first.kafka, run_prefix)
     publish(first.kafka, run_prefix, b"kept")
@@ -115,6 +116,20 @@ def test_services_that_were_killed_start_again_even_when_their_port_was_taken_me
         second = services.up(home)
         assert second.kafka != first.kafka
         assert first_value(second.kafka, run_prefix) == b"kept"
+
+
+def test_a_server_waits_for_its_port_while_the_one_before_is_still_ending() -> None:
+    broker, controller = free_ports(2)
+    before = socket.create_server(("127.0.0.1", broker))
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        before.close()
+
+    with before:
+        assert kafka.come_free(kafka.Ports(broker, controller, ""), tell)
+    assert told == [f"Kafka: waiting for port {broker}"]
 
 
 def test_down_where_nothing_ever_ran_does_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pipelines.gateway.tape import Tape
 from tests.pipelines.gateway.worlds import BTC, NOW, order, world
 from topics import wire
 from topics.catalog import ORDERS_EVENTS
+from topics.coordinates import Coordinate
 from topics.record import Side
 
 
@@ -35,13 +36,25 @@ class MemoryEdge:
         self.written: list[tuple[str, bytes]] = []
         self._waiting: list[tuple[int, asyncio.Future[int]]] = []
 
-    def publish_raw(self, topic: Any, key: str, value: bytes, *, future: "asyncio.Future[int] | None" = None) -> None:
-        if self.broken or self.n == self.room:
-            raise EdgeFailed("the broker takes nothing")
+    def next(self) -> Coordinate:
         self.n += 1
+        return Coordinate(self.name, "", self.epoch, self.n)
+
+    def publish_raw(
+        self,
+        topic: Any,
+        key: str,
+        value: bytes,
+        *,
+        future: "asyncio.Future[int] | None" = None,
+        under: Coordinate | None = None,
+    ) -> None:
+        n = (under or self.next()).minor
+        if self.broken or (self.room is not None and n > self.room):
+            raise EdgeFailed("the broker takes nothing")
         self.written.append((topic.name, value))
         if future is not None:
-            self._waiting.append((self.n, future))
+            self._waiting.append((n, future))
         if not self.silent:
             self.speak()
 

@@ -89,6 +89,7 @@ async def test_an_order_asked_for_again_is_answered_only_when_the_first_decision
     assert first.durable is not None
     assert again.durable is not None
     assert not again.durable.done(), "a crash would still undo it"
+    bench.tape.flush()
     bench.edge.speak()
     await asyncio.gather(first.durable, again.durable)
     assert bench.submit("o2").durable is None

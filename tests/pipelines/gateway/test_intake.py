@@ -159,7 +159,7 @@ async def test_a_listener_that_does_not_listen_is_dropped_and_told_so(taking: Ta
 async def test_the_status_says_what_is_halted_and_killed_and_by_whom(taking: Taking) -> None:
     taking.halt()
     taking.bench.state.rules.fold(90, [kill(QUOTER)])
-    taking.status.write(taking.bench.state, records_out=0, lag=0)
+    taking.status.write(taking.bench.state, records_out=0, events_out=0, lag=0)
     words = json.loads(taking.status.path.read_text())
     assert words["halts"] == {BTC: "x: tape 0, venue 1"}
     assert words["kills"] == {"strategy:quoter": "w: y"}
