@@ -139,6 +139,8 @@ class Edge:
                 if not self._blocking:
                     raise self._overflow() from None
                 time.sleep(0.01)
+            except KafkaException as error:
+                raise EdgeFailed(f"{topic.name} takes no such record: {error}") from error
 
     def _overflow(self) -> EdgeFailed:
         """For good: a record that went out behind one that did not would hide it."""

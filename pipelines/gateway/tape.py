@@ -123,6 +123,9 @@ class Tape:
                 self._failure = error
                 future.set_exception(error)
                 continue
+            except BaseException as error:
+                self.failed(error)
+                raise
             self._unacknowledged.add(future)
             future.add_done_callback(self._unacknowledged.discard)
             self.records += 1
