@@ -13,7 +13,7 @@ from infra import services
 from infra.config import Config, load
 from infra.errors import Problem
 from infra.kafka import KafkaConf, check_broker
-from pipelines import operate, operate_orders
+from pipelines import exact, operate, operate_orders
 from pipelines.plain import plain_json
 from topics.controls import LimitName
 from topics.orders import ModifyRejected, OrderModified
@@ -44,10 +44,7 @@ def text(value: Any) -> str:
     """A figure for a table: no exponent, no trailing zeros; a dash for nothing."""
     if value is None:
         return "–"
-    if isinstance(value, Decimal):
-        plain = f"{value:f}"
-        return plain.rstrip("0").rstrip(".") if "." in plain else plain
-    return str(value)
+    return exact.text(value) if isinstance(value, Decimal) else str(value)
 
 
 def show(records: list[Any], columns: dict[str, str], as_json: bool, empty: str) -> None:

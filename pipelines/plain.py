@@ -6,11 +6,7 @@ from typing import Any
 
 import msgspec
 
-
-def plain(value: Decimal) -> str:
-    """All of its digits, no zeros at the end of a fraction, no sign before a zero."""
-    text = f"{value if value else abs(value):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+from pipelines.exact import text
 
 
 def plain_json(record: Any) -> str:
@@ -21,7 +17,7 @@ def plain_json(record: Any) -> str:
 def _plain(value: Any) -> Any:
     match value:
         case Decimal():
-            return plain(value)
+            return text(value)
         case dict():
             return {name: _plain(one) for name, one in value.items()}
         case list():

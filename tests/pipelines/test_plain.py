@@ -5,12 +5,13 @@ from decimal import Decimal
 
 import pytest
 
-from pipelines.plain import plain, plain_json
+from pipelines.exact import text
+from pipelines.plain import plain_json
 from topics.portfolio import BalanceChanged
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "written"),
     [
         ("0E-16", "0"),
         ("-0E-2", "0"),
@@ -20,8 +21,8 @@ from topics.portfolio import BalanceChanged
         ("100", "100"),
     ],
 )
-def test_no_exponent_no_idle_zeros(value: str, text: str) -> None:
-    assert plain(Decimal(value)) == text
+def test_no_exponent_no_idle_zeros(value: str, written: str) -> None:
+    assert text(Decimal(value)) == written
 
 
 def test_a_record_keeps_its_other_fields() -> None:
