@@ -6,6 +6,7 @@ portfolio controls clock audit archive``.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -123,10 +124,18 @@ def run_worker(name: str, config: Config, kafka: KafkaConf, postgres: str, insta
         level=os.environ.get("TAPEDECK_LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     _follow_supervisor()
+    collect_rarely()
     kafka = {**kafka, "log_level": os.environ.get("TAPEDECK_KAFKA_LOG_LEVEL", "4")}
     check_broker(kafka)
     with Exposition(config.metrics, config.run_dir, name, instance) as exposition:
         _run(name, config, kafka, postgres, instance, exposition)
+
+
+def collect_rarely() -> None:
+    """Workers hold many objects and make hardly any cycles: looking for some after every 700 new objects cost a gateway with
+    15,000 orders a fifth of its time.
+    """
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _run(name: str, config: Config, kafka: KafkaConf, postgres: str, instance: int, exposition: Exposition) -> None:

@@ -39,8 +39,8 @@ def measure(scene: Scene) -> Iterator[Row]:
     scene.topics(*USED)
     define(scene.conf, scene.prefix, (INSTRUMENTS_LATEST, PORTFOLIO_INBOX))
     run_dir = scene.home / "runs" / scene.prefix
-    words = json.dumps({"config": settings(scene.prefix, scene.home), "kafka": scene.conf, "account": ACCOUNT})
-    gateway = scene.run("-m", "tests.bench.gateway_child", words, env=KEYS)
+    words = json.dumps({"config": settings(scene.prefix, scene.home), "kafka": scene.conf})
+    gateway = scene.run("-m", "tests.bench.worker_child", f"gateway/{ACCOUNT}", words, env=KEYS)
     echo_file = scene.home / "echo"
     scene.run("-m", "tests.bench.echo_child", str(echo_file))
     eventually(lambda: _ready(run_dir), f"the gateway is ready: {scene.last_words()}")

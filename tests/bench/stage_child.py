@@ -6,12 +6,13 @@ from pathlib import Path
 
 from infra.config import parse
 from infra.shell import run_stage
-from pipelines.workers import stage_of
+from pipelines.workers import collect_rarely, stage_of
 
 CONFIG = {"venues": {"sim": {"adapter": "binance", "instruments": ["sim:BTC-USDT", "sim:ETH-USDT", "sim:SOL-USDT"]}}}
 
 
 def main() -> None:
+    collect_rarely()
     conf, stage, prefix, state_dir = json.loads(sys.argv[1]), *sys.argv[2:5]
     config = parse(CONFIG)
     run_stage(
