@@ -14,7 +14,7 @@ help: ## what there is
 
 setup: $(STAMP) ## virtual environment in .venv with the locked dependencies
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml topics/_native.c
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, as python3 or by make PYTHON=<path>"; exit 1; }
 	@test -x $(BIN)/python || { echo "creating .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; } \
 		|| { rm -rf .venv; echo "$(PYTHON) cannot make virtual environments (on Debian: install python3-venv)"; exit 1; }
@@ -23,6 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 		--require-hashes --only-binary :all: --requirement requirements.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-index \
 		--no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m topics.native
 	@touch $(STAMP)
 
 demo: setup ## trade for a minute on the simulated exchange (CAPTURE=<file>: on recorded data), verify, report

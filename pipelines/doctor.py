@@ -18,6 +18,7 @@ from infra.config import Config, find, load
 from infra.errors import Problem
 from pipelines.preflight import check_account, check_adapter, key_permissions
 from pipelines.workers import stage_of, strategy_workers
+from topics import native
 from topics.catalog import TOPICS
 from topics.controls import LimitName
 from topics.record import venue_of
@@ -51,6 +52,7 @@ def _findings(path: Path) -> Iterator[Finding]:
         "configuration",
         f"{path}: run {config.run.name!r}, {len(config.strategies)} strategies, {len(config.accounts)} accounts",
     )
+    yield _native()
     yield from _limits(config)
     wrong = set()
     for venue in sorted(config.venues):
@@ -82,6 +84,12 @@ def _tried(what: str, check: Callable[[], str]) -> Finding:
         return GOOD, what, check()
     except (Problem, KafkaException, psycopg.Error) as error:
         return BAD, what, " ".join(str(error).split())
+
+
+def _native() -> Finding:
+    if native.ABSENT:
+        return NOTE, "compiled code", f"{native.WITHOUT} ({native.ABSENT})"
+    return GOOD, "compiled code", "built"
 
 
 def _limits(config: Config) -> Iterator[Finding]:

@@ -6,6 +6,9 @@ from ``market.events`` starts at a ``BookSnapshot``, applies each delta, and dro
 
 Levels are kept as the texts they came as, beside their price as a float: two decimal numbers of up to 15 digits are
 never the same float, and floats sort as they do; a price with more digits is a ``BadLevel``. Size has no such bound.
+
+Plain changes are made by compiled code where there is any (``topics.native``); what it does not take, and where it is not
+there, all of them are made here.
 """
 
 from bisect import bisect_left
@@ -15,6 +18,7 @@ from hashlib import sha256
 
 import msgspec
 
+from topics import native
 from topics.market import BookDelta, BookSnapshot
 from topics.record import Level
 
@@ -52,22 +56,22 @@ class Book(msgspec.Struct):
     def apply(self, delta: BookDelta) -> None:
         """Set every level to its absolute size; 0 removes it. Does not ask whether ``delta`` is the next one.
 
-        ValueError (BadLevel) where one cannot be: then the book is half changed, and is to be dropped.
+        ValueError (BadLevel) where one cannot be: then the book is as it was.
         """
         self._change(delta.bids, delta.asks)
         self.sequence = delta.sequence
 
     def _change(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
-        if bids:
-            _set(self.bid_levels, self.bid_order, bids, 1.0)
-            self._bound(self.bid_levels, self.bid_order)
-        if asks:
-            _set(self.ask_levels, self.ask_order, asks, -1.0)
-            self._bound(self.ask_levels, self.ask_order)
+        if not native.change(
+            self.bid_levels, self.bid_order, bids, self.ask_levels, self.ask_order, asks, self.depth
+        ):  # fmt: skip
+            self._change_plainly(bids, asks)
 
-    def _bound(self, levels: list[Level], order: list[float]) -> None:
-        if self.depth and len(order) > self.depth:
-            del order[: -self.depth], levels[: -self.depth]
+    def _change_plainly(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
+        """What the compiled code does too."""
+        bid_keys, ask_keys = [_key(level, 1.0) for level in bids], [_key(level, -1.0) for level in asks]
+        _set(self.bid_levels, self.bid_order, bids, bid_keys, self.depth)
+        _set(self.ask_levels, self.ask_order, asks, ask_keys, self.depth)
 
     @property
     def top_bid(self) -> Level | None:
@@ -129,34 +133,43 @@ def _best(levels: list[Level], depth: int | None) -> list[Level]:
     return levels[::-1] if depth is None else levels[: -depth - 1 : -1]
 
 
-def _set(levels: list[Level], order: list[float], changes: Sequence[Level], sign: float) -> None:
-    """Many changes at once are sorted in afterwards, few one by one."""
-    many = len(changes) * MANY > len(order)
-    known = dict(zip(order, levels, strict=True)) if many else {}
-    for level in changes:
-        price, size = level
-        key, quantity = float(price) * sign, float(size)
-        if not (0.0 < key * sign < MOST and 0.0 <= quantity < MOST) or (len(price) > DIGITS and _is_long(price)):
-            raise BadLevel(f"not a level: {size} at {price}")
-        if many:
-            if quantity:
-                known[key] = level
-            else:
-                known.pop(key, None)
-            continue
-        at = bisect_left(order, key)
-        if at < len(order) and order[at] == key:
-            if quantity:
-                levels[at] = level
-            else:
-                del order[at], levels[at]
-        elif quantity:
-            order.insert(at, key)
-            levels.insert(at, level)
-    if many:
-        order[:] = sorted(known)
-        levels[:] = map(known.__getitem__, order)
+def _key(level: Level, sign: float) -> float:
+    price, size = level
+    number, quantity = float(price), float(size)
+    if not (0.0 < number < MOST and 0.0 <= quantity < MOST) or (len(price) > DIGITS and _is_long(price)):
+        raise BadLevel(f"not a level: {size} at {price}")
+    return number * sign
 
 
 def _is_long(price: str) -> bool:
     return len(Decimal(price).normalize().as_tuple().digits) > DIGITS
+
+
+def _set(levels: list[Level], order: list[float], changes: Sequence[Level], keys: list[float], depth: int) -> None:
+    """Many changes at once are sorted in afterwards, few one by one."""
+    if len(changes) * MANY > len(order):
+        known = dict(zip(order, levels, strict=True))
+        for key, level in zip(keys, changes, strict=True):
+            if float(level[1]):
+                known[key] = level
+            else:
+                known.pop(key, None)
+        order[:] = sorted(known)
+        levels[:] = map(known.__getitem__, order)
+    else:
+        for key, level in zip(keys, changes, strict=True):
+            _set_one(levels, order, key, level)
+    if changes and depth and len(order) > depth:
+        del order[:-depth], levels[:-depth]
+
+
+def _set_one(levels: list[Level], order: list[float], key: float, level: Level) -> None:
+    at = bisect_left(order, key)
+    known, some = at < len(order) and order[at] == key, bool(float(level[1]))
+    if known and some:
+        levels[at] = level
+    elif known:
+        del order[at], levels[at]
+    elif some:
+        order.insert(at, key)
+        levels.insert(at, level)

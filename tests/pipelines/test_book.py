@@ -1,5 +1,5 @@
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 import msgspec
@@ -8,13 +8,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from topics.book import Book
+from topics import native
+from topics.book import BadLevel, Book
 from topics.market import BookDelta, BookSnapshot
 from topics.record import Level
 
 PRICES = st.integers(1, 30).map(lambda n: str(Decimal(n).scaleb(-2)))
 SIZES = st.integers(0, 5).map(lambda n: str(Decimal(n).scaleb(-3)))
 LEVELS = st.lists(st.tuples(PRICES, SIZES), max_size=12).map(tuple)
+COMPILED = pytest.mark.skipif(bool(native.ABSENT), reason=f"no compiled code: {native.ABSENT}")
+
+
+@pytest.fixture(autouse=True, scope="module", params=[pytest.param("compiled", marks=COMPILED), "plain"])
+def _which(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test runs for both."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "plain":
+            patch.setattr(native, "change", lambda *_: False)
+        yield
+
+
+class PlainBook(Book):
+    """The twin alone."""
+
+    def _change(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+        self._change_plainly(tuple(bids), tuple(asks))
 
 
 def snapshot(bids: tuple[Level, ...] = (), asks: tuple[Level, ...] = (), sequence: int = 1) -> BookSnapshot:
@@ -141,3 +159,52 @@ def test_it_survives_being_stored_to_the_digit(bids: tuple[Level, ...], asks: tu
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(book), type=Book)
     assert again == book
     assert repr(again) == repr(book)
+
+
+TEXTS = st.one_of(
+    st.decimals(0, 10**20, allow_nan=False, places=9).map(str),
+    st.integers(0, 10**9).map(lambda n: f"{n / 100:.2f}"),
+    st.from_regex(r"[0-9]{0,18}\.?[0-9]{0,30}", fullmatch=True),
+    st.sampled_from(
+        ["", ".", "-1", "nan", "inf", "1e5", " 1", "1_0", "\u0661", "0x1", "1.", ".5", "+1", "0", "0.000", "9" * 18]
+    ),
+)
+TWO_SIDES = st.tuples(*[st.lists(st.tuples(st.one_of(PRICES, TEXTS), st.one_of(SIZES, TEXTS)), max_size=9)] * 2)
+
+
+@given(st.tuples(LEVELS, LEVELS), st.integers(0, 5), st.lists(TWO_SIDES, max_size=6))
+def test_compiled_and_plain_are_the_same_to_the_byte_whatever_the_texts(
+    start: tuple[tuple[Level, ...], tuple[Level, ...]],
+    depth: int,
+    changes: list[tuple[list[Level], list[Level]]],
+) -> None:
+    began = replace(snapshot(*start), depth=depth)
+    ours, plain = Book.of(began), PlainBook.of(began)
+    for bids, asks in changes:
+        assert _outcome(ours, bids, asks) == _outcome(plain, bids, asks)
+        assert msgspec.msgpack.encode(ours) == msgspec.msgpack.encode(plain)
+        assert ours.digest() == plain.digest()
+
+
+def _outcome(book: Book, bids: list[Level], asks: list[Level]) -> str:
+    try:
+        book.apply(delta(tuple(bids), tuple(asks)))
+    except ValueError as error:
+        return repr(error)
+    return ""
+
+
+@given(st.lists(st.tuples(PRICES, SIZES), max_size=90))
+def test_many_changes_at_once_come_to_what_one_by_one_do(levels: list[Level]) -> None:
+    whole, single = Book.of(snapshot(tuple(levels), tuple(levels))), Book.of(snapshot())
+    for one in levels:
+        single.apply(delta((one,), (one,), sequence=1))
+    assert msgspec.msgpack.encode(whole) == msgspec.msgpack.encode(single)
+
+
+def test_a_level_that_cannot_be_leaves_the_book_as_it_was() -> None:
+    book = Book.of(snapshot((level("1.0", "5"),), (level("2.0", "5"),)))
+    before = msgspec.msgpack.encode(book)
+    with pytest.raises(BadLevel):
+        book.apply(delta((level("1.1", "5"),), (level("2.1", "5"), level("2.2", "-5"))))
+    assert msgspec.msgpack.encode(book) == before
