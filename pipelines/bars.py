@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pipelines.clock_skew import believed
 from pipelines.exact import EXACT
 from topics.catalog import MARKET_EVENTS
 from topics.coordinates import At
@@ -24,7 +25,6 @@ from topics.record import InstrumentId, Record
 from topics.stage import EVERY, Outputs, Stage
 
 LATENESS_NS: Final = 500_000_000
-BELIEVED_NS: Final = 60_000_000_000
 
 
 class OpenBar(msgspec.Struct):
@@ -104,20 +104,16 @@ def bars_stage(specs: Mapping[InstrumentId, tuple[str, ...]]) -> Stage[BarsState
 
 def _fold(state: BarsState, rules: Mapping[str, TimeRule], event: Any) -> Iterator[Record]:
     match event:
-        case Trade() if _believed(event):
+        case Trade() if believed(event.ts_event, event.ts_init):
             state.behind = event.ts_init - event.ts_event
             yield from _on_trade(state, rules, event)
         case Trade():
             state.late += 1
-        case BookDelta() if _believed(event):
+        case BookDelta() if believed(event.ts_event, event.ts_init):
             state.behind = event.ts_init - event.ts_event
             yield from _close(state, event.ts_event - LATENESS_NS, event.ts_init)
         case Tick():
             yield from _close(state, event.ts_init - state.behind - LATENESS_NS, event.ts_init)
-
-
-def _believed(event: Trade | BookDelta) -> bool:
-    return event.ts_event - event.ts_init <= BELIEVED_NS
 
 
 def _on_trade(state: BarsState, rules: Mapping[str, TimeRule], trade: Trade) -> Iterator[Record]:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.binance.symbols import instrument_of
-from pipelines.bars import BELIEVED_NS, LATENESS_NS, BarsState, bars_stage, rule_of
+from pipelines.bars import LATENESS_NS, BarsState, bars_stage, rule_of
+from pipelines.clock_skew import BELIEVED_NS
 from pipelines.normalize import normalize_stage
 from pipelines.raw import encode_line
 from tests.folding import Folding, fold, run
