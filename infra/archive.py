@@ -2,14 +2,22 @@
 
 One row per Kafka record, bytes exactly as they were on the tape, so that a replay can read it. A file appears whole (temporary file,
 fsync, rename, fsync of the folder). The files are the offsets: the next record to take is the last file's end.
+
+Small neighbours become one file: the new one appears first, and from then on those whose offsets it covers are no files of the archive
+any more, whenever they are removed. So whoever is killed in between leaves an archive in which every record is there once.
 """
 
+import fcntl
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.errors import Hopeless
@@ -28,6 +36,11 @@ SCHEMA = pa.schema(
 )
 MERGE_AT = 12
 """So many neighbouring files of one size class become one, so that a day is not thousands of files."""
+MERGED_BYTES = 64 * 1024 * 1024
+"""No merged file is larger."""
+BATCH = 4096
+GROUP_ROWS, GROUP_BYTES = 131_072, 32 * 1024 * 1024
+"""Of a merge so much is in memory at once, and becomes a row group."""
 
 
 class ArchiveProblem(Hopeless):
@@ -54,14 +67,20 @@ def folder(archive: Path, place: Place) -> Path:
 
 def segments(archive: Path, place: Place) -> list[Segment]:
     """The files of one partition, by offset; those that a merge has replaced but not removed yet are left out."""
-    found = sorted(
-        (Segment.parse(p) for p in folder(archive, place).glob("*.parquet")), key=lambda s: (s.start, -s.end)
-    )
+    found = sorted(map(Segment.parse, _listed(folder(archive, place))), key=lambda s: (s.start, -s.end))
     kept: list[Segment] = []
     for segment in found:
         if not kept or segment.end > kept[-1].end:
             kept.append(segment)
     return kept
+
+
+def _listed(where: Path) -> set[Path]:
+    """Twice the same: a folder that changes while it is listed may show neither the old files nor the new one."""
+    found = set(where.glob("*.parquet"))
+    while (again := set(where.glob("*.parquet"))) != found:
+        found = again
+    return found
 
 
 def next_offset(archive: Path, place: Place) -> int | None:
@@ -107,17 +126,26 @@ def write(archive: Path, place: Place, rows: Sequence[Taken]) -> Segment:
 
 def put(where: Path, start: int, end: int, table: pa.Table) -> Segment:
     """One file of a partition's folder, durable when this returns; the table has SCHEMA, and the topic's identity in its metadata."""
+    return _appear(where, start, end, table.schema, [table])
+
+
+def _appear(where: Path, start: int, end: int, schema: pa.Schema, parts: Iterable[pa.Table]) -> Segment:
+    """A part is a row group."""
     where.mkdir(parents=True, exist_ok=True)
     final = where / f"{start:020d}-{end:020d}.parquet"
     temporary = final.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        pq.write_table(
-            table,
+    with (
+        temporary.open("wb") as file,
+        pq.ParquetWriter(
             file,
+            schema,
             compression="zstd",
             write_statistics=["partition", "offset", "timestamp"],
             use_dictionary=["ver"],
-        )
+        ) as writer,
+    ):
+        for part in parts:
+            writer.write_table(part)
     settle(temporary, final)
     return Segment(start, end, final)
 
@@ -137,13 +165,14 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def merge(archive: Path, place: Place, most_bytes: int) -> None:
-    """Turn the last MERGE_AT files into one while they are of one size class and small; readers see either these or that one."""
+Remove = Callable[[Path], None]
+"""What becomes of a file that another one has replaced."""
+
+
+def merge(archive: Path, place: Place, most_bytes: int, remove: Remove = Path.unlink) -> None:
+    """Turn the last MERGE_AT files into one while they are of one size class and small."""
     while last := mergeable(archive, place, most_bytes):
-        table = pa.concat_tables([pq.read_table(s.path, schema=None) for s in last])
-        put(folder(archive, place), last[0].start, last[-1].end, table)
-        for segment in last:
-            segment.path.unlink()
+        join(archive, place, last, remove)
 
 
 def mergeable(archive: Path, place: Place, most_bytes: int) -> list[Segment]:
@@ -152,3 +181,79 @@ def mergeable(archive: Path, place: Place, most_bytes: int) -> list[Segment]:
     sizes = [s.path.stat().st_size for s in last]
     fits = len(last) == MERGE_AT and sum(sizes) <= most_bytes and max(sizes) <= MERGE_AT * max(min(sizes), 8192)
     return last if fits else []
+
+
+def compact(archive: Path, place: Place, most_bytes: int, remove: Remove = Path.unlink) -> bool:
+    """The first files that fit into one as such; whether there were any. Until there are none, neighbours are larger together."""
+    for group in _groups(segments(archive, place), most_bytes):
+        join(archive, place, group, remove)
+        return True
+    return False
+
+
+def _groups(found: list[Segment], most_bytes: int) -> Iterator[list[Segment]]:
+    group, total = list[Segment](), 0
+    for segment in found:
+        size = segment.path.stat().st_size
+        if group and total + size > most_bytes:
+            if len(group) > 1:
+                yield group
+            group, total = [], 0
+        group, total = [*group, segment], total + size
+    if len(group) > 1:
+        yield group
+
+
+def join(archive: Path, place: Place, group: Sequence[Segment], remove: Remove = Path.unlink) -> None:
+    """Neighbours as one file, each offset once; ``remove`` gets those that it replaces when it is there."""
+    schema = pq.read_schema(group[-1].path)
+    parts = _gathered(schema, _rows_of(group))
+    _appear(folder(archive, place), group[0].start, group[-1].end, schema, parts)
+    for segment in group:
+        remove(segment.path)
+
+
+def _rows_of(group: Sequence[Segment]) -> Iterator[pa.RecordBatch]:
+    expected = group[0].start
+    for segment in group:
+        with pq.ParquetFile(segment.path) as file:
+            for batch in file.iter_batches(BATCH):
+                fresh = batch.filter(pc.greater_equal(batch.column("offset"), expected))
+                if fresh.num_rows:
+                    yield fresh
+        expected = segment.end
+
+
+def _gathered(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    held, rows, size = list[pa.RecordBatch](), 0, 0
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield pa.Table.from_batches(held, schema)
+            held, rows, size = [], 0, 0
+    if held:
+        yield pa.Table.from_batches(held, schema)
+
+
+@contextmanager
+def writing(archive: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Alone: only one process changes an archive. ArchiveProblem when another one does for longer than ``wait_s``."""
+    archive.mkdir(parents=True, exist_ok=True)
+    with (archive / ".lock").open("w") as lock:
+        deadline = time.monotonic() + wait_s
+        while not _locked(lock):
+            if time.monotonic() >= deadline:
+                raise ArchiveProblem(
+                    f"{archive} is being written by another process: its archive worker merges files by itself"
+                )
+            time.sleep(0.1)
+        yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -108,8 +108,11 @@ class MarketDataConfig(_Section, frozen=True):
 
 
 class ArchiveConfig(_Section, frozen=True):
+    """``compact_every_s``: how often all small files are looked at again."""
+
     flush_every_s: float = 5.0
     max_rows: int = 50_000
+    compact_every_s: float = 3600.0
 
 
 class MetricsConfig(_Section, frozen=True):

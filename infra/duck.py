@@ -4,7 +4,7 @@ A view is named as its topic with underscores (`orders_events`); its columns are
 headers, `type`, and the fields of the topic's records under their own names. Decimals are DECIMAL(38,18), times nanoseconds
 as on the tape, structures JSON; what does not fit its column is NULL. Executions have `last_value` beside, quantity times price.
 Topics that hold no records of ours (raw frames) have their bytes in `value`. Compacted twins have no view: they repeat the log.
-Views know the files of when they were made: what is typed (`infra.typed`) is read so, the rest is taken apart at the question.
+Views know the files of when they were made; what is typed (`infra.typed`) is read so, the rest is taken apart at the question.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,9 @@ from pathlib import Path
 import duckdb
 
 from infra import typed
+from infra.archive import segments
 from infra.event_sql import EMPTY, taken_apart
+from infra.tail import Place
 from topics.catalog import TOPICS, Topic
 
 
@@ -59,6 +61,6 @@ def _halves(topic: Topic, archive: Path, derived: bool) -> tuple[str, str]:
     """What is typed, with the words that join it to the rest, and the rest."""
     if derived and topic in typed.TOPICS and (done := typed.events(archive, topic)):
         return f"{done} UNION ALL BY NAME ", f"({taken_apart(topic, typed.rest(archive, topic) or EMPTY)})"
-    exists = any(archive.glob(f"{topic.name}/*/*.parquet"))
-    pattern = typed.quoted(archive / topic.name / "*" / "*.parquet")
-    return "", taken_apart(topic, typed.FILES.format(paths=pattern) if exists else EMPTY)
+    places = (Place(topic.name, partition) for partition in range(topic.partitions))
+    found = [segment.path for place in places for segment in segments(archive, place)]
+    return "", taken_apart(topic, typed.FILES.format(paths=typed.listed(found)) if found else EMPTY)

@@ -81,7 +81,7 @@ def clean(where: Path) -> None:
         archive.clean(root(where), place)
 
 
-def derive(where: Path, topic: Topic, partition: int, least: int = LEAST) -> bool:
+def derive(where: Path, topic: Topic, partition: int, least: int = LEAST, remove: archive.Remove = Path.unlink) -> bool:
     """One file more, where so many offsets wait; whether it was made."""
     place = place_of(topic, partition)
     done = archive.next_offset(root(where), place) or 0
@@ -95,7 +95,7 @@ def derive(where: Path, topic: Topic, partition: int, least: int = LEAST) -> boo
         fence = _fence(where, place) | _newest(con, rest)
         con.execute(f'CREATE TEMP TABLE events AS {taken_apart(topic, f"({rest})")} ORDER BY "offset", "index"')
         _write(con, place, root(where), start, end, f"SELECT * {_shortened(con, topic)} FROM events", fence)
-        merge(con, where, place)
+        merge(con, where, place, remove)
     return True
 
 
@@ -107,12 +107,12 @@ def derive_all(where: Path, least: int = LEAST) -> None:
                 pass
 
 
-def merge(con: duckdb.DuckDBPyConnection, where: Path, place: Place) -> None:
+def merge(con: duckdb.DuckDBPyConnection, where: Path, place: Place, remove: archive.Remove) -> None:
     while last := archive.mergeable(root(where), place, MERGED_BYTES):
         query = f"FROM {TYPED.format(paths=listed(s.path for s in last))}"
         _write(con, place, root(where), last[0].start, last[-1].end, query, _fence_of(last[-1].path))
         for segment in last:
-            segment.path.unlink()
+            remove(segment.path)
 
 
 def _write(

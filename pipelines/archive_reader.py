@@ -1,5 +1,6 @@
 """The archive read back: a topic's records, partition by partition in the order of offsets, bytes as they were on the tape."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,12 +54,19 @@ def topic_id(root: Path, topic: Topic) -> str:
 
 
 def rows(root: Path, topic: Topic, partition: int, first: int = 0) -> Iterator[Row]:
-    """From offset ``first`` on. Each offset once, also where files overlap."""
-    expected = first
-    for segment in archive.segments(root, Place(topic.name, partition)):
+    """From offset ``first`` on. Each offset once, also where files overlap, or become others meanwhile."""
+    expected, place = first, Place(topic.name, partition)
+    left = deque(archive.segments(root, place))
+    while left:
+        segment = left.popleft()
         if segment.end <= expected:
             continue
-        with pq.ParquetFile(segment.path) as file:
+        try:
+            file = pq.ParquetFile(segment.path)
+        except FileNotFoundError:  # a merge has replaced and removed it
+            left = deque(archive.segments(root, place))
+            continue
+        with file:
             for batch in file.iter_batches(BATCH, columns=COLUMNS):
                 columns: list[list[Any]] = [batch.column(0).to_pylist(), batch.column(1).cast("int64").to_pylist()]
                 columns += [batch.column(n).to_pylist() for n in range(2, len(COLUMNS))]

@@ -7,10 +7,11 @@
 
 Recorded latencies are drawn from two distributions of their own: half of the round trips ``OrderSent`` to
 ``OrderAccepted`` for the ways to and from the venue (which half took how long no record tells), and ``ts_init -
-ts_event`` of the market data for the feed, not below 0 (a venue's clock may be ahead of ours).
+ts_event`` of the market data for the feed, the difference of the clocks added (``clock_skew``).
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,13 @@ import pyarrow.parquet as pq
 
 from infra.errors import Problem
 from pipelines import archive_reader
+from pipelines.clock_skew import ClockSkew
 from pipelines.compose import Constant
 from topics import wire
 from topics.catalog import MARKET_EVENTS, ORDERS_EVENTS, Topic
 from topics.market import BookDelta, Trade
 from topics.orders import OrderAccepted, OrderSent
+from topics.record import InstrumentId
 
 MOST = 50_000
 """Of each kind kept; of more, every second, fourth, … one."""
@@ -115,8 +118,10 @@ def round_trips(facts: Iterable[Any]) -> Iterator[int]:
 
 
 def ages(events: Iterable[Any]) -> Iterator[int]:
-    """Of those events that carry the venue's time."""
-    return (max(0, e.ts_init - e.ts_event) for e in events if isinstance(e, Trade | BookDelta))
+    """Of those events that carry the venue's time, each instrument's in their order."""
+    clocks: defaultdict[InstrumentId, ClockSkew] = defaultdict(ClockSkew)
+    told = (clocks[e.instrument].latency(e.ts_event, e.ts_init) for e in events if isinstance(e, Trade | BookDelta))
+    return (age for age in told if age is not None)
 
 
 def thinned(values: Iterable[int], most: int = MOST) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from infra import services
 from infra.config import Config, find, load
 from infra.errors import Problem
 from pipelines import (
+    cli_archive,
     cli_book,
     cli_data,
     cli_import,
@@ -39,6 +40,7 @@ app.add_typer(cli_services.app, name="services")
 app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_strategy.app, name="strategy")
 app.add_typer(cli_tape.app, name="tape")
+app.add_typer(cli_archive.app, name="archive")
 cli_operate.mount(app)
 cli_data.mount(app)
 cli_research.mount(app)

@@ -28,6 +28,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line
 err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 WIDE = 160
 """Of a table that is not shown on a terminal."""
+LATENCY = "from the venue's time to the receipt"
 NAMED = 3
 """Instruments that a list names."""
 
@@ -72,7 +73,7 @@ def stat(
     gaps: Annotated[bool, typer.Option("--gaps", help="Build the books and count their gaps too; slower.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Per instrument: frames by channel, rate, span, longest silence, and receive time less the venue's time."""
+    """Per instrument: frames by channel, rate, span, longest silence, and the time from the venue to the receipt."""
     from infra.captures import read, venue_hint
     from pipelines.tape_figures import count_gaps, figures
 
@@ -81,7 +82,7 @@ def stat(
         count_gaps(found, files)
     if as_json:
         for symbol, seen in sorted(found.instruments.items()):
-            typer.echo(json.dumps(_stat(found.venue, symbol, seen)))
+            typer.echo(json.dumps(_stat(found.venue, symbol, seen, found.clock_skew)))
     else:
         _show_stat(found)
     if found.broken is not None:
@@ -230,8 +231,11 @@ def _show_stat(found: "Figures") -> None:
     table = _table(
         "instrument", "frames", "by channel", "a second", "length", "longest silence", "gaps", "min", "median", "max"
     )
+    skew = found.clock_skew
+    if skew:
+        shown.print(f"the recorder's clock was {skew / 1e6:,.1f} ms behind the venue's, at least: added to latencies")
     table.caption, table.caption_justify = (
-        "min, median, max: receive time less the venue's, ms; gaps: with --gaps",
+        f"min, median, max: {LATENCY}, ms; gaps: with --gaps",
         "right",
     )
     for symbol, seen in sorted(found.instruments.items()):
@@ -244,12 +248,14 @@ def _show_stat(found: "Figures") -> None:
             _length(seen.last - seen.first),
             _length(seen.longest_silence),
             "" if seen.gaps is None else f"{seen.gaps:,}",
-            *("" if offset is None else f"{offset / 1e6:,.1f}" for offset in offsets),
+            *("" if offset is None else f"{max(0, offset + skew) / 1e6:,.1f}" for offset in offsets),
         )
     shown.print(table)
 
 
-def _stat(venue: str, symbol: str, seen: "Seen") -> dict[str, Any]:
+def _stat(venue: str, symbol: str, seen: "Seen", skew: int) -> dict[str, Any]:
+    """``offset_ns`` is as recorded, ``latency_ns`` on one clock: never below 0."""
+    offsets = {"min": seen.offsets.lowest, "median": seen.offsets.median, "max": seen.offsets.highest}
     return {
         "venue": venue,
         "venue_symbol": symbol,
@@ -260,7 +266,9 @@ def _stat(venue: str, symbol: str, seen: "Seen") -> dict[str, Any]:
         "to": seen.last,
         "longest_silence_ns": seen.longest_silence,
         "gaps": seen.gaps,
-        "offset_ns": {"min": seen.offsets.lowest, "median": seen.offsets.median, "max": seen.offsets.highest},
+        "offset_ns": offsets,
+        "clock_skew_ns": skew,
+        "latency_ns": {name: None if ns is None else max(0, ns + skew) for name, ns in offsets.items()},
     }
 
 

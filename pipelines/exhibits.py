@@ -14,6 +14,7 @@ from infra.config import Config
 from infra.metrics import LONG, Histogram, catalog
 from infra.metrics.catalog import Labels, Spec
 from infra.shell.metrics import Exhibit, Nothing
+from pipelines.clock_skew import ClockSkew
 from pipelines.order import AnomalyKind
 from topics.catalog import FILLS, MARKET_EVENTS, ORDERS_INTENTS, ORDERS_STATE, Topic
 from topics.controls import FIRM, TradingState
@@ -72,7 +73,8 @@ class MarketExhibit(Nothing):
         self._whole: dict[InstrumentId, bool] = {}
         self._last: dict[InstrumentId, int] = {}
         self._delays: dict[Venue, Histogram] = {}
-        self._delay_of: dict[InstrumentId, Histogram] = {}
+        self._skews: dict[Venue, ClockSkew] = {}
+        self._clocks: dict[InstrumentId, tuple[ClockSkew, Histogram]] = {}
 
     def written(self, topic: Topic, records: Sequence[Record]) -> None:
         if topic is not MARKET_EVENTS:
@@ -81,7 +83,7 @@ class MarketExhibit(Nothing):
         instrument, kind = last.instrument, type(last)
         self._last[instrument] = last.ts_init
         if kind is BookDelta or kind is Trade:  # a quote has no time of its own
-            self._delay(instrument).observe((last.ts_init - last.ts_event) / 1e9)
+            self._delayed(instrument, last.ts_event, last.ts_init)
         if not BREAKS.isdisjoint(map(type, records)):
             self._book(instrument, records)
 
@@ -93,11 +95,16 @@ class MarketExhibit(Nothing):
             elif isinstance(record, BookSnapshot):
                 self._whole[instrument] = True
 
-    def _delay(self, instrument: InstrumentId) -> Histogram:
-        found = self._delay_of.get(instrument)
+    def _delayed(self, instrument: InstrumentId, ts_event: int, ts_init: int) -> None:
+        found = self._clocks.get(instrument)
         if found is None:
-            found = self._delay_of[instrument] = self._delays.setdefault(venue_of(instrument), Histogram(LONG))
-        return found
+            venue = venue_of(instrument)
+            skew, delays = self._skews.setdefault(venue, ClockSkew()), self._delays.setdefault(venue, Histogram(LONG))
+            found = self._clocks[instrument] = skew, delays
+        skew, delays = found
+        latency = skew.latency(ts_event, ts_init)
+        if latency is not None:
+            delays.observe(latency / 1e9)
 
     def forgotten(self) -> None:
         self._whole.clear()
@@ -108,6 +115,7 @@ class MarketExhibit(Nothing):
         yield catalog.SYNCHRONIZED.of(((i,), whole) for i, whole in list(self._whole.items()))
         yield catalog.LAST_EVENT.of(((i,), ts / 1e9) for i, ts in list(self._last.items()))
         yield catalog.MARKET_DELAY.histograms([((venue,), h) for venue, h in list(self._delays.items())])
+        yield catalog.CLOCK_SKEW.of(((venue,), skew.ns / 1e9) for venue, skew in list(self._skews.items()))
 
 
 class IntentsExhibit(Nothing):

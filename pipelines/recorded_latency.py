@@ -3,22 +3,24 @@
     hop          per topic, from the time of a record to that of what a stage made of it: on Kafka the broker's times, for
                  frames their receipt, for commands the gateway's decision
     write ahead  ``OrderRequested`` to ``OrderSent``
-    to venue     ``OrderSent`` to the venue's time of the acceptance
-    from venue   the venue's time of an acceptance or execution to ours
+    to venue     ``OrderSent`` to the venue's time of the acceptance, less the difference of the clocks
+    from venue   the venue's time of an acceptance or execution to ours, the difference added
     feed         the least age of the market events received in the same tenth of a second, since a venue stamps some
-                 of them well before it sends them
+                 of them well before it sends them; the difference of the clocks added
 
-The broker's times are in milliseconds, a venue's in its own resolution and by its own clock; what would be below 0 is 0.
+The broker's times are in milliseconds, a venue's in its own resolution; how far our clock was behind it, its market events
+tell (``clock_skew``). What would be below 0 is 0.
 ``backtest_latency.Sampled`` draws orders and data from such quantities without regard to when they were.
 """
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.archive_reader import Row
+from pipelines.clock_skew import Skews, believed
 from pipelines.compose import MS
 from pipelines.raw import decode_lines
 from pipelines.recorded_run import Recorded
@@ -36,6 +38,7 @@ from topics.catalog import (
 from topics.coordinates import Coordinate
 from topics.market import BookDelta, Quote, Trade
 from topics.orders import OrderAccepted, OrderFilled, OrderRequested, OrderSent
+from topics.record import Venue, venue_of
 
 HOPS = (
     (MARKET_RAW, MARKET_EVENTS),
@@ -128,7 +131,9 @@ class AsRecorded:
 
 def recorded_latencies(run: Recorded) -> Latencies:
     """Of the whole run. What was told twice counts once."""
-    orders = _Orders(run)
+    ages = _ages(run)
+    skews = {venue: Skews((ts - age, ts) for ts, age in points) for venue, points in ages.items()}
+    orders = _Orders(run, skews)
     hops = {source.name: Series(_stage_hops(run, source, made), DEFAULT_HOP) for source, made in HOPS}
     hops[ORDERS_INTENTS.name] = Series(orders.intents, DEFAULT_HOP)
     return Latencies(
@@ -136,14 +141,17 @@ def recorded_latencies(run: Recorded) -> Latencies:
         write_ahead=Series(orders.ahead, DEFAULT_HOP),
         to_venue=Series(orders.to_venue, DEFAULT_WAY),
         from_venue=Series(orders.from_venue, DEFAULT_WAY),
-        feed=Series(_ages(run), DEFAULT_WAY),
+        feed=Series(
+            ((ts, age + skews[venue].at(ts)) for venue, points in ages.items() for ts, age in points), DEFAULT_WAY
+        ),
     )
 
 
 class _Orders:
     """What the facts tell, as points of time and duration."""
 
-    def __init__(self, run: Recorded) -> None:
+    def __init__(self, run: Recorded, skews: Mapping[Venue, Skews]) -> None:
+        self._skews = skews
         self.intents: Points = []
         self.ahead: Points = []
         self.to_venue: Points = []
@@ -165,10 +173,16 @@ class _Orders:
                 self._sent[order] = fact.ts_init
                 self.ahead.append((self._requested[order], fact.ts_init - self._requested[order]))
             case OrderAccepted(client_order_id=order) if fact.ts_event and order in self._sent:
-                self.to_venue.append((self._sent[order], fact.ts_event - self._sent[order]))
-                self.from_venue.append((fact.ts_event, fact.ts_init - fact.ts_event))
+                at = self._on_our_clock(fact)
+                self.to_venue.append((self._sent[order], at - self._sent[order]))
+                self.from_venue.append((at, fact.ts_init - at))
             case OrderFilled() if fact.ts_event:
-                self.from_venue.append((fact.ts_event, fact.ts_init - fact.ts_event))
+                at = self._on_our_clock(fact)
+                self.from_venue.append((at, fact.ts_init - at))
+
+    def _on_our_clock(self, fact: OrderAccepted | OrderFilled) -> int:
+        skews = self._skews.get(venue_of(fact.account))
+        return fact.ts_event - (skews.at(fact.ts_init) if skews is not None else 0)
 
 
 def _commanded(run: Recorded) -> dict[str, int]:
@@ -207,14 +221,15 @@ def _times(run: Recorded, topic: Topic) -> dict[int, dict[int, int]]:
     return found
 
 
-def _ages(run: Recorded) -> Iterator[tuple[int, int]]:
-    least: dict[int, int] = {}
+def _ages(run: Recorded) -> dict[Venue, Points]:
+    """By venue the least receive time less the venue's, as told, in each step."""
+    least: defaultdict[Venue, dict[int, int]] = defaultdict(dict)
     for _, event in _events(run, MARKET_EVENTS):
-        if isinstance(event, Trade | Quote | BookDelta) and event.ts_event:
-            step = event.ts_init // FEED_STEP
+        if isinstance(event, Trade | Quote | BookDelta) and believed(event.ts_event, event.ts_init):
+            found, step = least[venue_of(event.instrument)], event.ts_init // FEED_STEP
             age = event.ts_init - event.ts_event
-            least[step] = min(age, least.get(step, age))
-    return ((step * FEED_STEP, age) for step, age in least.items())
+            found[step] = min(age, found.get(step, age))
+    return {venue: [(step * FEED_STEP, age) for step, age in found.items()] for venue, found in least.items()}
 
 
 def _rows(run: Recorded, topic: Topic) -> Iterator[Row]:

@@ -12,10 +12,12 @@ from adapters.base import EDGES, own_symbol
 from adapters.registry import adapters, market_data
 from infra.captures import CaptureError, read, venue_hint
 from infra.errors import Problem
+from pipelines.clock_skew import behind, believed
 from pipelines.lines import Lines
 from pipelines.normalize import MarketState, normalize_stage
 from topics.book import plain
 from topics.coordinates import At
+from topics.market import BookDelta, Trade
 from topics.record import InstrumentId, Level, Record, Venue
 
 
@@ -24,6 +26,7 @@ class Checked(msgspec.Struct, kw_only=True):
 
     ``frames``: those received about it, answers of REST among them. ``book_updates``: changes that a live book took:
     deltas, and snapshots that took its place. ``bids`` and ``asks`` are how many levels the book has at the end.
+    ``clock_skew_ns``: how far the recorder's clock was behind the venue's, at least, by all instruments of the venue.
     """
 
     venue: Venue
@@ -44,6 +47,7 @@ class Checked(msgspec.Struct, kw_only=True):
     best_ask: Level | None = None
     book_digest: str | None = None
     unreadable: int = 0
+    clock_skew_ns: int = 0
 
     @property
     def sound(self) -> bool:
@@ -62,6 +66,7 @@ class Found(msgspec.Struct):
 
 See = Callable[[InstrumentId, MarketState, Sequence[Record]], None]
 SAY_EVERY = 10_000
+DATED = (BookDelta, Trade)
 
 
 def check(
@@ -79,7 +84,7 @@ def check(
         raise Problem(str(error)) from error
     stage = normalize_stage({venue: venue})
     lines, states, found = Lines(venue, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
-    problem = ""
+    problem, least = "", 0
     try:
         for n, line in enumerate(lines.of(read(paths))):
             states[line.key], out = stage.on_event(states.get(line.key), line, At(0, n, 0))
@@ -88,6 +93,9 @@ def check(
                 symbol = own_symbol(lines.symbols[line.key])
                 one = found[line.key] = Checked(venue=venue, instrument=line.key, venue_symbol=symbol)
             one.frames += not line.frame.startswith(EDGES)
+            for event in out:
+                if isinstance(event, DATED) and believed(event.ts_event, event.ts_init):
+                    least = min(least, event.ts_init - event.ts_event)
             if see is not None:
                 see(line.key, states[line.key], list(out))
             if seen is not None and n % SAY_EVERY == 0:
@@ -96,6 +104,7 @@ def check(
         problem = str(error)
     for key, one in found.items():
         _close(one, states[key])
+        one.clock_skew_ns = behind(least)
     return Found(venue, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
 
 

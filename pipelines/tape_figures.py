@@ -9,6 +9,7 @@ from statistics import median
 from adapters.base import MARKET_MARK
 from adapters.registry import market_data
 from infra.captures import CaptureError, Item, Kind, Recording, recordings, venue_hint
+from pipelines.clock_skew import BELIEVED_NS, behind
 from pipelines.tape_check import check
 from pipelines.tape_glance import glance
 
@@ -17,10 +18,14 @@ SAMPLES = 65_536
 
 @dataclass
 class Offsets:
-    """Receive time less the venue's, ns. Minimum and maximum are exact; the median is of at most ``SAMPLES`` of them, evenly spread."""
+    """Receive time less the venue's, ns. Minimum and maximum are exact; the median is of at most ``SAMPLES`` of them, evenly spread.
+
+    ``least`` is the lowest that says something of clocks.
+    """
 
     lowest: int | None = None
     highest: int | None = None
+    least: int | None = None
     _kept: list[int] = field(default_factory=list)
     _stride: int = 1
     _seen: int = 0
@@ -28,6 +33,8 @@ class Offsets:
     def add(self, offset: int) -> None:
         self.lowest = offset if self.lowest is None else min(self.lowest, offset)
         self.highest = offset if self.highest is None else max(self.highest, offset)
+        if offset >= -BELIEVED_NS and (self.least is None or offset < self.least):
+            self.least = offset
         if self._seen % self._stride == 0:
             self._kept.append(offset)
             if len(self._kept) >= SAMPLES:
@@ -100,6 +107,11 @@ class Figures:
     @property
     def named(self) -> list[str]:
         return sorted(symbol for symbol in self.instruments if symbol)
+
+    @property
+    def clock_skew(self) -> int:
+        """How far the recorder's clock was behind the venue's, at least, ns."""
+        return max((behind(seen.offsets.least) for seen in self.instruments.values()), default=0)
 
 
 def figures(items: Iterator[Item], venue: str) -> Figures:

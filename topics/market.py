@@ -177,7 +177,11 @@ class Mark(Record, frozen=True, kw_only=True):
 
 
 class Bar(Record, frozen=True, kw_only=True):
-    """Trades of [ts_open, ts_close); ``spec`` names the rule: ``time-1s``. An interval without trades makes no bar."""
+    """``spec`` names the rule. Of ``time-1s`` the trades of [ts_open, ts_close), an interval without trades making no bar; of
+    ``tick-100``, ``volume-2.5``, ``notional-1000`` trades in the order of the tape, the first at ts_open, the last at ts_close.
+
+    ``gaps``: those of the book while it was open, so that trades of it may be missing.
+    """
 
     instrument: InstrumentId
     spec: str
@@ -188,6 +192,7 @@ class Bar(Record, frozen=True, kw_only=True):
     volume: Decimal
     notional: Decimal
     trades: int
+    gaps: int = 0
     ts_open: int
     ts_close: int
     ts_init: int

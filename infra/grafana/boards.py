@@ -261,7 +261,13 @@ def venues() -> Dashboard:
             "delay of market events",
             "s",
             *_quantiles("tapedeck_market_delay_seconds", "venue", "{{venue}}"),
-            about="From the exchange's time to our receipt; includes the difference of the clocks.",
+            about="From the exchange's time to our receipt. Where our clock is behind the venue's, that is added.",
+        ),
+        lines(
+            "our clock behind the venue's",
+            "s",
+            Query(f"max by (venue) (tapedeck_venue_clock_skew_seconds{RUN})", "{{venue}}"),
+            about="At least so much, by the least receive time less the venue's within two minutes; 0: none to be seen.",
         ),
         lines(
             "age of each market",

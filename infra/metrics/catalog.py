@@ -95,7 +95,10 @@ CHECKPOINT = _histogram("checkpoint", "Time of a checkpoint: flush outputs, writ
 CONNECTED = _gauge("venue_connected", "1 while the venue's stream is up", "venue")
 CONNECTIONS = _counter("venue_connections", "Connections made to the venue's stream", "venue")
 LAST_FRAME = _gauge("venue_last_frame_timestamp_seconds", "When the last frame came in, Unix time", "venue")
-MARKET_DELAY = _histogram("market_delay", "From the exchange's time of a market event to its receipt", "venue")
+MARKET_DELAY = _histogram(
+    "market_delay", "From the exchange's time of a market event to its receipt, clock skew added", "venue"
+)
+CLOCK_SKEW = _gauge("venue_clock_skew_seconds", "How far our clock is behind the venue's, at least", "venue")
 LAST_EVENT = _gauge("market_last_event_timestamp_seconds", "Receipt of the last market event, Unix time", "instrument")
 SYNCHRONIZED = _gauge("book_synchronized", "1 while the book is whole; 0 from a gap to the next snapshot", "instrument")
 GAPS = _counter("book_gaps", "Holes found in a book's sequence", "instrument")
@@ -111,7 +114,7 @@ FILLS = _counter("fills", "Executions", "account", "strategy", "instrument", "li
 ANOMALIES = _counter("order_anomalies", "What a venue should not have said about an order", "account", "what")
 EXCHANGE_TO_SENT = _histogram(
     "order_exchange_to_sent",
-    "From the exchange's time of the event that caused an order to its sending",
+    "From the exchange's time of the event that caused an order to its sending, clock skew added",
     "account",
     "strategy",
 )

@@ -7,6 +7,7 @@ from prometheus_client.core import Metric
 
 from infra.metrics import LONG, Histogram, Stated, Words, catalog
 from infra.metrics.catalog import Labels
+from pipelines.clock_skew import ClockSkew
 from pipelines.gateway.state import State
 from topics.controls import LimitName
 from topics.orders import ModifyDenied, OrderDenied, OrderRequested, OrderStatus, ReconciliationDifference
@@ -55,6 +56,7 @@ class GatewayMetrics:
         self._halted: dict[InstrumentId, float] = {}
         self._from_exchange = {s: Histogram(LONG) for s in strategies}
         self._from_receipt = {s: Histogram(LONG) for s in strategies}
+        self._skew = ClockSkew()
         self._write_ahead = Histogram(LONG)
         self._answers = {what: Histogram(LONG) for what in ("submit", "cancel", "modify")}
 
@@ -70,8 +72,9 @@ class GatewayMetrics:
         self._write_ahead.observe((now_ns - fact.ts_init) / 1e9)
         if (histogram := self._from_receipt.get(command.strategy)) is not None:
             histogram.observe((now_ns - command.ts_init) / 1e9)
-        if command.ts_event and (histogram := self._from_exchange.get(command.strategy)) is not None:
-            histogram.observe((now_ns - command.ts_event) / 1e9)
+        way = self._skew.latency(command.ts_event, command.ts_init)
+        if way is not None and (histogram := self._from_exchange.get(command.strategy)) is not None:
+            histogram.observe((way + now_ns - command.ts_init) / 1e9)
 
     def answered(self, what: str, took_ns: int) -> None:
         self._answers[what].observe(took_ns / 1e9)

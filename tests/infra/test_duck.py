@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from infra import archive
-from infra.duck import open_archive
+from infra.duck import open_archive, views
 from infra.tail import Place, Taken
 from tests.synthetic_run import SyntheticRun, Written, taken_of
 from topics import catalog, orders, wire
@@ -63,6 +63,7 @@ def test_defaults_that_the_wire_leaves_out_are_there(con: duckdb.DuckDBPyConnect
 def test_what_was_delivered_again_counts_once(con: duckdb.DuckDBPyConnection, root: Path, run: SyntheticRun) -> None:
     fills = of_topic(run, catalog.FILLS)
     again(root, catalog.FILLS, fills[-5:], len(fills))
+    views(con, root)
     assert con.execute('SELECT count(*), max("offset") FROM fills').fetchall() == [(len(fills), len(fills) - 1)]
 
 
@@ -72,6 +73,7 @@ def test_records_without_a_source_are_not_taken_for_each_other(
     one = of_topic(run, catalog.FILLS)[0]
     bare = [Taken("fills", "id", 0, 1000 + n, 0, b"", wire.encode(one.events), None, None) for n in range(3)]
     archive.write(root, Place("fills", 0), bare)
+    views(con, root)
     assert con.execute("SELECT count(*) FROM fills WHERE src IS NULL").fetchall() == [(3,)]
 
 
@@ -83,6 +85,7 @@ def test_a_record_that_cannot_be_read_is_passed_over(
         for n, value in enumerate([b"\xff\xfe", b"{", b"7", None])
     ]
     archive.write(root, Place("fills", 0), bad)
+    views(con, root)
     assert con.execute("SELECT count(*) FROM fills").fetchall() == [(len(of_topic(run, catalog.FILLS)),)]
 
 
@@ -91,6 +94,7 @@ def test_a_file_that_a_merge_has_not_removed_yet_counts_once(
 ) -> None:
     fills = of_topic(run, catalog.FILLS)
     again(root, catalog.FILLS, fills[:4], 0)
+    views(con, root)
     assert con.execute("SELECT count(*) FROM fills").fetchall() == [(len(fills),)]
 
 

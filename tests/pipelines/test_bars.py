@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.binance.symbols import instrument_of
-from pipelines.bars import BELIEVED_NS, LATENESS_NS, BarsState, bars_stage, rule_of
+from pipelines.bars import LATENESS_NS, BarsState, bars_stage, rule_of
+from pipelines.clock_skew import BELIEVED_NS
 from pipelines.normalize import normalize_stage
 from pipelines.raw import encode_line
 from tests.folding import Folding, fold, run
 from tests.recordings import hftbacktest
-from topics.market import Bar, BookDelta, Gap, Mark, Tick, Trade
+from topics.market import Bar, BookDelta, BookSnapshot, Gap, Mark, Tick, Trade
 from topics.record import Record, Side
 
 BTC, ETH = "sim:BTC-USDT", "sim:ETH-USDT"
@@ -107,9 +108,64 @@ def test_an_interval_without_trades_makes_no_bar() -> None:
 
 
 def test_a_gap_in_the_market_data_changes_no_edge() -> None:
-    gap = Gap(instrument=BTC, reason="reconnected", ts_init=START + S)
-    out = run(STAGE, [trade(0.5), gap, trade(3.2), trade(4.0)])
+    out = run(STAGE, [trade(0.5), gap(1), trade(3.2), trade(4.0)])
     assert [(b[0] - START, b[1] - START) for b in told(out, "time-1s")] == [(0, S), (3 * S, 4 * S)]
+
+
+def gap(at: float) -> Gap:
+    return Gap(instrument=BTC, reason="a hole", ts_init=START + round(at * S))
+
+
+def whole(at: float) -> BookSnapshot:
+    ts = START + round(at * S)
+    return BookSnapshot(instrument=BTC, bids=(), asks=(), ts_event=ts, ts_init=ts)
+
+
+def gaps(records: Iterable[Record], spec: str) -> list[int]:
+    return [bar.gaps for bar in records if isinstance(bar, Bar) and bar.spec == spec]
+
+
+def test_a_time_bar_tells_the_gaps_in_its_interval_before_its_first_trade_and_after_its_last() -> None:
+    inside = [
+        trade(0.1),
+        gap(0.5),
+        whole(0.6),
+        trade(1.1),
+        trade(2.5),
+        gap(2.6),
+        whole(2.7),
+        gap(2.8),
+        whole(2.9),
+        trade(4),
+    ]
+    assert gaps(run(STAGE, inside), "time-1s") == [1, 0, 2]
+    before = [gap(0.1), whole(0.2), trade(0.5), gap(1.1), whole(1.2), trade(2.5), trade(3)]
+    assert gaps(run(STAGE, before), "time-1s") == [1, 0], "the second was in an interval without trades"
+
+
+def test_a_gap_that_stays_open_touches_every_bar_until_the_next_snapshot() -> None:
+    events = [trade(0.1), gap(0.5), trade(1.1), trade(2.1), whole(2.5), trade(3.1), trade(4.1)]
+    assert gaps(run(STAGE, events), "time-1s") == [1, 1, 1, 0]
+
+
+def test_a_filled_bar_tells_the_gaps_since_the_bar_before_it() -> None:
+    stage = bars_stage({BTC: ("tick-2",)})
+    events = [trade(0), trade(1), gap(1.5), whole(1.6), trade(2), gap(2.5), whole(2.6), trade(3), trade(4), trade(5)]
+    assert gaps(run(stage, events), "tick-2") == [0, 2, 0]
+
+
+def test_the_trade_that_fills_a_bar_is_its_last_and_is_not_split() -> None:
+    stage = bars_stage({BTC: ("volume-4", "notional-300", "tick-2")})
+    out = run(stage, [trade(0, size="3"), trade(1, size="9"), trade(1, size="1")])
+    assert [(b[1] - START, b[6]) for b in told(out, "volume-4")] == [(S, Decimal(12))]
+    assert [b[7] for b in told(out, "notional-300")] == [Decimal(300), Decimal(900)]
+    assert [b[8] for b in told(out, "tick-2")] == [2]
+
+
+def test_bars_that_are_filled_take_trades_in_the_order_of_the_tape_whatever_their_time() -> None:
+    stage = bars_stage({BTC: ("tick-3",)})
+    out = run(stage, [trade(5, "3"), trade(2, "1"), trade(9, "2", behind=-BELIEVED_NS - 1)])
+    assert [b[:6] for b in told(out, "tick-3")] == [(START + 5 * S, START + 9 * S, *map(Decimal, (3, 3, 1, 2)))]
 
 
 def test_a_quiet_market_closes_its_bar_at_a_tick_that_allows_for_lateness() -> None:
@@ -161,13 +217,16 @@ def test_sums_are_exact_however_many_digits_they_have() -> None:
     assert f"{bar.volume:f}" == "123456789.12345679"
 
 
-@pytest.mark.parametrize("spec", ["", "time", "time-0s", "time-1", "time-1.5s", "time--1s", "tick-5", "time-1s "])
+@pytest.mark.parametrize("spec", ["", "time", "time-0s", "time-1", "time-1.5s", "time--1s", "ticks-5", "time-1s "])
 def test_a_specification_that_is_none_is_refused_by_name(spec: str) -> None:
     with pytest.raises(ValueError, match="not a bar"):
         rule_of(spec)
 
 
-steps = st.lists(st.tuples(st.integers(0, 3000), st.sampled_from(["trade", "delta", "tick"])), max_size=40)
+MAKES: dict[str, Callable[[float], Record]] = {"trade": trade, "delta": delta, "tick": tick, "gap": gap, "whole": whole}
+steps = st.lists(
+    st.tuples(st.integers(0, 3000), st.sampled_from(["trade", "delta", "tick", "gap", "whole"])), max_size=40
+)
 
 
 @given(steps=steps, every=st.integers(1, 4))
@@ -178,10 +237,10 @@ def test_any_ordered_market_makes_the_naive_bars_and_folds_the_same_when_recoded
     at = 0
     for ms, kind in steps:
         at += ms
-        make: Callable[[float], Record] = {"trade": trade, "delta": delta, "tick": tick}[kind]  # type: ignore[assignment]
-        events.append(make(at / 1000))
+        events.append(MAKES[kind](at / 1000))
     trades = [e for e in events if isinstance(e, Trade)]
     for spec, seconds in (("time-1s", 1), ("time-5s", 5)):
         wanted = naive(trades, seconds)
         assert told(run(STAGE, events), spec)[: len(wanted)] == wanted
-    assert fold(STAGE, events, recode_every=every) == fold(STAGE, events)
+    stage = bars_stage({BTC: ("time-1s", "time-5s", "tick-2", "volume-4", "notional-400")})
+    assert fold(stage, events, recode_every=every) == fold(stage, events)

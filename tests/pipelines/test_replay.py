@@ -18,6 +18,7 @@ from infra.config import Config, ConfigError, load
 from infra.errors import Problem
 from infra.tail import Place, Taken
 from pipelines import archive_reader, cli_research
+from pipelines.archive import compact_all
 from pipelines.archive_reader import Row
 from pipelines.explain import Node, explain
 from pipelines.gateway.checks import FLATTEN_CAUSE
@@ -30,7 +31,17 @@ from tests.pipelines.backtests import backtest, events, on_flow
 from tests.pipelines.flow_capture import record_flow
 from tests.synthetic_run import SyntheticRun
 from topics import wire
-from topics.catalog import CONTROLS, FILLS, ORDERS_EVENTS, ORDERS_STATE, ORDERS_STATE_LATEST, POSITIONS, TOPICS, Topic
+from topics.catalog import (
+    CONTROLS,
+    FILLS,
+    MARKET_RAW,
+    ORDERS_EVENTS,
+    ORDERS_STATE,
+    ORDERS_STATE_LATEST,
+    POSITIONS,
+    TOPICS,
+    Topic,
+)
 from topics.controls import FIRM, Flatten, SetLimit
 from topics.orders import Judgement, OrderDenied, OrderRequested
 
@@ -104,6 +115,22 @@ app = typer.Typer()
 mount(app)
 app(["replay-stage", "--all", "--recode", "5", "--run", sys.argv[1]])
 """
+
+
+def test_a_run_whose_archive_was_cut_into_small_files_and_compacted_replays_equal(run: Path) -> None:
+    root = run / "archive"
+    for topic in (ORDERS_EVENTS, MARKET_RAW):
+        partition = archive_reader.partitions(root, topic)[0]
+        place, topic_id = Place(topic.name, partition), archive_reader.topic_id(root, topic)
+        rows = list(archive_reader.rows(root, topic, partition))
+        shutil.rmtree(archive.folder(root, place))
+        for first in range(0, len(rows), 97):
+            archive.write(root, place, [taken(topic, topic_id, row) for row in rows[first : first + 97]])
+    before, after = compact_all(root)
+    assert before.files > after.files
+    for name in ("orders", "normalize", f"gateway/{ACCOUNT}"):
+        result = replay(run, name)
+        assert (result.difference, result.equal > 0) == (None, True), name
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "4242"])

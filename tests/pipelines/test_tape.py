@@ -88,10 +88,13 @@ def test_statistics_are_per_instrument(recording: Path) -> None:
         "longest_silence_ns": 2 * STEP,
         "gaps": None,
         "offset_ns": {"min": -1_500_000_000, "median": -1_500_000_000, "max": -1_500_000_000},
+        "clock_skew_ns": 1_500_000_000,
+        "latency_ns": {"min": 0, "median": 0, "max": 0},
     }
     assert eth["venue_symbol"] == "ETHUSDT"
     table = tape("stat", recording).stdout
-    assert "-1,500.0" in table
+    assert "1,500.0 ms behind" in table
+    assert "-1,500.0" not in table
     assert "41 frame" in table
 
 

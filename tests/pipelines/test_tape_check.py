@@ -27,8 +27,8 @@ def raw(model: VenueModel) -> bytes:
     return own.body
 
 
-def written(path: Path, frames: Sequence[bytes]) -> Path:
-    lines = (b"%d %b\n" % (START_NS + n * 1_000_000, frame) for n, frame in enumerate(frames))
+def written(path: Path, frames: Sequence[bytes], first: int = 0) -> Path:
+    lines = (b"%d %b\n" % (START_NS + n * 1_000_000, frame) for n, frame in enumerate(frames, first))
     path.write_bytes(gzip.compress(b"".join(lines)))
     return path
 
@@ -69,7 +69,7 @@ def test_a_lost_frame_leaves_a_gap_open_until_the_next_snapshot(tmp_path: Path) 
 def test_several_files_are_one_stream_and_only_the_first_needs_a_snapshot(tmp_path: Path) -> None:
     frames = frames_of(VenueModel(3), 10)
     whole = only(written(tmp_path / "whole.gz", frames))
-    parts = [written(tmp_path / "a.gz", frames[:16]), written(tmp_path / "b.gz", frames[16:])]
+    parts = [written(tmp_path / "a.gz", frames[:16]), written(tmp_path / "b.gz", frames[16:], 16)]
     assert only(parts) == whole
     alone = only(parts[1])
     assert (alone.book_state, alone.gaps, alone.trades) == ("none", 0, 5)
