@@ -89,8 +89,8 @@ class Player:
         await self._answers.learn(f"http://{self.address}")
 
     async def close(self) -> None:
-        for seat in list(self._seats):
-            self._abort(seat)
+        """What was sent arrives before the connections end."""
+        await asyncio.gather(*(seat.socket.close() for seat in list(self._seats)))
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -188,6 +188,7 @@ class Player:
                 case Kind.ANSWER if n in self.recording.depth:
                     await self._answer(n)
         self.place += 1
+        await self._collected()
         self.state = "ended"
 
     async def _somebody(self) -> None:
@@ -292,6 +293,12 @@ class Player:
                 break
         await asyncio.sleep(ARRIVES_S)
         self._held_s += time.monotonic() - began
+
+    async def _collected(self) -> None:
+        """Until every book that came by was asked for."""
+        began = time.monotonic()
+        while self._passed and (left := began + self._patience_s - time.monotonic()) > 0:
+            await self._wait(left)
 
     async def _book(self, instrument: InstrumentId) -> bytes | None:
         """The recorded one that came by since the subscription; else, where one is still to come, that; else one made of the
