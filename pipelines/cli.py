@@ -21,6 +21,7 @@ from pipelines import (
     cli_import,
     cli_operate,
     cli_parity,
+    cli_play,
     cli_replay,
     cli_research,
     cli_runs,
@@ -50,6 +51,7 @@ cli_book.mount(app)
 cli_sql.mount(app)
 cli_replay.mount(app)
 cli_import.mount(app)
+cli_play.mount(app)
 
 ConfigOption = Annotated[
     Path | None,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client.core import Metric
@@ -88,7 +89,8 @@ class Ingest:
         self.told = Words(self._venue_metrics)
         folder = config.run_dir / "captures"
         self.capture = Writer(folder, venue, venue=chosen.adapter) if chosen.capture else None
-        self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in, self.capture)
+        spelled = partial(adapter.instrument_of, venue)
+        self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in, self.capture, spelled)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
         self.streams = [
             Stream(

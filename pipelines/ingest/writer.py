@@ -19,7 +19,8 @@ RECORD_MOST = 4 * 1024 * 1024
 
 class RawWriter:
     """``symbols_in`` finds what a frame is about by a cheap scan; what is not ours goes under ``<venue>:``. A frame about
-    several instruments goes to each. ``capture`` gets everything too, each frame once.
+    several instruments goes to each. ``capture`` gets everything too, each frame once. ``instrument_of`` knows the venue's other
+    spellings of an instrument, where it has or had some.
     """
 
     def __init__(
@@ -29,12 +30,13 @@ class RawWriter:
         instruments: Mapping[str, InstrumentId],
         symbols_in: Callable[[bytes, str], Sequence[str]],
         capture: Writer | None = None,
+        instrument_of: Callable[[str], InstrumentId] | None = None,
     ) -> None:
         self.frames = 0
         self.last_ns = 0
         self._edge = edge
         self._rest = f"{venue}:"
-        self._instruments = instruments
+        self._keys = _Keys(instruments, self._rest, instrument_of)
         self._symbols_in = symbols_in
         self._capture = capture
         self._pending: dict[str, list[bytes]] = {}
@@ -57,9 +59,9 @@ class RawWriter:
             self._capture.write(Item(now, Kind.FRAME, connection, "", frame))
         symbols = self._symbols_in(frame, url)
         if len(symbols) == 1:
-            self._add(now, self._instruments.get(symbols[0], self._rest), frame)
+            self._add(now, self._keys[symbols[0]], frame)
         else:
-            for key in dict.fromkeys(self._instruments.get(symbol, self._rest) for symbol in symbols or ("",)):
+            for key in dict.fromkeys(self._keys[symbol] for symbol in symbols) if symbols else (self._rest,):
                 self._add(now, key, frame)
 
     def wrapped(self, venue_symbol: str, frame: bytes) -> None:
@@ -68,7 +70,7 @@ class RawWriter:
         own = read_own(frame)
         if self._capture is not None and own is not None and own.event is None:
             self._capture.write(Item(now, Kind.ANSWER, "", answer_url(own.what, own.symbol), own.body))
-        self._add(now, self._instruments.get(venue_symbol, self._rest), frame)
+        self._add(now, self._keys[venue_symbol], frame)
 
     def _add(self, now: int, key: str, frame: bytes) -> None:
         self.frames += 1
@@ -92,3 +94,25 @@ class RawWriter:
             await self._wake.wait()
             self._wake.clear()
             self.flush()
+
+
+class _Keys(dict[str, str]):
+    """By the spelling in a frame. Of what is not ours nothing is kept: there is no end to it."""
+
+    def __init__(
+        self, instruments: Mapping[str, InstrumentId], rest: str, instrument_of: Callable[[str], InstrumentId] | None
+    ) -> None:
+        super().__init__(instruments)
+        self._ours = frozenset(instruments.values())
+        self._rest = rest
+        self._instrument_of = instrument_of
+
+    def __missing__(self, symbol: str) -> str:
+        try:
+            key = self._rest if self._instrument_of is None else self._instrument_of(symbol)
+        except ValueError:
+            return self._rest
+        if key not in self._ours:
+            return self._rest
+        self[symbol] = key
+        return key
