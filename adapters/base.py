@@ -139,12 +139,14 @@ class BookRules(NamedTuple):
 
     Sequence numbers are the records' own: where a delta says where it begins it must join the one before, where it
     does not it must be newer. ``checksum`` is what the venue computes over a book (``Checked``). ``chained``: a lost
-    frame shows at the next one; where it does not, a frame that cannot be read is a gap.
+    frame shows at the next one; where it does not, a frame that cannot be read is a gap, unless ``beside`` finds in it that
+    it is of another kind than a book.
     """
 
     snapshots: Snapshots
     chained: bool = True
     checksum: Callable[[Book], int] | None = None
+    beside: Callable[[bytes], object] | None = None
 
 
 class Parser(Protocol):
@@ -262,7 +264,9 @@ class _Own(msgspec.Struct, omit_defaults=True):
 _own = msgspec.json.Decoder(_Own)
 EDGES = (b'{"session":', b'{"gone":', b'{"expected":')
 """How the frames begin that the edge wrote itself."""
-OURS = (*EDGES, b'{"rest":')
+ANSWER = b'{"rest":'
+"""How an answer of REST begins."""
+OURS = (*EDGES, ANSWER)
 
 
 def session_frame(session: str, venue_symbol: str, beside: str = "") -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 
 from adapters.base import EDGES, own_symbol
 from adapters.registry import adapters, market_data
-from infra.captures import CaptureError, read, venue_hint
+from infra.captures import CaptureError, read, venue_hint, venue_of_name
 from infra.errors import Problem
 from pipelines.lines import Lines
 from pipelines.normalize import MarketState, normalize_stage
@@ -67,10 +67,10 @@ SAY_EVERY = 10_000
 def check(
     paths: Sequence[Path], venue: Venue = "", seen: Callable[[int], None] | None = None, see: See | None = None
 ) -> Found:
-    """``venue`` is an adapter's name; empty: told from the recording. ``seen`` hears how many frames so far, ``see`` what
-    every frame led to. Problem where no adapter fits.
+    """``venue`` is an adapter's name, or one that recorders write (``BINANCE_FUTURES``); empty: told from the recording.
+    ``seen`` hears how many frames so far, ``see`` what every frame led to. Problem where no adapter fits.
     """
-    venue = venue or venue_hint(paths)
+    venue = (venue_of_name(venue) or venue) if venue else venue_hint(paths)
     if not venue:
         raise Problem(f"{paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}")
     try:
@@ -118,5 +118,7 @@ def _plain(level: Level | None) -> Level | None:
 
 
 def as_json(one: Checked) -> dict[str, Any]:
+    """The fields up to the digest; frames that cannot be read are told beside."""
     found: dict[str, Any] = msgspec.to_builtins(one)
+    del found["unreadable"]
     return found
