@@ -9,9 +9,9 @@ Errors of a venue's REST side::
     └── VenueRefused       the request itself is wrong (an unknown symbol): trying again does not help by itself
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -56,11 +56,12 @@ class BadFrame(ValueError):
 
 
 class Endpoints(NamedTuple):
-    """Where a venue is; an empty URL means the adapter's own (the real venue)."""
+    """Where a venue is; an empty URL means the adapter's own (the real venue). ``options`` are ccxt's, for the generic adapter."""
 
     rest_url: str = ""
     ws_url: str = ""
     sandbox: bool = False
+    options: Mapping[str, Any] = {}
 
 
 class Session(NamedTuple):
@@ -173,6 +174,19 @@ class Rest(Protocol):
     async def close(self) -> None: ...
 
 
+class Sampler(Protocol):
+    """Who watches a venue for us, where we do not read its frames ourselves: what it tells is a sampled view."""
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """What can be watched; ``book`` among them."""
+
+    async def next(self, kind: str, venue_symbol: str) -> bytes:
+        """What comes next of one kind, as a frame. Raises VenueError."""
+
+    async def close(self) -> None: ...
+
+
 class Connection(NamedTuple):
     """One websocket: ``subscribe`` are messages to send once it is open; ``ping``, when given, one to send every
     ``ping_s`` seconds; ``most_s`` is how long the venue lets it live (0: no limit). ``has_books``: when it begins anew, the
@@ -243,6 +257,10 @@ class MarketData(Protocol):
     def resubscribe(self, venue_symbol: str) -> Sequence[str]:
         """Messages that make the venue send a book anew (Snapshots.STREAM)."""
         return ()
+
+    def sampler(self, endpoints: Endpoints) -> Sampler | None:
+        """Takes the place of connections; opened inside a running event loop. ValueError where it cannot be had."""
+        return None
 
     def rest(self, endpoints: Endpoints) -> Rest:
         """A client for the public requests; opened inside a running event loop."""

@@ -77,8 +77,9 @@ def check(
         adapter = market_data(venue)
     except ValueError as error:
         raise Problem(str(error)) from error
-    stage = normalize_stage({venue: venue})
-    lines, states, found = Lines(venue, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
+    name = venue.rpartition(":")[2]
+    stage = normalize_stage({name: venue})
+    lines, states, found = Lines(name, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
     problem = ""
     try:
         for n, line in enumerate(lines.of(read(paths))):
@@ -86,7 +87,7 @@ def check(
             one = found.get(line.key)
             if one is None:
                 symbol = own_symbol(lines.symbols[line.key])
-                one = found[line.key] = Checked(venue=venue, instrument=line.key, venue_symbol=symbol)
+                one = found[line.key] = Checked(venue=name, instrument=line.key, venue_symbol=symbol)
             one.frames += not line.frame.startswith(EDGES)
             if see is not None:
                 see(line.key, states[line.key], list(out))
@@ -96,7 +97,7 @@ def check(
         problem = str(error)
     for key, one in found.items():
         _close(one, states[key])
-    return Found(venue, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
+    return Found(name, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
 
 
 def _close(one: Checked, state: MarketState) -> None:
