@@ -9,9 +9,9 @@ Errors of a venue's REST side::
     └── VenueRefused       the request itself is wrong (an unknown symbol): trying again does not help by itself
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -56,11 +56,12 @@ class BadFrame(ValueError):
 
 
 class Endpoints(NamedTuple):
-    """Where a venue is; an empty URL means the adapter's own (the real venue)."""
+    """Where a venue is; an empty URL means the adapter's own (the real venue). ``options`` are ccxt's, for the generic adapter."""
 
     rest_url: str = ""
     ws_url: str = ""
     sandbox: bool = False
+    options: Mapping[str, Any] = {}
 
 
 class Session(NamedTuple):
@@ -139,12 +140,14 @@ class BookRules(NamedTuple):
 
     Sequence numbers are the records' own: where a delta says where it begins it must join the one before, where it
     does not it must be newer. ``checksum`` is what the venue computes over a book (``Checked``). ``chained``: a lost
-    frame shows at the next one; where it does not, a frame that cannot be read is a gap.
+    frame shows at the next one; where it does not, a frame that cannot be read is a gap, unless ``beside`` finds in it that
+    it is of another kind than a book.
     """
 
     snapshots: Snapshots
     chained: bool = True
     checksum: Callable[[Book], int] | None = None
+    beside: Callable[[bytes], object] | None = None
 
 
 class Parser(Protocol):
@@ -167,6 +170,19 @@ class Rest(Protocol):
 
     async def time_ms(self) -> int:
         """The venue's clock. Raises VenueError."""
+
+    async def close(self) -> None: ...
+
+
+class Sampler(Protocol):
+    """Who watches a venue for us, where we do not read its frames ourselves: what it tells is a sampled view."""
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """What can be watched; ``book`` among them."""
+
+    async def next(self, kind: str, venue_symbol: str) -> bytes:
+        """What comes next of one kind, as a frame. Raises VenueError."""
 
     async def close(self) -> None: ...
 
@@ -242,6 +258,10 @@ class MarketData(Protocol):
         """Messages that make the venue send a book anew (Snapshots.STREAM)."""
         return ()
 
+    def sampler(self, endpoints: Endpoints) -> Sampler | None:
+        """Takes the place of connections; opened inside a running event loop. ValueError where it cannot be had."""
+        return None
+
     def rest(self, endpoints: Endpoints) -> Rest:
         """A client for the public requests; opened inside a running event loop."""
 
@@ -262,7 +282,9 @@ class _Own(msgspec.Struct, omit_defaults=True):
 _own = msgspec.json.Decoder(_Own)
 EDGES = (b'{"session":', b'{"gone":', b'{"expected":')
 """How the frames begin that the edge wrote itself."""
-OURS = (*EDGES, b'{"rest":')
+ANSWER = b'{"rest":'
+"""How an answer of REST begins."""
+OURS = (*EDGES, ANSWER)
 
 
 def session_frame(session: str, venue_symbol: str, beside: str = "") -> bytes:

@@ -105,6 +105,23 @@ def quoted(bid: Decimal, bid_size: Decimal, ask: Decimal, ask_size: Decimal) -> 
         raise BadFrame(f"not a quote: {bid_size} at {bid} / {ask_size} at {ask}")
 
 
+def of_the_book(name: str, depth: int, whole: bool, memory: dict[str, str]) -> bool:
+    """Whether a change is of the book that is kept, where one instrument may have several streams of them: of the deepest
+    one, from its first snapshot (``whole``) on.
+    """
+    known, _, kept = memory.get(BOOK, "").partition(" ")
+    if known == name:
+        return True
+    if not known or (whole and depth > int(kept)):
+        if whole:
+            memory[BOOK] = f"{name} {depth}"
+        return True
+    return False
+
+
+BOOK = "book"
+"""In a parser's memory: which of an instrument's books is kept, and its depth."""
+
 NEWEST = "ts"
 """In a parser's memory: the newest time that the venue told in any frame, for those that tell none."""
 

@@ -137,6 +137,9 @@ def check(files: Files, venue: VenueOption = "", as_json: JsonOption = False) ->
             typer.echo(json.dumps(plain(one)))
     else:
         _show_checked(found)
+    unreadable = sum(one.unreadable for one in found.instruments)
+    if found.unknown or unreadable:
+        err.print(f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read")
     if found.problem:
         raise Problem(found.problem)
     if not found.instruments:
@@ -177,9 +180,6 @@ def _show_checked(found: "Everything") -> None:
         row = (one.instrument, *(f"{n:,}" for n in counts), sums, book, *tops)
         table.add_row(*map(escape, row), style="" if one.sound else "red")
     _out().print(table)
-    unreadable = sum(one.unreadable for one in found.instruments)
-    if found.unknown or unreadable:
-        err.print(f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read")
 
 
 def _row(found: "Found") -> tuple[str, ...]:

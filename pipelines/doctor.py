@@ -183,7 +183,9 @@ def _clock(config: Config, venue: str) -> Iterator[Finding]:
     settings = config.venues[venue]
 
     async def offset_s() -> float:
-        rest = market_data(settings.adapter).rest(Endpoints(settings.rest_url, settings.ws_url, settings.sandbox))
+        rest = market_data(settings.adapter).rest(
+            Endpoints(settings.rest_url, settings.ws_url, settings.sandbox, settings.options)
+        )
         try:
             sent = time.time()
             theirs = await rest.time_ms() / 1000

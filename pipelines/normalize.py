@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import BadFrame, Checked, Gone, Hole, MarketData, Parsed, Parser, Reading, Session
+from adapters.base import ANSWER, BadFrame, Checked, Gone, Hole, MarketData, Parsed, Parser, Reading, Session
 from adapters.registry import market_data
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, sample
@@ -156,7 +156,9 @@ def _letter(line: Line, at: At, reason: str) -> DeadLetter:
 
 def _unreadable(state: MarketState, sources: Mapping[str, sync.Source], line: Line) -> Sequence[Record]:
     """Where a lost frame would not show at the next one, the book ends here: it may have been one of its changes."""
-    if state.book.book is None or sources[line.key].rules.chained:
+    if state.book.book is None or (rules := sources[line.key].rules).chained:
+        return ()
+    if line.frame.startswith(ANSWER) or (rules.beside is not None and rules.beside(line.frame)):
         return ()
     return sync.on_unreadable(state.book, sources[line.key], line.ts)
 

@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 from adapters.execution import KeyPermissions
-from adapters.registry import adapters
+from adapters.registry import market_data
 from infra.config import Config, ConfigError
 from infra.errors import Problem
 from pipelines.workers import stage_of
@@ -33,8 +33,10 @@ def check_accounts(config: Config) -> None:
 def check_adapter(config: Config, venue: Venue) -> str:
     """The adapter's name, when there is one."""
     adapter = config.venues[venue].adapter
-    if adapter not in adapters():
-        raise ConfigError(f"venues.{venue}.adapter: no adapter named {adapter!r}: one of {', '.join(adapters())}")
+    try:
+        market_data(adapter)
+    except ValueError as error:
+        raise ConfigError(f"venues.{venue}.adapter: {error}") from error
     return adapter
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.registry import adapters
+from adapters.registry import adapter_of
 from infra.config import load
 from infra.errors import Problem
 from pipelines.system import System
@@ -40,17 +40,18 @@ def record(
 
 
 def toml(name: str, home: Path, instruments: Sequence[InstrumentId]) -> str:
-    """The configuration of a run that only records: each venue is its adapter's name."""
+    """The configuration of a run that only records: a venue's name says its adapter."""
     by_venue: dict[str, list[InstrumentId]] = {}
     for instrument in dict.fromkeys(instruments):
         by_venue.setdefault(venue_of(instrument), []).append(instrument)
-    for venue in by_venue:
-        if venue not in adapters():
-            raise Problem(f"no adapter for venue {venue!r}: one of {', '.join(adapters())}")
+    try:
+        found = {venue: adapter_of(venue) for venue in by_venue}
+    except ValueError as error:
+        raise Problem(str(error)) from error
     parts = [f"# Written by 'tapedeck record'.\n[run]\nname = {json.dumps(name)}\nhome = {json.dumps(str(home))}\n"]
     for venue, some in by_venue.items():
         parts.append(
-            f"\n[venues.{venue}]\nadapter = {json.dumps(venue)}\ninstruments = {json.dumps(some)}\ncapture = true\n"
+            f"\n[venues.{venue}]\nadapter = {json.dumps(found[venue])}\ninstruments = {json.dumps(some)}\ncapture = true\n"
         )
     return "".join(parts)
 

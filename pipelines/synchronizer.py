@@ -59,7 +59,8 @@ class Held(msgspec.Struct):
 
 class BookState(msgspec.Struct):
     """``book`` is None while it is not to be trusted; ``bridged`` once a delta has followed the snapshot;
-    ``asked_at``: since when we wait; ``ahead``: of a live book, in order. The rest are counts: ``updates``
+    ``asked_at``: since when we wait; ``ahead``: of a live book, in order; ``spare``: an answer of REST that a live book did
+    not need and was newer than it. The rest are counts: ``updates``
     a live book took, ``resyncs`` of books that came back after a gap, ``copies`` of deltas that were known already.
     """
 
@@ -77,6 +78,7 @@ class BookState(msgspec.Struct):
     verified: int = 0
     failed: int = 0
     ahead: list[Held] = []
+    spare: BookSnapshot | None = None
     overlap: Overlap = msgspec.field(default_factory=Overlap)
 
 
@@ -123,9 +125,13 @@ def on_snapshot(
     state: BookState, source: Source, snapshot: BookSnapshot, now: int, checksum: int | None = None
 ) -> list[Record]:
     """The snapshot and every waiting delta that continues it. Where the venue begins books itself each of its snapshots
-    counts, but for copies; else a live book needs none, and one that is too old is asked for again.
+    counts, but for copies; else a live book needs none (it is kept for the gap that it may have come before), and one that
+    is too old is asked for again.
     """
-    if state.book is not None and (source.rules.snapshots is Snapshots.REST or _is_copy(state, state.book, snapshot)):
+    if state.book is not None and source.rules.snapshots is Snapshots.REST:
+        state.spare = snapshot if snapshot.sequence > state.book.sequence else None
+        return []
+    if state.book is not None and _is_copy(state, state.book, snapshot):
         return []
     try:
         book = Book.of(snapshot)
@@ -155,6 +161,7 @@ def on_session(state: BookState, source: Source, session: Session, now: int) -> 
         return []
     was_live = state.book is not None
     state.book, state.bridged, state.waiting, state.ahead, state.asked_at = None, False, [], [], now
+    state.spare = None
     return _gap(state, source, "reconnected", now) if was_live else []
 
 
@@ -167,7 +174,7 @@ def on_gone(state: BookState, source: Source, gone: Gone, now: int) -> list[Reco
 def on_hole(state: BookState, source: Source, hole: Hole, now: int) -> list[Record]:
     if state.book is None:
         return []
-    state.book, state.ahead = None, []
+    state.book, state.ahead, state.spare = None, [], None
     gap = _gap(state, source, "connection", now, hole.expected, hole.got)
     return [*gap, _ask(state, source, "connection", now)]
 
@@ -251,10 +258,13 @@ def _refuse(state: BookState, source: Source, why: str, now: int) -> list[Record
 def _lose(
     state: BookState, source: Source, why: str, now: int, expected: int = 0, got: BookDelta | None = None
 ) -> list[Record]:
-    state.book, state.bridged, state.waiting, state.ahead = None, False, [], []
+    spare, known = state.spare, 0 if state.book is None else state.book.sequence
+    state.book, state.bridged, state.waiting, state.ahead, state.spare = None, False, [], [], None
     if got is not None and source.rules.snapshots is Snapshots.REST:
         state.waiting.append(got)
     gap = _gap(state, source, why, now, expected, expected if got is None else got.first_sequence or got.sequence)
+    if spare is not None and spare.sequence >= known:
+        return gap + on_snapshot(state, source, msgspec.structs.replace(spare, ts_init=now), now)
     return [*gap, _ask(state, source, why, now)]
 
 

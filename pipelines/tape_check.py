@@ -10,7 +10,7 @@ import msgspec
 
 from adapters.base import EDGES, own_symbol
 from adapters.registry import adapters, market_data
-from infra.captures import CaptureError, read, venue_hint
+from infra.captures import CaptureError, read, venue_hint, venue_of_name
 from infra.errors import Problem
 from pipelines.clock_skew import behind, believed
 from pipelines.lines import Lines
@@ -72,18 +72,19 @@ DATED = (BookDelta, Trade)
 def check(
     paths: Sequence[Path], venue: Venue = "", seen: Callable[[int], None] | None = None, see: See | None = None
 ) -> Found:
-    """``venue`` is an adapter's name; empty: told from the recording. ``seen`` hears how many frames so far, ``see`` what
-    every frame led to. Problem where no adapter fits.
+    """``venue`` is an adapter's name, or one that recorders write (``BINANCE_FUTURES``); empty: told from the recording.
+    ``seen`` hears how many frames so far, ``see`` what every frame led to. Problem where no adapter fits.
     """
-    venue = venue or venue_hint(paths)
+    venue = (venue_of_name(venue) or venue) if venue else venue_hint(paths)
     if not venue:
         raise Problem(f"{paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}")
     try:
         adapter = market_data(venue)
     except ValueError as error:
         raise Problem(str(error)) from error
-    stage = normalize_stage({venue: venue})
-    lines, states, found = Lines(venue, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
+    name = venue.rpartition(":")[2]
+    stage = normalize_stage({name: venue})
+    lines, states, found = Lines(name, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
     problem, least = "", 0
     try:
         for n, line in enumerate(lines.of(read(paths))):
@@ -91,7 +92,7 @@ def check(
             one = found.get(line.key)
             if one is None:
                 symbol = own_symbol(lines.symbols[line.key])
-                one = found[line.key] = Checked(venue=venue, instrument=line.key, venue_symbol=symbol)
+                one = found[line.key] = Checked(venue=name, instrument=line.key, venue_symbol=symbol)
             one.frames += not line.frame.startswith(EDGES)
             for event in out:
                 if isinstance(event, DATED) and believed(event.ts_event, event.ts_init):
@@ -105,7 +106,7 @@ def check(
     for key, one in found.items():
         _close(one, states[key])
         one.clock_skew_ns = behind(least)
-    return Found(venue, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
+    return Found(name, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
 
 
 def _close(one: Checked, state: MarketState) -> None:
@@ -127,5 +128,7 @@ def _plain(level: Level | None) -> Level | None:
 
 
 def as_json(one: Checked) -> dict[str, Any]:
+    """The fields up to the digest; frames that cannot be read are told beside."""
     found: dict[str, Any] = msgspec.to_builtins(one)
+    del found["unreadable"]
     return found

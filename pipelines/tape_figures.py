@@ -131,7 +131,7 @@ def count_gaps(found: Figures, paths: Sequence[Path]) -> None:
     adapter = market_data(found.venue)
     for symbol in found.named:
         try:
-            name = adapter.instrument_of(found.venue, symbol.replace(":", MARKET_MARK))
+            name = adapter.instrument_of(found.venue.rpartition(":")[2], symbol.replace(":", MARKET_MARK))
         except ValueError:
             continue  # no instrument of those that are parsed
         found.instruments[symbol].gaps = checked.get(name)

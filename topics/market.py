@@ -7,7 +7,10 @@ from topics.record import Currency, InstrumentId, Level, Record, Side, TradeId, 
 
 
 class Instrument(Record, frozen=True, kw_only=True):
-    """A tradable's definition. ``tick_size`` and ``lot_size`` are steps of price and quantity; None where a venue sets no bound."""
+    """A tradable's definition. ``tick_size`` and ``lot_size`` are steps of price and quantity; None where a venue sets no bound.
+
+    ``sampled``: its market data is a sampled view, made by somebody else from the venue's frames.
+    """
 
     instrument: InstrumentId
     venue: Venue
@@ -25,6 +28,7 @@ class Instrument(Record, frozen=True, kw_only=True):
     maker_fee: Decimal | None = None
     taker_fee: Decimal | None = None
     tradable: bool = True
+    sampled: bool = False
     ts_init: int
 
 
@@ -32,12 +36,14 @@ class BookSnapshot(Record, frozen=True, kw_only=True):
     """The whole book as of ``sequence``; bids from the highest price, asks from the lowest.
 
     ``depth``: the levels that the venue keeps of a side, so that those which deltas push beyond it are gone; 0: all.
+    ``sampled``: as it was at a moment; what changed since the one before and back is not told.
     """
 
     instrument: InstrumentId
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
     depth: int = 0
+    sampled: bool = False
     sequence: int = 0
     ts_event: int
     ts_init: int

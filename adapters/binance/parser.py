@@ -166,7 +166,9 @@ def parser(dialect: Dialect) -> Parser:
 
 @lru_cache(4096)
 def _kind_of(stream: bytes) -> str:
-    """``btcusdt@depth@100ms`` is ``depth``."""
+    """``btcusdt@depth@100ms`` is ``depth``; ``!bookTicker`` and ``!forceOrder@arr`` are of all symbols, one a frame."""
+    if stream.partition(b"@")[0] in (b"!bookTicker", b"!forceOrder"):
+        return stream[1:].partition(b"@")[0].decode()
     return stream.partition(b"@")[2].partition(b"@")[0].decode("ascii", "replace")
 
 

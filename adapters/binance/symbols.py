@@ -41,7 +41,7 @@ def symbol_in(frame: bytes) -> str:
     """
     if frame.startswith(b'{"stream":"'):
         end = frame.find(b"@", 11, 64)
-        if end > 11:
+        if end > 11 and frame[11:12] != b"!":
             return frame[11:end].decode("ascii", "replace").upper()
     for mark in (b'"s":"', b'"symbol":"'):
         start = frame.find(mark)

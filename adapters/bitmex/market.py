@@ -18,7 +18,8 @@ TABLES = ("orderBookL2", "trade", "quote", "instrument", "liquidation")
 SYMBOLS_PER_CONNECTION = 50
 ARGS_PER_MESSAGE = 20
 PING_S = 5.0
-RULES = BookRules(Snapshots.STREAM, chained=False)
+BESIDE = re.compile(rb'"table":"(?!orderBook)|"error":')
+RULES = BookRules(Snapshots.STREAM, chained=False, beside=BESIDE.search)
 _SYMBOL = re.compile(rb'"symbol":"([^"]{1,40})"')
 
 

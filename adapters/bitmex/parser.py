@@ -36,6 +36,7 @@ from topics.market import BookDelta, BookSnapshot, Funding, Liquidation, OpenInt
 from topics.record import Level
 
 TABLE: Final = b'{"table":"'
+FULL: Final = "orderBookL2"
 BOOK: Final = "table"
 """In the memory: the table that the book is from, beside a price for each ``<id><side>`` and the newest time."""
 
@@ -114,6 +115,8 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     d, wanted, memory = _books.decode(frame), venue_symbol(reading.instrument), reading.memory
     if d.action == "partial":
+        if d.table != FULL and memory.get(BOOK) == FULL:
+            return None  # the best levels of a book that is known in full
         known = memory.get(NEWEST, "0")
         memory.clear()
         memory[BOOK], memory[NEWEST] = d.table, known

@@ -2,6 +2,7 @@
 opens.
 """
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -17,7 +18,8 @@ SYMBOLS_PER_CONNECTION = 50
 PING = '{"event":"bts:heartbeat"}'
 PING_S = 20.0
 MOST_S = 90 * 24 * 3600.0
-RULES = BookRules(Snapshots.REST, chained=False)
+BESIDE = re.compile(rb'"channel":"(?!diff_)|"event":"bts:')
+RULES = BookRules(Snapshots.REST, chained=False, beside=BESIDE.search)
 
 
 class BitstampMarketData(MarketData):

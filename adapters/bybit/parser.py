@@ -16,11 +16,11 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from adapters.base import BadFrame, Own, Parsed, Reading, own_symbol, read_own
+from adapters.base import BadFrame, Own, Parsed, Reading, Session, own_symbol, read_own
 from adapters.bybit.definition import InstrumentsInfo, definition
 from adapters.bybit.symbols import venue_symbol
 from adapters.bybit.ticker import TickerData, told, top
-from adapters.parsing import named, positive, side_of
+from adapters.parsing import BOOK, named, of_the_book, positive, side_of
 from topics.market import BookDelta, BookSnapshot, Liquidation, Trade
 from topics.record import Level
 
@@ -110,6 +110,8 @@ _liquidations = msgspec.json.Decoder(LiquidationFrame)
 _head = msgspec.json.Decoder(Head)
 _info = msgspec.json.Decoder(InstrumentsInfo)
 _TOPIC = b'{"topic":"'
+_OTHER_BOOK = _TOPIC + b"orderbook.rpi."
+"""Levels of three parts: with orders of retail price improvement told apart."""
 
 
 def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
@@ -124,6 +126,8 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
             read = _TOPICS.get(_topic_of(frame))
         return None if read is None else read(frame, reading, own_symbol(venue_symbol(reading.instrument)))
     except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError) as error:
+        if frame.startswith(_OTHER_BOOK):
+            return None
         raise BadFrame(f"not a frame of this venue: {error}") from error
 
 
@@ -138,12 +142,14 @@ def _own(own: Own, reading: Reading) -> Sequence[Parsed] | None:
     wanted = venue_symbol(reading.instrument)
     named(own.symbol, wanted, reading)
     if own.event is not None:
+        if isinstance(own.event, Session) and not own.event.beside:
+            reading.memory.pop(BOOK, None)
         return (own.event,)
     return definition(_info.decode(own.body), wanted, reading) if own.what == "instruments-info" else None
 
 
 def _changed(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    """The best level alone (``orderbook.1``) is a quote. Of books of several depths the one that came first counts."""
+    """The best level alone (``orderbook.1``) is a quote. Of books of several depths the deepest counts."""
     f = _book.decode(frame)
     d = f.data
     named(d.s, wanted, reading)
@@ -151,7 +157,9 @@ def _changed(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed] | 
     depth = f.topic.split(".")[1]
     if depth == "1":
         return top(d.b, d.a, f.type == "snapshot", ts_event, reading)
-    if reading.memory.setdefault("depth", depth) != depth:
+    if not (
+        depth.isascii() and depth.isdigit() and of_the_book(depth, int(depth[:9]), f.type == "snapshot", reading.memory)
+    ):
         return None
     if f.type == "delta" and d.u != 1:
         return (

@@ -15,7 +15,8 @@ from topics.record import InstrumentId, Venue
 STREAM_URL = "wss://advanced-trade-ws.coinbase.com"
 CHANNELS = ("level2", "market_trades", "ticker")
 PRODUCTS_PER_CONNECTION = 20  # a book begins with some megabytes
-RULES = BookRules(Snapshots.STREAM, chained=False)
+BESIDE = re.compile(rb'"channel":"(?!l2_data)|"type":"error"')
+RULES = BookRules(Snapshots.STREAM, chained=False, beside=BESIDE.search)
 _SEQUENCE = re.compile(rb'"sequence_num":\s*(\d{1,18})[,}]')
 _PRODUCT = re.compile(r"/products/([^/]+)/?\Z")
 

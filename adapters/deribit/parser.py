@@ -22,18 +22,19 @@ Changes = tuple[tuple[Literal["new", "change", "delete"], Decimal, Decimal], ...
 
 
 class BookData(msgspec.Struct):
-    """``book.{instrument_name}.{interval}``: the first is whole; each later one names the one before it.
+    """``book.{instrument_name}.{interval}``: the first is whole; each later one names the one before it. Older ones have no
+    type.
 
     ``{"type":"change","timestamp":1626993724000,"prev_change_id":13169025645,"instrument_name":"ETH-30JUL21-2800-C",
     "change_id":13169025661,"bids":[["change",0.0015,4614.0]],"asks":[["delete",0.017,0.0]]}``
     """
 
-    type: Literal["snapshot", "change"]
     timestamp: Millis
     instrument_name: str
     change_id: Number
     bids: Changes
     asks: Changes
+    type: Literal["", "snapshot", "change"] = ""
     prev_change_id: Number | None = None
 
 
@@ -150,7 +151,7 @@ def _changed(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         return None  # grouped, and cut off at a depth: book.{instrument_name}.{group}.{depth}.{interval}
     d = _book.decode(frame).params.data
     named(d.instrument_name, venue_symbol(reading.instrument), reading)
-    if d.type == "snapshot":
+    if d.type == "snapshot" or not (d.type or d.prev_change_id):
         return (
             BookSnapshot(
                 instrument=reading.instrument,

@@ -2,6 +2,7 @@
 opens.
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -17,7 +18,8 @@ CHANNELS = ("l2Book", "trades", "bbo", "activeAssetCtx")
 SYMBOLS_PER_CONNECTION = 200  # of 1000 subscriptions
 PING = '{"method":"ping"}'
 PING_S = 30.0
-RULES = BookRules(Snapshots.STREAM, chained=False)
+BESIDE = re.compile(rb'"channel":"(?!l2Book)')
+RULES = BookRules(Snapshots.STREAM, chained=False, beside=BESIDE.search)
 
 
 class HyperliquidMarketData(MarketData):

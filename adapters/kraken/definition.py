@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.base import BadFrame, Parsed, Reading
+from adapters.kraken.digits import defined
 from adapters.kraken.symbols import currencies, old_symbol, venue_symbol
 from adapters.parsing import positive
 from topics.market import Instrument, InstrumentStatus, TradingStatus
@@ -47,8 +48,7 @@ def definition(answer: AssetPairs, reading: Reading) -> Sequence[Parsed]:
     pair = next((pair for pair in answer.result.values() if pair.wsname in names), None)
     if pair is None:
         raise BadFrame(f"no definition of {names[1]} in it")
-    for what, digits in (("price", pair.pair_decimals), ("qty", pair.lot_decimals)):
-        reading.memory[what] = reading.memory[f"{what} of its definition"] = str(digits)
+    defined(pair.pair_decimals, pair.lot_decimals, reading.memory)
     base, quote = currencies(reading.instrument)
     tradable = pair.status == "online"
     return (

@@ -1,5 +1,6 @@
 """Kraken's market data: where it is, what to subscribe to. Pure, but for the REST client it opens."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +22,10 @@ CHANNELS: tuple[dict[str, object], ...] = (
     {"channel": "trade", "snapshot": False},
     {"channel": "ticker", "event_trigger": "bbo"},
 )
-RULES = BookRules(Snapshots.STREAM, chained=False, checksum=checksum)
+BESIDE = re.compile(
+    rb'\A\s*\{\s*"(?:channel"\s*:\s*"(?!book)|event"|error"|method")|"(?:trade|ticker|spread|ohlc[-\d]*)",\s*"[^"]+"\]\Z'
+)
+RULES = BookRules(Snapshots.STREAM, chained=False, checksum=checksum, beside=BESIDE.search)
 
 
 class KrakenMarketData(MarketData):

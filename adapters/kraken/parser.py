@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from adapters.base import BadFrame, Checked, Parsed, Reading, read_own
 from adapters.kraken.definition import AssetPairs, definition
+from adapters.kraken.digits import padded, padded_anew
 from adapters.kraken.symbols import instrument_of, venue_symbol
 from adapters.kraken.v1 import parse_old, told_of
 from adapters.parsing import iso_ns, positive, side_of, text_of
@@ -178,13 +179,14 @@ def _ours(data: list[_Data], reading: Reading) -> list[_Data]:
 
 def _on_book(d: BookData, kind: str, reading: Reading) -> Parsed:
     ts_event = iso_ns(d.timestamp) if d.timestamp else reading.ts_venue or reading.ts_init
-    bids, asks = _texts(d.bids, d.asks, reading.memory, kind == "snapshot")
     change: BookDelta | BookSnapshot
     if kind == "update":
+        bids, asks = padded(_texts(d.bids), _texts(d.asks), reading.memory)
         change = BookDelta(
             instrument=reading.instrument, bids=bids, asks=asks, ts_event=ts_event, ts_init=reading.ts_init
         )
     elif kind == "snapshot":
+        bids, asks = padded_anew(_texts(d.bids), _texts(d.asks), reading.memory, d.checksum)
         change = BookSnapshot(
             instrument=reading.instrument,
             bids=bids,
@@ -203,35 +205,8 @@ def _depth(levels: int, reading: Reading) -> int:
     return int(told) if told else next((depth for depth in DEPTHS if depth >= levels), 0)
 
 
-def _texts(
-    bids: list[WireLevel], asks: list[WireLevel], memory: dict[str, str], anew: bool
-) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
-    """With as many digits as the pair has: its definition's, or the most that were seen since a snapshot."""
-    found = [(text_of(level.price), text_of(level.qty)) for level in (*bids, *asks)]
-    prices = _places("price", [price for price, _ in found], memory, anew)
-    sizes = _places("qty", [size for _, size in found], memory, anew)
-    padded = tuple([(_padded(price, prices), _padded(size, sizes)) for price, size in found])
-    return padded[: len(bids)], padded[len(bids) :]
-
-
-def _places(what: str, texts: list[str], memory: dict[str, str], anew: bool) -> int:
-    known = int(memory.get(f"{what} of its definition" if anew else what, "0"))
-    most = max(map(_decimals, texts), default=0)
-    if anew or most > known:
-        memory[what] = str(max(most, known))
-    return max(most, known)
-
-
-def _decimals(text: str) -> int:
-    point = text.find(".")
-    return 0 if point < 0 else len(text) - point - 1
-
-
-def _padded(text: str, places: int) -> str:
-    missing = places - _decimals(text)
-    if not missing:
-        return text
-    return f"{text}{'' if '.' in text else '.'}{'0' * missing}"
+def _texts(levels: list[WireLevel]) -> list[Level]:
+    return [(text_of(level.price), text_of(level.qty)) for level in levels]
 
 
 def _on_trade(d: TradeData, reading: Reading) -> Trade:

@@ -40,13 +40,14 @@ def definition(answer: Instruments, reading: Reading) -> Sequence[Parsed]:
     if product is None or product.tickSize is None:
         raise BadFrame(f"no definition of {wanted} in it")
     lot = Decimal(1).scaleb(-product.contractValueTradePrecision)
+    base, quote = reading.instrument.partition(":")[2].split("-")[:2]
     return (
         Instrument(
             instrument=reading.instrument,
             venue=reading.venue,
             venue_symbol=wanted,
-            base=reading.instrument.partition(":")[2].partition("-")[0],
-            quote="USD",
+            base=base,
+            quote=quote,
             tick_size=positive(product.tickSize, "tick"),
             lot_size=lot,
             min_qty=lot,

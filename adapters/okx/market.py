@@ -1,5 +1,6 @@
 """OKX's market data: where it is, what to subscribe to. Pure, but for the REST client it opens."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +16,8 @@ SANDBOX_STREAM_URL = "wss://wspap.okx.com:8443/ws/v5/public"
 PING = "ping"
 PING_S = 20.0  # a connection without a message for 30 s is closed
 ARGS_PER_MESSAGE = 100  # a message may have 64 KiB
-RULES = BookRules(Snapshots.STREAM, chained=False, checksum=checksum)
+BESIDE = re.compile(rb'"channel":"(?!book)|"event":')
+RULES = BookRules(Snapshots.STREAM, chained=False, checksum=checksum, beside=BESIDE.search)
 
 CHANNELS = {
     "spot": ("books", "bbo-tbt", "trades", "tickers"),

@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from adapters.base import BadFrame, Checked, Parsed, Reading, read_own
+from adapters.base import BadFrame, Checked, Parsed, Reading, Session, read_own
 from adapters.okx import wire
 from adapters.okx.definition import Instruments, definition
 from adapters.okx.symbols import venue_symbol
-from adapters.parsing import named, positive, side_of
+from adapters.parsing import BOOK, named, of_the_book, positive, side_of
 from topics.market import BookDelta, BookSnapshot, Funding, Liquidation, OpenInterest, Quote, Ticker, Trade
 from topics.record import Level
 
@@ -53,6 +53,8 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     if own is not None:
         named(own.symbol, venue_symbol(reading.instrument), reading)
         if own.event is not None:
+            if isinstance(own.event, Session) and not own.event.beside:
+                reading.memory.pop(BOOK, None)
             return (own.event,)
         return definition(_instruments(own.body), reading) if own.what == "instruments" else None
     if frame == b"pong":
@@ -64,10 +66,12 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     return None if read is None or head.event else read(frame, reading)
 
 
-def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed]:
+def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     d = _book(frame)
     if d.arg.instId != venue_symbol(reading.instrument):
         named(d.arg.instId, venue_symbol(reading.instrument), reading)
+    if not of_the_book(d.arg.channel, DEPTHS[d.arg.channel], d.action == "snapshot", reading.memory):
+        return None
     if len(d.data) == 1:
         return (_change(d, d.data[0], reading),)
     return [_change(d, data, reading) for data in d.data]
@@ -208,7 +212,7 @@ def _on_liquidations(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     ]
 
 
-_CHANNELS: Final[dict[bytes, Callable[[bytes, Reading], Sequence[Parsed]]]] = {
+_CHANNELS: Final[dict[bytes, Callable[[bytes, Reading], Sequence[Parsed] | None]]] = {
     **{channel.encode(): _on_book for channel in DEPTHS},
     b"bbo-tbt": _on_best,
     b"trades": _on_trades,

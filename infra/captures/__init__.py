@@ -5,7 +5,7 @@
 
 from infra.captures.formats import Format, Recording, format_of, read, recordings
 from infra.captures.item import CaptureError, Item, Kind
-from infra.captures.venues import VENUES, venue_hint
+from infra.captures.venues import VENUES, venue_hint, venue_of_name
 from infra.captures.writer import Writer
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "read",
     "recordings",
     "venue_hint",
+    "venue_of_name",
 ]

@@ -26,6 +26,8 @@ _LINE = re.compile(
     re.DOTALL,
 )
 _HEADER = b"configuration: "
+_ANSWERS_HEADER = b" header: {"
+"""May follow an answer's body, with the headers that came with it."""
 _NAME = re.compile(r"(?P<connection>(?P<recording>.+?)(?:\.(?:ws|http|sse)\.[\w-]+)?)(?:\.\d+)?(?:\.(?:gz|zst|txt))*")
 _KINDS = {b"->": Kind.ANSWER, b"<->": Kind.OPENED, b"<-": Kind.SENT}
 
@@ -71,7 +73,10 @@ def _item(path: Path, line: Line, connection: str, last: Item | None) -> Item | 
         ts = of_seconds(found["ts"] or found["at"])
     except ValueError as error:
         raise CaptureError(path, str(error), line.number) from None
-    return Item(ts, kind, connection, about, _bytes(path, line, found["data"]))
+    data = found["data"]
+    if kind is Kind.ANSWER:
+        data = data.partition(_ANSWERS_HEADER)[0]
+    return Item(ts, kind, connection, about, _bytes(path, line, data))
 
 
 def _bytes(path: Path, line: Line, data: bytes) -> bytes:

@@ -87,7 +87,9 @@ def venue_of_url(url: str) -> str:
 
 
 def venue_of_name(name: str) -> str:
-    """``BINANCE_FUTURES.ws.1`` and ``kraken-20260809.jsonl.zst`` begin with a venue's name."""
+    """``BINANCE_FUTURES.ws.1`` and ``kraken-20260809.jsonl.zst`` begin with a venue's name; ``ccxt:bitget`` is one."""
+    if name.lower().startswith("ccxt:"):
+        return name.lower()
     words = re.split(r"[._-]", name.lower())
     for length in (2, 1):
         word = "_".join(words[:length])

@@ -20,6 +20,7 @@ from pipelines.edge_process import keep_status, open_edge
 from pipelines.ingest.fetcher import Fetcher, Wanted, What
 from pipelines.ingest.requests import follow_requests
 from pipelines.ingest.stream import Stream
+from pipelines.ingest.watched import Watched
 from pipelines.ingest.writer import RawWriter
 from topics.market import ResyncRequested
 from topics.record import InstrumentId, Venue
@@ -35,7 +36,7 @@ async def run_ingest(
     """Until ``stop``. A venue that does not answer is tried for ever; EdgeFailed when the broker's answer is fatal."""
     adapter, instruments = _followed(config, venue)
     chosen = config.venues[venue]
-    endpoints = Endpoints(chosen.rest_url, chosen.ws_url, chosen.sandbox)
+    endpoints = Endpoints(chosen.rest_url, chosen.ws_url, chosen.sandbox, chosen.options)
     with await open_edge(config, kafka_conf, f"ingest/{venue}") as edge:
         async with contextlib.aclosing(_Closing(adapter.rest(endpoints))) as closing:
             ingest = Ingest(config, kafka_conf, venue, adapter, endpoints, instruments, edge, closing.rest)
@@ -92,9 +93,21 @@ class Ingest:
         spelled = partial(adapter.instrument_of, venue)
         self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in, self.capture, spelled)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
-        self.streams = [
+        self.streams: list[Stream | Watched] = self._streams(adapter, endpoints, chosen.connections)
+        if chosen.connections > 1 and not adapter.rules.chained:
+            log.warning("%s: frames of this venue have no numbers to tell copies by: one connection", edge.name)
+        self._adapter = adapter
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def _streams(self, adapter: MarketData, endpoints: Endpoints, at_once: int) -> list[Stream | Watched]:
+        if not self._symbols:
+            return []
+        sampler = adapter.sampler(endpoints)
+        if sampler is not None:
+            return [Watched(self._edge.name, sampler, self._symbols, self.writer, self._session_of(1))]
+        return [
             Stream(
-                edge.name,
+                self._edge.name,
                 connection,
                 self.writer,
                 self._session_of(i),
@@ -102,14 +115,10 @@ class Ingest:
                 adapter.sequence_in,
                 number=i,
                 chained=adapter.rules.chained,
-                at_once=chosen.connections,
+                at_once=at_once,
             )
             for i, connection in enumerate(adapter.connections(endpoints, self._symbols), start=1)
         ]
-        if chosen.connections > 1 and not adapter.rules.chained:
-            log.warning("%s: frames of this venue have no numbers to tell copies by: one connection", edge.name)
-        self._adapter = adapter
-        self._sending: set[asyncio.Task[None]] = set()
 
     def _session_of(self, stream: int) -> Callable[[int], str]:
         return lambda n: f"{self._edge.epoch}-{n}" if stream == 1 else f"{self._edge.epoch}-{stream}.{n}"

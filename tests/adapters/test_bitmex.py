@@ -121,6 +121,17 @@ def test_what_comes_before_the_table_and_other_kinds_are_passed_over(frame: byte
     assert MARKET_DATA.parse(frame, reading()) is None
 
 
+def test_the_best_levels_do_not_take_the_place_of_the_whole_table() -> None:
+    at = reading()
+    for name, action, counts in (
+        ("orderBookL2_25", "partial", True),
+        ("orderBookL2", "partial", True),
+        ("orderBookL2_25", "partial", False),
+        ("orderBookL2_25", "insert", False),
+    ):
+        assert (MARKET_DATA.parse(table(name, action, row(7)), at) is not None) == counts
+
+
 def test_a_new_connection_forgets_the_rows() -> None:
     memory = reading()
     MARKET_DATA.parse(table("orderBookL2", "partial", row(7)), memory)

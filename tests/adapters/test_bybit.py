@@ -92,7 +92,7 @@ def test_a_snapshot_or_a_restarted_service_begins_the_book_anew(frame: bytes) ->
     assert snapshot.bids == (("65140.4", "0.875077"),)
 
 
-def test_a_book_of_one_level_is_a_quote_and_of_other_depths_the_first_counts() -> None:
+def test_a_book_of_one_level_is_a_quote() -> None:
     whole = altered(altered(BOOK, "orderbook.200", "orderbook.1"), "delta", "snapshot")
     at = reading()
     (quote,) = MARKET_DATA.parse(altered(whole, ',["65239.1","0"]', ""), at) or ()
@@ -102,8 +102,28 @@ def test_a_book_of_one_level_is_a_quote_and_of_other_depths_the_first_counts() -
     (quote,) = MARKET_DATA.parse(altered(moved, "snapshot", "delta"), at) or ()
     assert isinstance(quote, Quote)
     assert (str(quote.best_ask), str(quote.ask_size)) == ("65150.0", "2")
-    assert MARKET_DATA.parse(BOOK, at)
-    assert MARKET_DATA.parse(altered(BOOK, "orderbook.200", "orderbook.50"), at) is None
+
+
+def test_of_books_of_several_depths_the_deepest_counts_from_its_snapshot_on() -> None:
+    at = reading()
+    of_50 = altered(BOOK, "orderbook.200", "orderbook.50")
+    for frame, counts in (
+        (altered(of_50, "delta", "snapshot"), True),
+        (of_50, True),
+        (BOOK, False),
+        (altered(BOOK, "delta", "snapshot"), True),
+        (altered(of_50, "delta", "snapshot"), False),
+        (of_50, False),
+        (BOOK, True),
+    ):
+        assert (MARKET_DATA.parse(frame, at) is not None) == counts
+    assert MARKET_DATA.parse(session_frame("c", "linear|BTCUSDT"), at)
+    assert MARKET_DATA.parse(altered(of_50, "delta", "snapshot"), at)
+
+
+def test_a_book_with_levels_of_three_parts_is_passed_over() -> None:
+    rpi = altered(altered(BOOK, "orderbook.200", "orderbook.rpi"), '"0.875077"]', '"0.875077","1"]')
+    assert MARKET_DATA.parse(rpi, reading()) is None
 
 
 def test_a_trade_has_its_takers_side() -> None:

@@ -69,6 +69,12 @@ class NaiveBooks:
                     side[price] = amount
 
 
+def test_an_older_snapshot_has_no_type() -> None:
+    frame = option_book("snapshot", '"change_id":13169025645,"bids":[["new",0.0015,4714.0]],"asks":[]')
+    (found,) = MARKET_DATA.parse(frame.replace(b'"type":"snapshot",', b""), OPTION) or ()
+    assert isinstance(found, BookSnapshot)
+
+
 def test_a_snapshot_is_read_with_the_digits_it_came_with() -> None:
     frame = option_book(
         "snapshot", '"change_id":13169025645,"bids":[["new",0.0015,4714.0]],"asks":[["new",0.0025,873.0]]'

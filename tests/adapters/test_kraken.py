@@ -149,6 +149,18 @@ def test_a_snapshot_of_v2_is_as_deep_as_its_subscription_said_and_lost_zeros_com
     assert found.change.bids == (("85600.00", "0.00000000"),)
 
 
+def test_zeros_that_no_level_shows_are_found_by_the_snapshots_checksum() -> None:
+    """Two decimals of prices and eight of sizes, none of which is in the numbers."""
+    right = crc32(b"".join([b"8560800", b"4000000000", b"8560000", b"100000000"]))
+    frame = V2.replace(b'"price":85608.0,"qty":0.04358176', b'"price":85608,"qty":40').replace(
+        b"3973935795", b"%d" % right
+    )
+    state = play("kraken", [item(frame % (b"snapshot", b'{"price":85600,"qty":1.0}'))]).states["kraken:BTC-USD"]
+    assert (state.book.verified, state.book.failed) == (1, 0)
+    assert state.book.book is not None
+    assert state.book.book.top_bid == ("85600.00", "1.00000000")
+
+
 def test_a_number_with_too_many_digits_is_forgotten_with_the_next_snapshot() -> None:
     reading = msgspec.structs.replace(BTC, memory={})
     level = b'{"price":85600.%b,"qty":0.00000001}'
@@ -350,6 +362,22 @@ def test_a_frame_that_cannot_be_read_is_a_gap(data_dir: Path) -> None:
     broken = items[at]._replace(data=b'[992,{"b":[["354.1' + b'"book-1000","XMR/USD"]')
     state = play("kraken", [*items[:at], broken, *items[at + 1 :]]).states["kraken:XMR-USD"]
     assert (state.unreadable, state.book.gaps, state.book.book) == (1, 1, None)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'[993,[["354.11000000","0","1618678142.557535","s","l",""]],"trade","XMR/USD"]',
+        b'{"channel":"ticker","type":"update","data":[{"symbol":"XMR/USD","bid":354.2,"bid_qty":1,"ask":354.2,"ask_qty":1}]}',
+        b'{"error":"Already subscribed","method":"subscribe","success":false,"symbol":"XMR/USD"}',
+        b'{"event":"subscriptionStatus","status":"error","errorMessage":"Subscription depth not supported","pair":"XMR/USD"}',
+    ],
+)
+def test_a_frame_of_another_kind_than_a_book_leaves_the_book_whatever_it_says(data_dir: Path, frame: bytes) -> None:
+    items = items_of(data_dir / RECORDING)
+    state = play("kraken", [*items, items[-1]._replace(data=frame)]).states["kraken:XMR-USD"]
+    assert (state.unreadable, state.book.gaps) == (1, 0)
+    assert state.book.book is not None
 
 
 def test_mutated_frames_never_raise_anything_else(data_dir: Path) -> None:

@@ -176,6 +176,8 @@ def test_a_definition_says_steps_and_kind(data_dir: Path) -> None:
         ("PI_XBTUSD", "BTC-USD-PERP-INV"),
         ("FF_XBTUSD_250926", "BTC-USD-250926"),
         ("FI_BCHUSD_210730", "BCH-USD-210730-INV"),
+        ("PV_XRPXBT", "XRP-BTC-PERP"),
+        ("FV_XRPXBT_210924", "XRP-BTC-210924"),
     ],
 )
 def test_spellings_are_translated_both_ways(spelling: str, instrument: str) -> None:
@@ -183,7 +185,7 @@ def test_spellings_are_translated_both_ways(spelling: str, instrument: str) -> N
     assert MARKET_DATA.venue_symbol(f"kraken_futures:{instrument}") == spelling
 
 
-@given(st.from_regex(r"([PF][FI])_[A-Z]{2,5}USD(_\d{6})?", fullmatch=True))
+@given(st.from_regex(r"([PF][FIV])_[A-Z]{2,5}(USD|XBT)(_\d{6})?", fullmatch=True))
 def test_translation_and_its_inverse_agree(symbol: str) -> None:
     try:
         instrument = MARKET_DATA.instrument_of("kraken_futures", symbol)
@@ -192,7 +194,7 @@ def test_translation_and_its_inverse_agree(symbol: str) -> None:
     assert MARKET_DATA.instrument_of("kraken_futures", MARKET_DATA.venue_symbol(instrument)) == instrument
 
 
-@pytest.mark.parametrize("spelling", ["in_xbtusd", "PI_XBTUSD_210924", "FI_XBTUSD", "PV_XRPXBT", ""])
+@pytest.mark.parametrize("spelling", ["in_xbtusd", "PI_XBTUSD_210924", "FI_XBTUSD", "PV_XBTXBT", "FV_XRPXBT", ""])
 def test_what_is_no_product_has_no_id(spelling: str) -> None:
     with pytest.raises(ValueError, match="not a product"):
         MARKET_DATA.instrument_of("kraken_futures", spelling)

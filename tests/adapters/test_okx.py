@@ -119,6 +119,21 @@ def test_frames_are_chained_through_heartbeats_and_numbers_that_begin_anew() -> 
     assert [r.reason for r in lost.records if isinstance(r, Gap)] == ["sequence"]
 
 
+def test_of_two_books_of_one_instrument_the_first_of_the_deepest_counts() -> None:
+    def told(channel: str, action: str) -> bytes:
+        return book(action, [["1", "2", "0", "1"]], []).replace(b'"books"', b'"%b"' % channel.encode())
+
+    at = reading()
+    for channel, action, counts in (
+        ("books50-l2-tbt", "snapshot", True),
+        ("books", "snapshot", True),
+        ("books50-l2-tbt", "update", False),
+        ("books-l2-tbt", "snapshot", False),
+        ("books", "update", True),
+    ):
+        assert (MARKET_DATA.parse(told(channel, action), at) is not None) == counts
+
+
 def test_trades_name_their_takers_side() -> None:
     data = [{"instId": "BTC-USDT", "tradeId": "7849", "px": "30218.80", "sz": "1", "side": "buy", "ts": TS}]
     assert MARKET_DATA.parse(frame("trades", data), reading()) == [

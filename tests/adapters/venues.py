@@ -48,7 +48,8 @@ def items_of(*paths: Path) -> list[Item]:
 
 def play(venue: str, items: Iterable[Item], see: See | None = None) -> Played:
     """Through ``Lines`` and the stage, as a recording goes. ``see`` hears of the states after each item."""
-    stage, lines = normalize_stage({venue: venue}), Lines(venue, market_data(venue))
+    name = venue.rpartition(":")[2]
+    stage, lines = normalize_stage({name: venue}), Lines(name, market_data(venue))
     states: dict[InstrumentId, MarketState] = {}
     records: list[Record] = []
     for item in items:
@@ -152,7 +153,7 @@ def fuzz(venue: str, items: Sequence[Item], rounds: int = 1500, seed: int = 7) -
     """Nothing but BadFrame out of the parser, and no exception at all out of the stage."""
     chance, adapter = random.Random(seed), market_data(venue)
     symbols = sorted({s for item in frames(items) for s in adapter.symbols_in(item.data)})
-    known = [adapter.instrument_of(venue, symbol) for symbol in symbols]
+    known = [adapter.instrument_of(venue.rpartition(":")[2], symbol) for symbol in symbols]
     broken: list[Item] = []
     for _ in range(rounds):
         item = chance.choice(items)

@@ -103,6 +103,11 @@ def test_a_cryptofeed_text_recording_of_several_files_is_merged_by_receive_time(
     assert venue_hint([rest, ws]) == "bitmex"
 
 
+def test_the_headers_that_follow_an_answers_body_are_no_part_of_it(tmp_path: Path) -> None:
+    line = b'https://api.binance.com/api/v3/depth?symbol=A -> 1626993367.38: {"lastUpdateId":7} header: {"Date": "x"}\n'
+    assert [item.data for item in read([write(tmp_path / "BINANCE.http.0.0", line)])] == [b'{"lastUpdateId":7}']
+
+
 def test_hftbacktests_lines_are_frames_and_snapshots_in_nanoseconds(tmp_path: Path) -> None:
     lines = b'1675209600123456 {"lastUpdateId":7,"bids":[],"asks":[]}\n1675209600223456 ' + SPOT + b"\n"
     path = write(tmp_path / "btcusdt.gz", gzip.compress(lines))

@@ -211,6 +211,23 @@ def test_a_snapshot_that_a_live_book_does_not_need_changes_nothing() -> None:
     assert folding.feed(model.line(model.snapshot())) == []
 
 
+def test_a_snapshot_that_came_before_the_gap_heals_it() -> None:
+    """As where a recording goes on in another one that begins with its snapshot."""
+    model = VenueModel(4)
+    folding = Folding(STAGE)
+    for frame in [model.depth(), model.snapshot(), model.depth()]:
+        folding.feed(model.line(frame))
+    model.depth()
+    assert folding.feed(model.line(model.snapshot())) == []
+    out = folding.feed(model.line(model.depth()))
+    assert kinds(out) == {"Gap": 1, "BookSnapshot": 1, "BookDelta": 1}
+    book = live(folding)
+    assert book is not None
+    assert digits(book) == model.truth[model.sequence]
+    model.depth()
+    assert kinds(folding.feed(model.line(model.depth()))) == {"Gap": 1, "ResyncRequested": 1}
+
+
 def test_a_delta_that_crosses_the_book_is_a_gap() -> None:
     model = VenueModel(5)
     folding = Folding(STAGE)
