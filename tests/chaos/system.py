@@ -44,9 +44,6 @@ EXTRA = """
 [gateway]
 lease_s = 2.0
 reconcile_every_s = 2.0
-
-[archive]
-flush_every_s = 1.0
 """
 
 
