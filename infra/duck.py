@@ -49,6 +49,11 @@ def view_name(topic: Topic) -> str:
     return topic.name.replace(".", "_")
 
 
+def few_fields(archive: Path, topic: Topic, only: Collection[str], where: str = "true") -> str:
+    """A query over a topic's events with these fields alone, and of the records alone that ``where`` lets in: for who reads very many."""
+    return taken_apart(topic, f"(FROM {_files(topic, archive)} WHERE {where})", only)
+
+
 PRODUCT = """
 CREATE OR REPLACE MACRO exact_product(a, b) AS
     CASE WHEN a::DECIMAL(38,12) = a AND b::DECIMAL(38,12) = b THEN a::DECIMAL(38,12) * b::DECIMAL(38,12)
@@ -61,6 +66,10 @@ def _halves(topic: Topic, archive: Path, derived: bool) -> tuple[str, str]:
     """What is typed, with the words that join it to the rest, and the rest."""
     if derived and topic in typed.TOPICS and (done := typed.events(archive, topic)):
         return f"{done} UNION ALL BY NAME ", f"({taken_apart(topic, typed.rest(archive, topic) or EMPTY)})"
+    return "", taken_apart(topic, _files(topic, archive))
+
+
+def _files(topic: Topic, archive: Path) -> str:
     places = (Place(topic.name, partition) for partition in range(topic.partitions))
     found = [segment.path for place in places for segment in segments(archive, place)]
-    return "", taken_apart(topic, typed.FILES.format(paths=typed.listed(found)) if found else EMPTY)
+    return typed.FILES.format(paths=typed.listed(found)) if found else EMPTY

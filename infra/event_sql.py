@@ -6,7 +6,7 @@ its column is NULL.
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -38,17 +38,19 @@ WITH files AS (FROM {files}),
 """Only the few records that were delivered again are looked at closely: a window over all would carry every value."""
 
 
-def taken_apart(topic: Topic, files: str) -> str:
-    """A query over ``files``, which has the archive's columns, `filename` and `file_row_number`."""
+def taken_apart(topic: Topic, files: str, only: Collection[str] | None = None) -> str:
+    """A query over ``files``, which has the archive's columns, `filename` and `file_row_number`; of the fields ``only`` those named."""
     once = ONCE.format(files=files)
     return once + (
-        _events(topic.types) if topic.types else f'SELECT "partition", "offset", {AT}, "key", src, ver, value FROM once'
+        _events(topic.types, only)
+        if topic.types
+        else f'SELECT "partition", "offset", {AT}, "key", src, ver, value FROM once'
     )
 
 
-def _events(record_types: Sequence[type[Record]]) -> str:
+def _events(record_types: Sequence[type[Record]], only: Collection[str] | None) -> str:
     """The records' arrays, taken apart in one pass over the JSON."""
-    fields = _fields(record_types)
+    fields = {name: field for name, field in _fields(record_types).items() if only is None or name in only}
     shape = ", ".join(f'"{name}": "{"JSON" if kind == "JSON" else "VARCHAR"}"' for name, (kind, _) in fields.items())
     columns = ",\n       ".join(
         [*(_column(name, kind, defaults) for name, (kind, defaults) in fields.items()), *_derived(fields)]

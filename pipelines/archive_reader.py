@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra import archive
@@ -53,8 +54,10 @@ def topic_id(root: Path, topic: Topic) -> str:
     return ""
 
 
-def rows(root: Path, topic: Topic, partition: int, first: int = 0) -> Iterator[Row]:
-    """From offset ``first`` on. Each offset once, also where files overlap, or become others meanwhile."""
+def rows(root: Path, topic: Topic, partition: int, first: int = 0, holding: str = "") -> Iterator[Row]:
+    """From offset ``first`` on. Each offset once, also where files overlap. Where a file is gone because a merge has replaced it,
+    the one that did goes on. With ``holding`` those alone in whose bytes this regular expression finds something.
+    """
     expected, place = first, Place(topic.name, partition)
     left = deque(archive.segments(root, place))
     while left:
@@ -68,6 +71,8 @@ def rows(root: Path, topic: Topic, partition: int, first: int = 0) -> Iterator[R
             continue
         with file:
             for batch in file.iter_batches(BATCH, columns=COLUMNS):
+                if holding:
+                    batch = batch.filter(pc.match_substring_regex(batch.column("value"), holding))
                 columns: list[list[Any]] = [batch.column(0).to_pylist(), batch.column(1).cast("int64").to_pylist()]
                 columns += [batch.column(n).to_pylist() for n in range(2, len(COLUMNS))]
                 for offset, *rest in zip(*columns, strict=True):

@@ -49,12 +49,19 @@ def verify(
 def report(
     config: ConfigOption = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the page; default: the run's folder.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Folder of the run; default: the configuration's.")] = None,
 ) -> None:
-    """Print a summary of the run's archive and write it as one page that needs no network."""
-    from pipelines.report import build_report
+    """Print a summary of a run's archive (traded, backtested, recorded or imported) and write it as one page that needs no network."""
+    from pipelines.archive_reader import archive_of
+    from pipelines.report import build_report, report_of
 
-    loaded = load(config)
-    path = build_report(loaded, out or loaded.run_dir / "report.html")
+    if run is not None:
+        archive = archive_of(run)
+        folder = archive.parent if archive.name == "archive" else archive
+        path = report_of(folder.resolve().name, folder, archive, out or folder / "report.html")
+    else:
+        loaded = load(config)
+        path = build_report(loaded, out or loaded.run_dir / "report.html")
     err.print(f"report: {path}")
 
 

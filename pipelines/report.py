@@ -15,10 +15,12 @@ from rich.table import Table
 from infra.config import Config
 from infra.duck import open_archive
 from infra.errors import Problem
-from pipelines import parity_report
+from pipelines import parity_report, report_market
 from pipelines.archive import archive_dir
 from pipelines.report_charts import charts, colour_of, parity_charts
 from pipelines.report_data import HELD, ReportData, Row, read, total
+from pipelines.report_market import MarketData
+from pipelines.report_market_charts import market_charts
 
 Tile = tuple[str, str, str]
 DASH = "\u2013"
@@ -28,26 +30,34 @@ def build_report(config: Config, out: Path, *, console: Console | None = None) -
     """Write the page to `out` and print the summary; Problem when there is no archive to read."""
     if not any(archive_dir(config).glob("*/*/*.parquet")):
         raise Problem(f"no archive at {archive_dir(config)}: has 'tapedeck up' run with this configuration?")
-    with closing(open_archive(archive_dir(config), held=HELD)) as con:
-        data = read(con)
-    print_summary(config, data, console or Console(highlight=False))
+    return report_of(config.run.name, config.run_dir, archive_dir(config), out, console=console)
+
+
+def report_of(name: str, folder: Path, archive: Path, out: Path, *, console: Console | None = None) -> Path:
+    """The same of a run's folder: of one that was recorded, imported or backtested."""
+    with closing(open_archive(archive, held=HELD)) as con:
+        report_market.prepare(con, archive)
+        data, market = read(con), report_market.read(con, archive)
+    print_summary(name, data, market, console or Console(highlight=False))
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(render(config, data))
+    out.write_text(render(name, folder, data, market))
     return out
 
 
-def render(config: Config, data: ReportData) -> str:
+def render(name: str, folder: Path, data: ReportData, market: MarketData) -> str:
     """The page, whole."""
-    parity = parity_report.read(config.run_dir)
+    parity = parity_report.read(folder)
     return (
         environment()
         .get_template("report.html.j2")
         .render(
-            run=config.run.name,
+            run=name,
             data=data,
+            market=market,
             tiles=tiles(data),
+            market_tiles=market_tiles(market),
             parity=parity,
-            charts=[*charts(data), *parity_charts(parity)],
+            charts=[*charts(data), *parity_charts(parity), *market_charts(market)],
             colours=colour_of(data),
             fee_text=fee_text(data),
             plotly=Markup(get_plotlyjs()),
@@ -64,7 +74,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"exact": exact, "money": money, "tone": tone, "clock": clock, "ms": ms}
+    made.filters |= {"spread": spread, "exact": exact, "money": money, "tone": tone, "clock": clock, "ms": ms}
     made.globals |= {"parity_report": parity_report}
     return made
 
@@ -80,7 +90,25 @@ def tiles(data: ReportData) -> list[Tile]:
         ("Executions", f"{fills:,}", share),
         ("Orders", f"{data.totals['orders']:,}", f"{data.totals['denied']:,} denied by our own checks"),
         ("Fees", f"{money(total(data.strategies, 'fees'))} {unit}", fee_text(data)),
-        ("Time", _duration(data), f"{clock(data.began)} to {clock(data.ended)} UTC"),
+        ("Time", _span(data.began, data.ended), f"{clock(data.began)} to {clock(data.ended)} UTC"),
+    ]
+
+
+def market_tiles(market: MarketData) -> list[Tile]:
+    rows = market.instruments
+    skew = max((row["skew_ms"] or 0 for row in rows), default=0)
+    drawn = f"the busiest {len(market.drawn)} are drawn" if len(rows) > len(market.drawn) else ""
+    lost = sum(row["broken_s"] for row in rows)
+    return [
+        ("Instruments", f"{len(rows):,}", drawn),
+        ("Trades", f"{sum(int(row['trades']) for row in rows):,}", ""),
+        ("Gaps", f"{sum(int(row['gaps']) for row in rows):,}", f"books not whole for {lost:,.1f} s" if lost else ""),
+        (
+            "Our clock",
+            f"{skew:,.1f} ms behind" if skew else "not behind",
+            "the venue's, at least; added to latencies" if skew else "",
+        ),
+        ("Market data", _span(market.began, market.ended), f"{clock(market.began)} to {clock(market.ended)} UTC"),
     ]
 
 
@@ -88,10 +116,10 @@ def _deepest(data: ReportData) -> Decimal:
     return Decimal(str(max((row["drawdown"] for row in data.equity if row["strategy"] == ""), default=0)))
 
 
-def _duration(data: ReportData) -> str:
-    if data.began is None or data.ended is None:
+def _span(began: datetime | None, ended: datetime | None) -> str:
+    if began is None or ended is None:
         return DASH
-    seconds = round((data.ended - data.began).total_seconds())
+    seconds = round((ended - began).total_seconds())
     hours, minutes = divmod(seconds // 60, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
@@ -100,10 +128,12 @@ def fee_text(data: ReportData) -> str:
     return " + ".join(f"{exact(row['fee'])} {row['currency']}" for row in data.fees)
 
 
-def print_summary(config: Config, data: ReportData, console: Console) -> None:
-    console.print(f"[bold]report of {config.run.name}[/bold]")
+def print_summary(run: str, data: ReportData, market: MarketData, console: Console) -> None:
+    console.print(f"[bold]report of {run}[/bold]")
     for name, value, word in tiles(data):
         console.print(f"  {name:<18}{value}" + (f"  [dim]{word}[/dim]" if word else ""), soft_wrap=True)
+    _, trades, gaps, *_ = market_tiles(market)
+    console.print(f"  {'Market':<18}{len(market.instruments):,} instruments, {trades[1]} trades, {gaps[1]} gaps")
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("strategy", "executions", "bought", "sold", "passive", "volume", "fees", "P&L"):
         table.add_column(name, justify="left" if name == "strategy" else "right")
@@ -131,6 +161,10 @@ def ms(value: float | None) -> str:
     return DASH if value is None else f"{value:,.2f}"
 
 
+def spread(value: float | None) -> str:
+    return DASH if value is None else f"{value:,.3f}"
+
+
 def clock(moment: datetime | None) -> str:
     return DASH if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
 
@@ -140,4 +174,4 @@ def tone(value: Any) -> str:
     return "" if value is None or value == 0 else "gain" if value > 0 else "loss"
 
 
-__all__ = ["Row", "build_report", "render"]
+__all__ = ["Row", "build_report", "render", "report_of"]

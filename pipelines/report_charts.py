@@ -49,20 +49,20 @@ def charts(data: ReportData) -> list[Chart]:
     made: list[Chart] = []
     if data.equity:
         made += [
-            _chart(
+            chart(
                 "equity",
                 "Equity",
                 f"Profit and loss since the start, after fees, marked to market, in {unit}",
                 _equity(data),
             ),
-            _chart("drawdown", "Drawdown", f"Distance from the highest equity so far, in {unit}", _drawdown(data)),
+            chart("drawdown", "Drawdown", f"Distance from the highest equity so far, in {unit}", _drawdown(data)),
         ]
     traded, colours = sorted({f["instrument"] for f in data.fills}), colour_of(data)
     made += [_price_chart(n, instrument, data, colours) for n, instrument in enumerate(traded)]
     if data.equity:
-        made.append(_chart("fees", "Fees", f"Paid since the start, in {unit} at the mid of the moment", _fees(data)))
+        made.append(chart("fees", "Fees", f"Paid since the start, in {unit} at the mid of the moment", _fees(data)))
     if data.statuses:
-        made.append(_chart("orders", "Orders by status", "As each order stands at the end", _orders(data)))
+        made.append(chart("orders", "Orders by status", "As each order stands at the end", _orders(data)))
     return made
 
 
@@ -75,7 +75,7 @@ def parity_charts(parity: dict[str, Any] | None) -> list[Chart]:
     return [Chart("parity", "Executions, live and backtested", parity_report.told(free), figure)]
 
 
-def _chart(ident: str, title: str, note: str, figure: Figure) -> Chart:
+def chart(ident: str, title: str, note: str, figure: Figure) -> Chart:
     return Chart(ident, title, note, msgspec.json.encode(figure).decode())
 
 
@@ -145,7 +145,7 @@ def _price_chart(n: int, instrument: str, data: ReportData, colours: Mapping[str
         figure.data.append(_markers(rows, strategy, side, colours[strategy]))
     figure.y(zeroline=False).layout["hovermode"] = "closest"
     note = f"{len(fills)} executions on the mid price: ▲ bought, ▼ sold; filled passive, hollow aggressive; colours are strategies"
-    return _chart(f"price{n}", f"Trades on {pair}", note, figure)
+    return chart(f"price{n}", f"Trades on {pair}", note, figure)
 
 
 def _markers(rows: list[Row], strategy: str, side: str, colour: str) -> Trace:

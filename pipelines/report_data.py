@@ -106,6 +106,7 @@ FROM fills WHERE last_value IS {which} GROUP BY ALL"""
 """What was executed, of each kind. `last_value` is missing where it has too many digits for the short way."""
 
 PREPARED = (
+    "CREATE TEMP TABLE IF NOT EXISTS market_skews (venue VARCHAR, second BIGINT, skew BIGINT)",
     f"""CREATE OR REPLACE TEMP TABLE traded AS {SUMS.format(value="last_value", which="NOT NULL")}
         UNION ALL {SUMS.format(value="exact_product(last_qty, last_px)", which="NULL")}""",
     """CREATE OR REPLACE TEMP TABLE lines AS
@@ -182,7 +183,8 @@ WITH moments AS (
         UNION ALL SELECT 2, 'passed the checks → sent to the venue', sent - requested FROM moments
         UNION ALL SELECT 3, 'sent → accepted by the venue', accepted - sent FROM moments
         UNION ALL SELECT 4, 'decided → accepted by the venue', accepted - decided FROM moments
-        UNION ALL SELECT 5, 'execution at the venue → known here', ts_init - ts_event FROM fills),
+        UNION ALL SELECT 5, 'execution at the venue → known here', greatest(0, ts_init - ts_event + coalesce(skew, 0))
+                  FROM fills LEFT JOIN market_skews ON split_part(instrument, ':', 1) = venue AND ts_init // 1000000000 = second),
      asked AS (
         SELECT nth, step, count(*) AS orders, quantile_cont(ns, [0.5, 0.95, 0.99]) AS found, max(ns) / 1e6 AS worst
         FROM steps WHERE ns IS NOT NULL GROUP BY nth, step)
