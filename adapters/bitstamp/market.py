@@ -33,6 +33,10 @@ class BitstampMarketData(MarketData):
     def rules(self) -> BookRules:
         return RULES
 
+    @property
+    def has_orders(self) -> bool:
+        return True
+
     def venue_symbol(self, instrument: InstrumentId) -> str:
         return symbols.venue_symbol(instrument)
 
@@ -55,21 +59,24 @@ class BitstampMarketData(MarketData):
         parts = [
             venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
         ]
-        return [Connection(url, tuple(part), _subscriptions(part), PING, PING_S, MOST_S) for part in parts]
+        return [
+            Connection(url, tuple(part), _subscriptions(part, endpoints.orders), PING, PING_S, MOST_S) for part in parts
+        ]
 
     def rest(self, endpoints: Endpoints) -> Rest:
-        from adapters.bitstamp.public import API
+        from adapters.bitstamp.public import api
         from adapters.public_rest import PublicRest
 
-        return PublicRest(API, endpoints)
+        return PublicRest(api(endpoints.orders), endpoints)
 
 
-def _subscriptions(venue_symbols: Sequence[str]) -> tuple[str, ...]:
+def _subscriptions(venue_symbols: Sequence[str], orders: bool) -> tuple[str, ...]:
     """A message a channel."""
+    kinds = ("diff_order_book", "live_trades", *(("live_orders",) if orders else ()))
     channels = [
         f"{channel}_{symbol}"
         for symbol in venue_symbols
-        for channel in ("diff_order_book", "live_trades", *(("funding_rate",) if symbol.endswith("-perp") else ()))
+        for channel in (*kinds, *(("funding_rate",) if symbol.endswith("-perp") else ()))
     ]
     messages = [{"event": "bts:subscribe", "data": {"channel": channel}} for channel in channels]
     return tuple(msgspec.json.encode(message).decode() for message in messages)
