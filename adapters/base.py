@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from adapters.catalogs import Catalog
 from topics.book import Book
 from topics.market import (
     BookDelta,
@@ -268,6 +269,11 @@ class MarketData(Protocol):
         An empty symbol: it does not say, and is about the only instrument of its recording.
         """
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        """Which recorded answers are about every instrument."""
+        return ()
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """What to connect to and subscribe for these symbols, within the venue's limits."""

@@ -10,6 +10,7 @@ import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
 from adapters.bitstamp import parser, symbols
+from adapters.catalogs import Catalog
 from adapters.parsing import text_in
 from topics.record import InstrumentId, Venue
 
@@ -19,6 +20,10 @@ PING = '{"event":"bts:heartbeat"}'
 PING_S = 20.0
 MOST_S = 90 * 24 * 3600.0
 BESIDE = re.compile(rb'"channel":"(?!diff_)|"event":"bts:')
+CATALOGS = (
+    Catalog("/trading-pairs-info", "definition", "url_symbol"),
+    Catalog("/markets", "definition", "market_symbol"),
+)
 RULES = BookRules(Snapshots.REST, chained=False, beside=BESIDE.search)
 
 
@@ -53,6 +58,10 @@ class BitstampMarketData(MarketData):
             path = urlsplit(url).path.rstrip("/")
             return Answer("depth", path.rpartition("/")[2] if "/order_book/" in path else "")
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or STREAM_URL
