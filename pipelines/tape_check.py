@@ -64,6 +64,7 @@ class Found(msgspec.Struct):
     problem: str = ""
 
 
+BESIDE = ("unreadable", "clock_skew_ns")
 See = Callable[[InstrumentId, MarketState, Sequence[Record]], None]
 SAY_EVERY = 10_000
 DATED = (BookDelta, Trade)
@@ -133,7 +134,8 @@ def _plain(level: Level | None) -> Level | None:
 
 
 def as_json(one: Checked) -> dict[str, Any]:
-    """The fields up to the digest; frames that cannot be read are told beside."""
+    """The fields up to the digest; what else is known is told beside."""
     found: dict[str, Any] = msgspec.to_builtins(one)
-    del found["unreadable"]
+    for name in BESIDE:
+        del found[name]
     return found
