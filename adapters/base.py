@@ -15,9 +15,15 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from adapters.catalogs import Catalog
 from topics.book import Book
 from topics.market import (
     BookDelta,
+    BookOrderAdded,
+    BookOrderChanged,
+    BookOrderRemoved,
+    BookOrders,
+    BookOrdersLost,
     BookSnapshot,
     Funding,
     Instrument,
@@ -56,12 +62,15 @@ class BadFrame(ValueError):
 
 
 class Endpoints(NamedTuple):
-    """Where a venue is; an empty URL means the adapter's own (the real venue). ``options`` are ccxt's, for the generic adapter."""
+    """Where a venue is; an empty URL means the adapter's own (the real venue). ``options`` are ccxt's, for the generic adapter. ``orders``: books
+    order by order too (``MarketData.has_orders``).
+    """
 
     rest_url: str = ""
     ws_url: str = ""
     sandbox: bool = False
     options: Mapping[str, Any] = {}
+    orders: bool = False
 
 
 class Session(NamedTuple):
@@ -112,6 +121,11 @@ Parsed = (
     BookSnapshot
     | BookDelta
     | Checked
+    | BookOrders
+    | BookOrderAdded
+    | BookOrderChanged
+    | BookOrderRemoved
+    | BookOrdersLost
     | Trade
     | Quote
     | Ticker
@@ -228,6 +242,11 @@ class MarketData(Protocol):
     @property
     def rules(self) -> BookRules: ...
 
+    @property
+    def has_orders(self) -> bool:
+        """Whether books can be had order by order (L3)."""
+        return False
+
     def venue_symbol(self, instrument: InstrumentId) -> str:
         """The venue's spelling. ValueError when the venue cannot have such an instrument."""
 
@@ -250,6 +269,11 @@ class MarketData(Protocol):
         An empty symbol: it does not say, and is about the only instrument of its recording.
         """
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        """Which recorded answers are about every instrument."""
+        return ()
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """What to connect to and subscribe for these symbols, within the venue's limits."""

@@ -41,7 +41,7 @@ class VenueConfig(_Section, frozen=True):
 
     ``capture``: what ingest receives is also written to compressed files in the run's folder ``captures``.
     ``connections``: how many deliver each stream at once, where a venue's frames can be told apart by their numbers.
-    ``options``: ccxt's, for the generic adapter (``ccxt:<id>``).
+    ``book``: "L3" is order by order too, where the venue has it. ``options``: ccxt's, for the generic adapter (``ccxt:<id>``).
     """
 
     adapter: str
@@ -53,6 +53,7 @@ class VenueConfig(_Section, frozen=True):
     instruments: tuple[InstrumentId, ...] = ()
     capture: bool = False
     connections: Annotated[int, msgspec.Meta(ge=1, le=4)] = 1
+    book: Literal["L2", "L3"] = "L2"
     options: dict[str, Any] = {}
 
 

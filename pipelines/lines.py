@@ -5,13 +5,18 @@ recording and no connection.
 from collections.abc import Iterable, Iterator
 
 from adapters.base import MarketData, answered, gone_frame, hole_frame, rest_frame, session_frame
+from adapters.catalogs import catalog_of
 from infra.captures import Item, Kind
 from pipelines.raw import Line
 from topics.record import InstrumentId, Venue
 
+ASKED_FOR_ONE = ("symbol", "instId", "pair", "instrument_name")
+
 
 class Lines:
     """Of one venue. ``symbols`` are those met so far, by instrument; ``unknown`` counts frames about none.
+
+    An answer about every instrument becomes one for each that its recording speaks of.
 
     A connection begins for an instrument when it first speaks of it. An answer that does not say what it is about is of the
     only instrument of its recording, and waits until one is known.
@@ -28,6 +33,7 @@ class Lines:
         self._of: dict[str, dict[InstrumentId, None]] = {}
         self._ids: dict[str, InstrumentId | None] = {}
         self._unnamed: list[tuple[int, str, bytes]] = []
+        self._definitions: dict[InstrumentId, tuple[str, bytes]] = {}
 
     def of(self, items: Iterable[Item]) -> Iterator[Line]:
         for item in items:
@@ -81,6 +87,7 @@ class Lines:
         for instrument in found if len(found) == 1 else dict.fromkeys(found):
             if instrument not in self._of.get(connection, ()):
                 lines += self._joined(item, instrument)
+                lines += self._now_met(item.ts, instrument)
             if self._unnamed:
                 lines += self._now_named(instrument)
             lines.append(Line(ts, instrument, frame))
@@ -97,12 +104,32 @@ class Lines:
     def _answer(self, item: Item) -> Iterator[Line]:
         answer = answered(item.about) or self._adapter.answer(item.about, item.data)
         if answer is None:
+            yield from self._catalogued(item)
             return
         instrument = self._instrument(answer.venue_symbol) if answer.venue_symbol else self._only()
         if instrument is not None:
             yield Line(item.ts, instrument, rest_frame(answer.what, self.symbols[instrument], item.data))
         elif not answer.venue_symbol:
             self._unnamed.append((item.ts, answer.what, item.data))
+
+    def _catalogued(self, item: Item) -> Iterator[Line]:
+        """What is not met yet waits until it is."""
+        catalog = catalog_of(self._adapter.catalogs, item.about, ASKED_FOR_ONE)
+        if catalog is None:
+            return
+        for symbol, part in catalog.parts(item.about, item.data).items():
+            try:
+                instrument = self._adapter.instrument_of(self._venue, symbol)
+            except ValueError:
+                continue
+            self._definitions[instrument] = (catalog.what, part)
+            if instrument in self.symbols:
+                yield from self._now_met(item.ts, instrument)
+
+    def _now_met(self, ts: int, instrument: InstrumentId) -> Iterator[Line]:
+        what, part = self._definitions.pop(instrument, ("", b""))
+        if what:
+            yield Line(ts, instrument, rest_frame(what, self.symbols[instrument], part))
 
     def _now_named(self, instrument: InstrumentId) -> Iterator[Line]:
         waiting, self._unnamed = self._unnamed, []

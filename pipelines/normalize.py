@@ -14,6 +14,7 @@ import msgspec
 
 from adapters.base import ANSWER, BadFrame, Checked, Gone, Hole, MarketData, Parsed, Parser, Reading, Session
 from adapters.registry import market_data
+from pipelines import book_orders
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, sample
 from pipelines.overlap import Told
@@ -34,6 +35,11 @@ names.
 OUTPUTS: tuple[type[Record], ...] = (
     market.BookSnapshot,
     market.BookDelta,
+    market.BookOrders,
+    market.BookOrderAdded,
+    market.BookOrderChanged,
+    market.BookOrderRemoved,
+    market.BookOrdersLost,
     market.Trade,
     market.Quote,
     market.Ticker,
@@ -63,6 +69,7 @@ class MarketState(msgspec.Struct):
     passed_over: int = 0
     unreadable: int = 0
     told: Told = msgspec.field(default_factory=Told)
+    orders: book_orders.OrdersState | None = None
 
     @property
     def tradable(self) -> bool:
@@ -169,7 +176,10 @@ def _on_session(state: MarketState, source: sync.Source, event: Session, line: L
         state.ts_venue = 0
     if not state.book.overlap.at(line.ts):
         state.told.forget()
-    return sync.on_session(state.book, source, event, line.ts)
+    out = sync.on_session(state.book, source, event, line.ts)
+    if state.orders is not None and not event.beside:
+        out += book_orders.on_new_connection(state.orders, source, line.ts)
+    return out
 
 
 def _on_gone(state: MarketState, source: sync.Source, event: Gone, line: Line) -> Sequence[Record]:
@@ -201,6 +211,27 @@ def _on_delta(
     out = sync.on_delta(state.book, source, event, line.ts, checksum)
     out += _book_mark(state, line)
     return out
+
+
+def _on_orders(state: MarketState, source: sync.Source, event: market.BookOrders, line: Line) -> Sequence[Record]:
+    return book_orders.on_orders(_orders(state), source, event, line.ts)
+
+
+def _on_order(state: MarketState, source: sync.Source, event: book_orders.Event, line: Line) -> Sequence[Record]:
+    return book_orders.on_event(_orders(state), source, event, line.ts)
+
+
+def _on_orders_lost(
+    state: MarketState, source: sync.Source, event: market.BookOrdersLost, line: Line
+) -> Sequence[Record]:
+    return book_orders.on_lost(_orders(state), source, event, line.ts)
+
+
+def _orders(state: MarketState) -> book_orders.OrdersState:
+    """Only of instruments whose orders are told."""
+    if state.orders is None:
+        state.orders = book_orders.OrdersState()
+    return state.orders
 
 
 def _on_trade(state: MarketState, source: sync.Source, event: market.Trade, line: Line) -> Sequence[Record]:
@@ -265,6 +296,11 @@ _HANDLERS: dict[type, Callable[[MarketState, sync.Source, Any, Line], Sequence[R
     Checked: _on_checked,
     market.BookSnapshot: _on_snapshot,
     market.BookDelta: _on_delta,
+    market.BookOrders: _on_orders,
+    market.BookOrderAdded: _on_order,
+    market.BookOrderChanged: _on_order,
+    market.BookOrderRemoved: _on_order,
+    market.BookOrdersLost: _on_orders_lost,
     market.Trade: _on_trade,
     market.Quote: _on_quote,
     market.Ticker: _on_told,

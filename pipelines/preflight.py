@@ -34,6 +34,8 @@ def check_adapter(config: Config, venue: Venue) -> str:
     """The adapter's name, when there is one."""
     adapter = config.venues[venue].adapter
     try:
+        if config.venues[venue].book == "L3" and not market_data(adapter).has_orders:
+            raise ConfigError(f'venues.{venue}.book: {adapter} has no book order by order ("L3")')
         market_data(adapter)
     except ValueError as error:
         raise ConfigError(f"venues.{venue}.adapter: {error}") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import EDGES, own_symbol
+from adapters.base import ANSWER, EDGES, own_symbol
 from adapters.registry import adapters, market_data
 from infra.captures import CaptureError, read, venue_hint, venue_of_name
 from infra.errors import Problem
@@ -24,7 +24,7 @@ from topics.record import InstrumentId, Level, Record, Venue
 class Checked(msgspec.Struct, kw_only=True):
     """One instrument's part of a recording, in the order of the output's fields.
 
-    ``frames``: those received about it, answers of REST among them. ``book_updates``: changes that a live book took:
+    ``frames``: those received about it, snapshots of its book among them. ``book_updates``: changes that a live book took:
     deltas, and snapshots that took its place. ``bids`` and ``asks`` are how many levels the book has at the end.
     ``clock_skew_ns``: how far the recorder's clock was behind the venue's, at least, by all instruments of the venue.
     """
@@ -64,6 +64,7 @@ class Found(msgspec.Struct):
     problem: str = ""
 
 
+BESIDE = ("unreadable", "clock_skew_ns")
 See = Callable[[InstrumentId, MarketState, Sequence[Record]], None]
 SAY_EVERY = 10_000
 DATED = (BookDelta, Trade)
@@ -93,7 +94,7 @@ def check(
             if one is None:
                 symbol = own_symbol(lines.symbols[line.key])
                 one = found[line.key] = Checked(venue=name, instrument=line.key, venue_symbol=symbol)
-            one.frames += not line.frame.startswith(EDGES)
+            one.frames += not line.frame.startswith(EDGES) and _is_market_data(line.frame)
             for event in out:
                 if isinstance(event, DATED) and believed(event.ts_event, event.ts_init):
                     least = min(least, event.ts_init - event.ts_event)
@@ -107,6 +108,11 @@ def check(
         _close(one, states[key])
         one.clock_skew_ns = behind(least)
     return Found(name, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
+
+
+def _is_market_data(frame: bytes) -> bool:
+    """Whether it is one of the venue's stream, or a snapshot: no definition."""
+    return not frame.startswith(ANSWER) or frame.startswith(b'{"rest":"depth"')
 
 
 def _close(one: Checked, state: MarketState) -> None:
@@ -128,7 +134,8 @@ def _plain(level: Level | None) -> Level | None:
 
 
 def as_json(one: Checked) -> dict[str, Any]:
-    """The fields up to the digest; frames that cannot be read are told beside."""
+    """The fields up to the digest; what else is known is told beside."""
     found: dict[str, Any] = msgspec.to_builtins(one)
-    del found["unreadable"]
+    for name in BESIDE:
+        del found[name]
     return found

@@ -45,6 +45,11 @@ MARKET_EVENTS = Topic(
     (
         market.BookSnapshot,
         market.BookDelta,
+        market.BookOrders,
+        market.BookOrderAdded,
+        market.BookOrderChanged,
+        market.BookOrderRemoved,
+        market.BookOrdersLost,
         market.Trade,
         market.Quote,
         market.Ticker,

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from enum import StrEnum
 
-from topics.record import Currency, InstrumentId, Level, Record, Side, TradeId, Venue
+from topics.record import Currency, InstrumentId, Level, Record, RestingOrder, Side, TradeId, Venue
 
 
 class Instrument(Record, frozen=True, kw_only=True):
@@ -61,6 +61,53 @@ class BookDelta(Record, frozen=True, kw_only=True):
     first_sequence: int = 0
     sequence: int = 0
     ts_event: int
+    ts_init: int
+
+
+class BookOrders(Record, frozen=True, kw_only=True):
+    """Every resting order as of ``sequence``, L3: ``(order id, price, size)``, the best price first, at a price the oldest first."""
+
+    instrument: InstrumentId
+    bids: tuple[RestingOrder, ...]
+    asks: tuple[RestingOrder, ...]
+    sequence: int = 0
+    ts_event: int
+    ts_init: int
+
+
+class BookOrderEvent(Record, frozen=True, kw_only=True):
+    """What happened to one order. ``size`` is what is left of it. ``previous`` is the sequence of the event before it in the
+    venue's stream; 0: not told. One that takes comes too, until what it takes is told of: the book may be crossed for so long.
+    """
+
+    instrument: InstrumentId
+    order_id: str
+    side: Side
+    price: Decimal
+    size: Decimal
+    sequence: int = 0
+    previous: int = 0
+    ts_event: int
+    ts_init: int
+
+
+class BookOrderAdded(BookOrderEvent, frozen=True, kw_only=True):
+    pass
+
+
+class BookOrderChanged(BookOrderEvent, frozen=True, kw_only=True):
+    """Traded in part, or altered: another price or a greater size costs it its place."""
+
+
+class BookOrderRemoved(BookOrderEvent, frozen=True, kw_only=True):
+    """Filled (a size of 0) or canceled."""
+
+
+class BookOrdersLost(Record, frozen=True, kw_only=True):
+    """The resting orders are not to be trusted from here until the next ``BookOrders``; the book of levels is not concerned."""
+
+    instrument: InstrumentId
+    reason: str
     ts_init: int
 
 

@@ -18,6 +18,9 @@ Currency = str
 Level = tuple[str, str]
 """(price, size) in the venue's own digits: texts, for most are passed on and few are reckoned with."""
 
+RestingOrder = tuple[str, str, str]
+"""(order id, price, size)."""
+
 EXTERNAL = "EXTERNAL"
 """The strategy of orders that the platform did not place."""
 

@@ -98,6 +98,11 @@ PORTFOLIO = _one("portfolio")
 ROUTES: dict[type[Record], tuple[tuple[Topic, Keys], ...]] = {
     market.BookSnapshot: ((t.MARKET_EVENTS, _instrument),),
     market.BookDelta: ((t.MARKET_EVENTS, _instrument),),
+    market.BookOrders: ((t.MARKET_EVENTS, _instrument),),
+    market.BookOrderAdded: ((t.MARKET_EVENTS, _instrument),),
+    market.BookOrderChanged: ((t.MARKET_EVENTS, _instrument),),
+    market.BookOrderRemoved: ((t.MARKET_EVENTS, _instrument),),
+    market.BookOrdersLost: ((t.MARKET_EVENTS, _instrument),),
     market.Trade: ((t.MARKET_EVENTS, _instrument),),
     market.Quote: ((t.MARKET_EVENTS, _instrument),),
     market.Ticker: ((t.MARKET_EVENTS, _instrument),),

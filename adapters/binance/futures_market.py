@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
 from adapters.binance import futures
 from adapters.binance.futures_symbols import Spelling
-from adapters.binance.market import combined_streams, parameter
+from adapters.binance.market import CATALOGS, combined_streams, parameter
 from adapters.binance.parser import parser
 from adapters.binance.symbols import symbol_in
+from adapters.catalogs import Catalog
 from topics.record import InstrumentId, Venue
 
 RULES = BookRules(Snapshots.REST)
@@ -59,16 +60,18 @@ class FuturesMarketData(MarketData):
         return (symbol,) if symbol else ()
 
     def answer(self, url: str, body: bytes) -> Answer | None:
-        """Depth snapshots, wherever they were asked for; open interest. Definitions come for all contracts at once: they are
-        of the one that was asked for, or of the only one of a recording.
-        """
+        """Depth snapshots, wherever they were asked for; open interest; definitions that were asked for by one contract."""
         if body.startswith(b'{"lastUpdateId"'):
             return Answer("depth", parameter(url, "symbol") or _symbol_at_the_beginning(body))
-        if body.startswith(b'{"timezone"'):
-            return Answer("exchangeInfo", parameter(url, "symbol"))
+        if body.startswith(b'{"timezone"') and (symbol := parameter(url, "symbol")):
+            return Answer("exchangeInfo", symbol)
         if urlsplit(url).path.endswith("/openInterest"):
             return Answer("openInterest", parameter(url, "symbol"))
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """Everything from one address where it is not the real venue."""

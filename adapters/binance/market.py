@@ -9,6 +9,7 @@ import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
 from adapters.binance import parser, symbols
+from adapters.catalogs import Catalog
 from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://stream.binance.com:9443"
@@ -17,6 +18,7 @@ STREAMS = ("depth@100ms", "trade", "bookTicker")
 PARAMS_PER_MESSAGE = 100  # a message with a few hundred streams is refused
 STREAMS_PER_CONNECTION = 200  # of futures; spot's limit is 1024
 LIFE_S = 24 * 3600.0  # then the venue ends a connection
+CATALOGS = (Catalog("/exchangeInfo", "exchangeInfo", "symbol", ("symbols",)),)
 RULES = BookRules(Snapshots.REST)
 
 
@@ -45,9 +47,13 @@ class BinanceMarketData(MarketData):
         """Depth snapshots, wherever they were asked for; definitions of one symbol."""
         if body.startswith(b'{"lastUpdateId"'):
             return Answer("depth", parameter(url, "symbol"))
-        if body.startswith(b'{"timezone"'):
-            return Answer("exchangeInfo", parameter(url, "symbol"))
+        if body.startswith(b'{"timezone"') and (symbol := parameter(url, "symbol")):
+            return Answer("exchangeInfo", symbol)
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """The combined stream: a URL with a path is taken as it stands."""

@@ -9,6 +9,7 @@ import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
 from adapters.bitmex import parser, symbols
+from adapters.catalogs import Catalog
 from adapters.parsing import text_in
 from topics.record import InstrumentId, Venue
 
@@ -19,6 +20,10 @@ SYMBOLS_PER_CONNECTION = 50
 ARGS_PER_MESSAGE = 20
 PING_S = 5.0
 BESIDE = re.compile(rb'"table":"(?!orderBook)|"error":')
+CATALOGS = (
+    Catalog("/instrument/active", "definition", "symbol"),
+    Catalog("/instrument", "definition", "symbol"),
+)
 RULES = BookRules(Snapshots.STREAM, chained=False, beside=BESIDE.search)
 _SYMBOL = re.compile(rb'"symbol":"([^"]{1,40})"')
 
@@ -54,6 +59,10 @@ class BitmexMarketData(MarketData):
         if body.startswith(b'[{"symbol":"') and b'"tickSize":' in body and body.count(b'"rootSymbol":', 0, 65_536) == 1:
             return Answer("definition", text_in(body, b'"symbol":"'))
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)

@@ -10,6 +10,7 @@ import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
 from adapters.bitstamp import parser, symbols
+from adapters.catalogs import Catalog
 from adapters.parsing import text_in
 from topics.record import InstrumentId, Venue
 
@@ -19,6 +20,10 @@ PING = '{"event":"bts:heartbeat"}'
 PING_S = 20.0
 MOST_S = 90 * 24 * 3600.0
 BESIDE = re.compile(rb'"channel":"(?!diff_)|"event":"bts:')
+CATALOGS = (
+    Catalog("/trading-pairs-info", "definition", "url_symbol"),
+    Catalog("/markets", "definition", "market_symbol"),
+)
 RULES = BookRules(Snapshots.REST, chained=False, beside=BESIDE.search)
 
 
@@ -32,6 +37,10 @@ class BitstampMarketData(MarketData):
     @property
     def rules(self) -> BookRules:
         return RULES
+
+    @property
+    def has_orders(self) -> bool:
+        return True
 
     def venue_symbol(self, instrument: InstrumentId) -> str:
         return symbols.venue_symbol(instrument)
@@ -50,26 +59,33 @@ class BitstampMarketData(MarketData):
             return Answer("depth", path.rpartition("/")[2] if "/order_book/" in path else "")
         return None
 
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
+
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or STREAM_URL
         parts = [
             venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
         ]
-        return [Connection(url, tuple(part), _subscriptions(part), PING, PING_S, MOST_S) for part in parts]
+        return [
+            Connection(url, tuple(part), _subscriptions(part, endpoints.orders), PING, PING_S, MOST_S) for part in parts
+        ]
 
     def rest(self, endpoints: Endpoints) -> Rest:
-        from adapters.bitstamp.public import API
+        from adapters.bitstamp.public import api
         from adapters.public_rest import PublicRest
 
-        return PublicRest(API, endpoints)
+        return PublicRest(api(endpoints.orders), endpoints)
 
 
-def _subscriptions(venue_symbols: Sequence[str]) -> tuple[str, ...]:
+def _subscriptions(venue_symbols: Sequence[str], orders: bool) -> tuple[str, ...]:
     """A message a channel."""
+    kinds = ("diff_order_book", "live_trades", *(("live_orders",) if orders else ()))
     channels = [
         f"{channel}_{symbol}"
         for symbol in venue_symbols
-        for channel in ("diff_order_book", "live_trades", *(("funding_rate",) if symbol.endswith("-perp") else ()))
+        for channel in (*kinds, *(("funding_rate",) if symbol.endswith("-perp") else ()))
     ]
     messages = [{"event": "bts:subscribe", "data": {"channel": channel}} for channel in channels]
     return tuple(msgspec.json.encode(message).decode() for message in messages)

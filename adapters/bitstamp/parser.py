@@ -15,8 +15,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from adapters.base import BadFrame, Hole, Parsed, Reading, read_own
+from adapters.base import BadFrame, Hole, Parsed, Reading, Session, read_own
 from adapters.bitstamp.definition import definitions
+from adapters.bitstamp.orders import LAST, Rows, levels, ordered, resting
 from adapters.bitstamp.symbols import venue_symbol
 from adapters.parsing import UNREADABLE, named, positive, text_in, whole
 from topics.market import BookDelta, BookSnapshot, Funding, Trade
@@ -28,8 +29,16 @@ RECENT_MOST: Final = 64 * 17
 """Characters of remembered numbers, 16 digits and a space each."""
 
 
+class Body(msgspec.Struct):
+    """``GET /api/v2/order_book/[market]/``; with ``group=2`` each row is an order, and its id is third."""
+
+    microtimestamp: str
+    bids: Rows
+    asks: Rows
+
+
 class Diff(msgspec.Struct):
-    """``diff_order_book_[market]`` and ``GET /api/v2/order_book/[market]/``: sizes are absolute, 0 removes.
+    """``diff_order_book_[market]``: sizes are absolute, 0 removes.
 
     ``{"data":{"timestamp":"1641343691","microtimestamp":"1641343691244908","bids":[["1.15979","993.02588113"]],
     "asks":[["1.16601","0.00000000"]]},"channel":"diff_order_book_bateur","event":"data"}``
@@ -92,7 +101,7 @@ class _Head(msgspec.Struct):
 _diff = msgspec.json.Decoder(_Diff)
 _trade = msgspec.json.Decoder(_Trade)
 _funding = msgspec.json.Decoder(_Funding)
-_body = msgspec.json.Decoder(Diff)
+_body = msgspec.json.Decoder(Body)
 _head = msgspec.json.Decoder(_Head)
 
 
@@ -115,6 +124,8 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     own = read_own(frame)
     if own is not None:
         named(own.symbol, venue_symbol(reading.instrument), reading)
+        if isinstance(own.event, Session) and not own.event.beside:
+            reading.memory.pop(LAST, None)
         return _answer(own.what, own.body, reading) if own.event is None else (own.event,)
     head = _head.decode(frame)
     if head.event == "bts:error":
@@ -129,13 +140,18 @@ def _answer(what: str, body: bytes, reading: Reading) -> Sequence[Parsed] | None
             number = whole(d.microtimestamp, "microtimestamp")
             snapshot = BookSnapshot(
                 instrument=reading.instrument,
-                bids=d.bids,
-                asks=d.asks,
+                bids=levels(d.bids),
+                asks=levels(d.asks),
                 sequence=number,
                 ts_event=_ns(number),
                 ts_init=reading.ts_init,
             )
-            return (snapshot,)
+            each = [len(row) for row in (*d.bids, *d.asks)]
+            if 3 not in each and (each or LAST not in reading.memory):
+                return (snapshot,)  # of levels; an empty one is of orders where they are followed
+            if 2 in each:
+                raise BadFrame("some rows are levels, some orders")
+            return (snapshot, resting(d.bids, d.asks, number, reading))
         case "definition":
             return definitions(body, reading)
     return None
@@ -204,8 +220,9 @@ def _ns(micros: int) -> int:
     return micros * 1000
 
 
-_CHANNELS: Final[dict[str, Callable[[bytes, Reading], Sequence[Parsed]]]] = {
+_CHANNELS: Final[dict[str, Callable[[bytes, Reading], Sequence[Parsed] | None]]] = {
     "diff_order_book": _changed,
+    "live_orders": ordered,
     "live_trades": _traded,
     "funding_rate": _funded,
 }

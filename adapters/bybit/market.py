@@ -20,6 +20,7 @@ from adapters.base import (
     own_symbol,
 )
 from adapters.bybit import parser, symbols
+from adapters.catalogs import Catalog
 from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://stream.bybit.com"
@@ -31,6 +32,17 @@ ARGS_PER_MESSAGE = 10  # spot's limit; derivatives have none
 ARGS_PER_CONNECTION = 400  # of derivatives at most 21,000 characters
 PING, PING_S = '{"op":"ping"}', 20.0
 RULES = BookRules(Snapshots.STREAM)
+
+
+def _asked(url: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+def _market(url: str) -> str:
+    return f"{_asked(url).get('category', '')}{MARKET_MARK}"
+
+
+CATALOGS = (Catalog("/instruments-info", "instruments-info", "symbol", ("result", "list"), market=_market),)
 
 
 class BybitMarketData(MarketData):
@@ -55,11 +67,14 @@ class BybitMarketData(MarketData):
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         """One instrument's definition; a list of all of a market is about no one instrument."""
-        parts = urlsplit(url)
-        asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if not parts.path.endswith("/instruments-info") or not {"category", "symbol"} <= asked.keys():
+        asked = _asked(url)
+        if not urlsplit(url).path.endswith("/instruments-info") or not {"category", "symbol"} <= asked.keys():
             return None
         return Answer("instruments-info", f"{asked['category']}{MARKET_MARK}{asked['symbol']}")
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """One a market at least: each has its own address, ``…/v5/public/linear``."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.catalogs import Catalog
 from adapters.coinbase import parser, symbols
 from topics.record import InstrumentId, Venue
 
@@ -16,6 +17,7 @@ STREAM_URL = "wss://advanced-trade-ws.coinbase.com"
 CHANNELS = ("level2", "market_trades", "ticker")
 PRODUCTS_PER_CONNECTION = 20  # a book begins with some megabytes
 BESIDE = re.compile(rb'"channel":"(?!l2_data)|"type":"error"')
+CATALOGS = (Catalog("/products", "product", "product_id", ("products",), alone=True),)
 RULES = BookRules(Snapshots.STREAM, chained=False, beside=BESIDE.search)
 _SEQUENCE = re.compile(rb'"sequence_num":\s*(\d{1,18})[,}]')
 _PRODUCT = re.compile(r"/products/([^/]+)/?\Z")
@@ -49,6 +51,10 @@ class CoinbaseMarketData(MarketData):
         """One product; a list of all of them is about no one instrument."""
         found = _PRODUCT.search(urlsplit(url).path)
         return None if found is None else Answer("product", found[1])
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """A message a channel; heartbeats keep quiet channels from being closed, and their numbers show what was lost."""

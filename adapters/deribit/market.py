@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.catalogs import Catalog
 from adapters.deribit import parser, symbols
 from adapters.parsing import text_in
 from topics.record import InstrumentId, Venue
@@ -18,6 +19,7 @@ CHANNELS_PER_MESSAGE = 90
 SYMBOLS_PER_CONNECTION = 150  # of 500 channels
 PING = '{"jsonrpc":"2.0","id":9999,"method":"public/test","params":{}}'
 PING_S = 25.0
+CATALOGS = (Catalog("/get_instruments", "definition", "instrument_name", ("result",)),)
 RULES = BookRules(Snapshots.STREAM)
 
 
@@ -47,6 +49,10 @@ class DeribitMarketData(MarketData):
         if b'"tick_size":' in body[:4096] and body.count(b'"instrument_name":', 0, 65_536) == 1:
             return Answer("definition", text_in(body, b'"instrument_name":"'))
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)

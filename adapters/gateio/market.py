@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots, own_symbol
+from adapters.catalogs import Catalog
 from adapters.gateio import parser, symbols
 from adapters.parsing import text_in
 from topics.record import InstrumentId, Venue
@@ -19,6 +20,10 @@ SYMBOLS_PER_CONNECTION = 50
 TIME = 1_600_000_000  # the venue wants one, and does not look at it where nobody logs in
 PING_S = 15.0
 CHANNELS = ("trades", "book_ticker", "tickers")
+CATALOGS = (
+    Catalog("/spot/currency_pairs", "definition", "id"),
+    Catalog("/contracts", "contract", "name", market=lambda url: symbols.FUTURES),
+)
 RULES = BookRules(Snapshots.REST)
 
 
@@ -59,6 +64,10 @@ class GateioMarketData(MarketData):
         if market and body.startswith(b"{") and b'"order_price_round":' in body:
             return Answer("contract", market + text_in(body, b'"name":"'))
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """One or more for each market."""

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.catalogs import Catalog
 from adapters.kraken import parser, symbols
 from adapters.kraken.checksum import checksum
 from topics.record import InstrumentId, Venue
@@ -25,6 +26,7 @@ CHANNELS: tuple[dict[str, object], ...] = (
 BESIDE = re.compile(
     rb'\A\s*\{\s*"(?:channel"\s*:\s*"(?!book)|event"|error"|method")|"(?:trade|ticker|spread|ohlc[-\d]*)",\s*"[^"]+"\]\Z'
 )
+CATALOGS = (Catalog("/AssetPairs", "AssetPairs", "wsname", ("result",)),)
 RULES = BookRules(Snapshots.STREAM, chained=False, checksum=checksum, beside=BESIDE.search)
 
 
@@ -53,6 +55,10 @@ class KrakenMarketData(MarketData):
         parts = urlsplit(url)
         pair = parse_qs(parts.query).get("pair", [""])[0]
         return Answer("AssetPairs", pair) if parts.path.endswith("/AssetPairs") and "/" in pair else None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         messages = [

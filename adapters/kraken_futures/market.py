@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from adapters.base import BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.catalogs import Catalog
 from adapters.kraken_futures import parser, symbols
 from adapters.parsing import iso_ns
 from topics.record import InstrumentId, Venue
@@ -13,6 +14,7 @@ STREAM_URL = "wss://futures.kraken.com/ws/v1"
 SANDBOX_STREAM_URL = "wss://demo-futures.kraken.com/ws/v1"
 FEEDS = ("book", "trade", "ticker")
 PRODUCTS_PER_MESSAGE = 50
+CATALOGS = (Catalog("/instruments", "instruments", "symbol", ("instruments",)),)
 RULES = BookRules(Snapshots.STREAM)
 
 
@@ -38,6 +40,10 @@ class KrakenFuturesMarketData(MarketData):
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
         return symbols.symbols_in(frame)
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.catalogs import Catalog
 from adapters.kucoin import parser, symbols
 from adapters.parsing import text_in
 from topics.record import InstrumentId, Venue
@@ -18,6 +19,7 @@ SYMBOLS_PER_CONNECTION = 100  # of 300 topics, each of one symbol
 PING = '{"id":"1","type":"ping"}'
 PING_S = 18.0
 MOST_S = 24 * 3600.0  # a token's life
+CATALOGS = (Catalog("/symbols", "definition", "symbol", ("data",)),)
 RULES = BookRules(Snapshots.REST)
 
 
@@ -48,6 +50,10 @@ class KucoinMarketData(MarketData):
         if b'"priceIncrement":' in body[:2000] and body.count(b'"symbol":', 0, 4000) == 1:
             return Answer("definition", text_in(body, b'"symbol":"'))
         return None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """The venue's own URL wants a token in its query (``POST /api/v1/bullet-public``): ``ws_url`` is where to put it."""

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.catalogs import Catalog
 from adapters.okx import parser, symbols
 from adapters.okx.checksum import checksum
 from topics.record import InstrumentId, Venue
@@ -17,6 +18,7 @@ PING = "ping"
 PING_S = 20.0  # a connection without a message for 30 s is closed
 ARGS_PER_MESSAGE = 100  # a message may have 64 KiB
 BESIDE = re.compile(rb'"channel":"(?!book)|"event":')
+CATALOGS = (Catalog("/public/instruments", "instruments", "instId", ("data",)),)
 RULES = BookRules(Snapshots.STREAM, chained=False, checksum=checksum, beside=BESIDE.search)
 
 CHANNELS = {
@@ -54,6 +56,10 @@ class OkxMarketData(MarketData):
         parts = urlsplit(url)
         name = parse_qs(parts.query).get("instId", [""])[0]
         return Answer("instruments", name) if parts.path.endswith("/public/instruments") and name else None
+
+    @property
+    def catalogs(self) -> tuple[Catalog, ...]:
+        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)

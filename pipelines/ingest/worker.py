@@ -36,7 +36,7 @@ async def run_ingest(
     """Until ``stop``. A venue that does not answer is tried for ever; EdgeFailed when the broker's answer is fatal."""
     adapter, instruments = _followed(config, venue)
     chosen = config.venues[venue]
-    endpoints = Endpoints(chosen.rest_url, chosen.ws_url, chosen.sandbox, chosen.options)
+    endpoints = Endpoints(chosen.rest_url, chosen.ws_url, chosen.sandbox, chosen.options, chosen.book == "L3")
     with await open_edge(config, kafka_conf, f"ingest/{venue}") as edge:
         async with contextlib.aclosing(_Closing(adapter.rest(endpoints))) as closing:
             ingest = Ingest(config, kafka_conf, venue, adapter, endpoints, instruments, edge, closing.rest)

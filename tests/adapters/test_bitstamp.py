@@ -166,7 +166,8 @@ def test_what_breaks_the_rules_is_a_bad_frame(frame: bytes) -> None:
         b'{"event":"bts:subscription_succeeded","channel":"diff_order_book_ethusd","data":{}}',
         b'{"event":"bts:request_reconnect","channel":"","data":""}',
         b'{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}',
-        b'{"data":{"id":1},"channel":"live_orders_ethusd","event":"order_created"}',
+        b'{"data":{"id":1},"channel":"order_book_ethusd","event":"data"}',
+        b'{"data":{"id":1,"order_type":0,"microtimestamp":"1","amount_str":"1","price_str":"1"},"channel":"live_orders_ethusd","event":"order_forgotten"}',
     ],
 )
 def test_answers_and_other_kinds_are_passed_over(frame: bytes) -> None:

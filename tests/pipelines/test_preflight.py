@@ -34,6 +34,16 @@ def test_bars_that_are_none_are_named_with_their_key(spec: str) -> None:
         preflight.check(config(bars=(spec,)))
 
 
+def test_a_book_order_by_order_is_only_to_be_had_where_the_venue_has_it() -> None:
+    for adapter, has in (("bitstamp", True), ("binance", False), ("ccxt:bitget", False)):
+        chosen = parse({"run": {"name": "r"}, "venues": {"sim": {"adapter": adapter, "book": "L3"}}})
+        if has:
+            assert preflight.check_adapter(chosen, "sim") == adapter
+        else:
+            with pytest.raises(ConfigError, match=r"venues\.sim\.book"):
+                preflight.check_adapter(chosen, "sim")
+
+
 def test_an_adapter_that_is_not_there_is_named_with_its_key() -> None:
     with pytest.raises(ConfigError, match=r"venues\.sim\.adapter: no adapter named 'nyse': one of binance"):
         preflight.check(config(adapter="nyse"))
