@@ -1,8 +1,10 @@
-"""A book in a venue's own words, the reverse of its parser: for who plays a recording to somebody who comes later than its
+"""A book (or a definition) in a venue's own words, the reverse of its parser: for who plays a recording to somebody who comes later than its
 snapshots. By adapter: the answer of REST where books begin with one, else a frame of the stream.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -10,7 +12,7 @@ import msgspec
 from adapters.base import own_symbol
 from adapters.okx.checksum import checksum as okx_checksum
 from topics.book import Book
-from topics.record import Level
+from topics.record import InstrumentId, Level
 
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -32,8 +34,6 @@ class Telling(NamedTuple):
 
     @property
     def iso(self) -> str:
-        from datetime import UTC, datetime
-
         whole, ns = divmod(self.ts_event, 1_000_000_000)
         return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"
 
@@ -144,6 +144,47 @@ def _okx(t: Telling) -> bytes:
     arg = {"channel": "books", "instId": t.symbol}
     return _json({"arg": arg, "action": "snapshot", "data": [{**sides, "ts": str(t.ms), **proof, **numbers}]})
 
+
+class Defining(NamedTuple):
+    """What is known of an instrument that nobody defined. ``symbol``: the venue's own."""
+
+    symbol: str
+    instrument: InstrumentId
+    tick: Decimal
+    lot: Decimal
+
+
+def defined(adapter: str, defining: Defining) -> bytes | None:
+    """The answer of REST that defines it; None for a venue whose recordings bring one."""
+    say = _DEFINITIONS.get(adapter)
+    return None if say is None else say(defining)
+
+
+def _binance_symbol(d: Defining, **more: object) -> bytes:
+    base, quote = d.instrument.partition(":")[2].split("-")[:2]
+    filters = [
+        {"filterType": "PRICE_FILTER", "tickSize": f"{d.tick:f}"},
+        {"filterType": "LOT_SIZE", "stepSize": f"{d.lot:f}", "minQty": f"{d.lot:f}"},
+    ]
+    about = {"symbol": d.symbol, "baseAsset": base, "quoteAsset": quote, "status": "TRADING", "filters": filters}
+    return _json({"timezone": "UTC", "serverTime": 0, "symbols": [{**about, **more}]})
+
+
+def _coinm_symbol(d: Defining) -> bytes:
+    base = d.instrument.partition(":")[2].partition("-")[0]
+    return _binance_symbol(d, marginAsset=base, contractSize=100 if base == "BTC" else 10)
+
+
+def _hyperliquid_meta(d: Defining) -> bytes:
+    return _json({"universe": [{"name": d.symbol, "szDecimals": max(0, -d.lot.adjusted()), "maxLeverage": 1}]})
+
+
+_DEFINITIONS: dict[str, Callable[[Defining], bytes]] = {
+    "binance": _binance_symbol,
+    "binance_usdm": lambda d: _binance_symbol(d, marginAsset=d.instrument.split("-")[1]),
+    "binance_coinm": _coinm_symbol,
+    "hyperliquid": _hyperliquid_meta,
+}
 
 _WORDS: dict[str, Callable[[Telling], bytes]] = {
     "binance": _binance,

@@ -58,10 +58,13 @@ class VenueConfig(_Section, frozen=True):
 
 
 class AccountConfig(_Section, frozen=True):
-    """Keys are read from the environment variables named here, never from the file."""
+    """Keys are read from the environment variables named here, never from the file. ``kind`` "paper": an account of the platform's
+    own exchange, in which orders meet the venue's public market; it needs no keys.
+    """
 
-    api_key_env: str
-    api_secret_env: str
+    kind: Literal["venue", "paper"] = "venue"
+    api_key_env: str = ""
+    api_secret_env: str = ""
     reporting_currency: str = "USDT"
 
 
@@ -110,6 +113,14 @@ class MarketDataConfig(_Section, frozen=True):
     port: int = 0
 
 
+class PaperConfig(_Section, frozen=True):
+    """Of all paper accounts. ``balances``: what each begins with; of what is not named, 1,000,000. Fees are fractions."""
+
+    balances: dict[str, Decimal] = {}
+    maker_fee: Decimal = Decimal("0.001")
+    taker_fee: Decimal = Decimal("0.001")
+
+
 class ArchiveConfig(_Section, frozen=True):
     """``compact_every_s``: how often all small files are looked at again."""
 
@@ -140,6 +151,7 @@ class Config(_Section, frozen=True):
     limits: tuple[LimitsConfig, ...] = ()
     gateway: GatewayConfig = GatewayConfig()
     marketdata: MarketDataConfig = MarketDataConfig()
+    paper: PaperConfig = PaperConfig()
     archive: ArchiveConfig = ArchiveConfig()
     metrics: MetricsConfig = MetricsConfig()
     stages: StagesConfig = StagesConfig()
@@ -167,6 +179,14 @@ class Config(_Section, frozen=True):
     @property
     def serves_marketdata(self) -> bool:
         return self.marketdata.serve or any(s.host == "grpc" for s in self.strategies.values())
+
+    def paper_accounts(self, venue: Venue) -> list[Account]:
+        return sorted(a for a, c in self.accounts.items() if c.kind == "paper" and venue_of(a) == venue)
+
+    @property
+    def paper_venues(self) -> list[Venue]:
+        """Those that have a paper exchange beside them."""
+        return sorted({venue_of(a) for a, c in self.accounts.items() if c.kind == "paper"})
 
     def instruments_of(self, venue: Venue) -> tuple[InstrumentId, ...]:
         """What ingest subscribes to: the venue's own list and every strategy's."""
@@ -220,6 +240,10 @@ def _check(config: Config, origin: str) -> None:
     for account in config.accounts:
         if venue_of(account) not in config.venues:
             raise ConfigError(f"{origin}: accounts.{account}: no venue {venue_of(account)!r} in [venues]")
+        keys = config.accounts[account]
+        for key in ("api_key_env", "api_secret_env") if keys.kind == "venue" else ():
+            if not getattr(keys, key):
+                raise ConfigError(f"{origin}: accounts.{account}: {key} is missing (kind = \"paper\" needs no keys)")
     for name, s in config.strategies.items():
         if "|" in name or "/" in name:
             raise ConfigError(f"{origin}: strategies.{name}: a name may not contain '|' or '/'")

@@ -224,7 +224,8 @@ class Backtest:
 
 
 def _composed(config: Config) -> list[str]:
-    return [name for name in worker_names(config) if name not in ("audit", "archive")]
+    left_out = ("audit", "archive", "paper")
+    return [name for name in worker_names(config) if name.partition("/")[0] not in left_out]
 
 
 def _is_stage(worker: str) -> bool:

@@ -100,12 +100,17 @@ def prepare(config: ConfigOption = None) -> None:
 def up(
     config: ConfigOption = None,
     view: Annotated[bool, typer.Option("--view/--no-view", help="Show the live view instead of lines.")] = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Trade on paper: real market data, an exchange of ours, no keys.")
+    ] = False,
 ) -> None:
     """Run every worker of the configuration on this machine, supervised, until Ctrl-C."""
     from pipelines.live_view import LiveView
+    from pipelines.on_paper import on_paper
     from pipelines.system import System
 
     path = config or find()
+    path = on_paper(path) if paper else path
     with System(load(path), path.absolute(), err.print) as system:
         system.start()
         system.await_ready()

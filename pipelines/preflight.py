@@ -25,8 +25,8 @@ def check(config: Config) -> None:
 
 
 def check_accounts(config: Config) -> None:
-    """What only the venues know: keys, clock, instruments."""
-    for account in sorted(config.accounts):
+    """What only the venues know: keys, clock, instruments. A paper exchange begins with the run."""
+    for account in sorted(a for a, keys in config.accounts.items() if keys.kind == "venue"):
         check_account(config, account)
 
 

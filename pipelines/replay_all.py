@@ -13,7 +13,7 @@ from pipelines.replay_host import replay_host
 from pipelines.workers import stage_of, worker_names
 
 SINKS = ("audit", "archive")
-EDGES = ("ingest", "clock", "marketdata")
+EDGES = ("ingest", "clock", "marketdata", "paper")
 
 
 def covered(config: Config) -> list[str]:

@@ -1,6 +1,6 @@
 """The composition root of every worker: its name, and how it runs.
 
-Names: ``ingest/<venue>``, ``gateway/<account>``, ``signals/<strategy>``, ``intents/<strategy>``, ``host/<strategy>`` (instead of these two),
+Names: ``ingest/<venue>``, ``paper/<venue>``, ``gateway/<account>``, ``signals/<strategy>``, ``intents/<strategy>``, ``host/<strategy>`` (instead of these two),
 ``marketdata``, and ``normalize bars orders positions
 portfolio controls clock audit archive``.
 """
@@ -32,6 +32,7 @@ def worker_names(config: Config) -> list[str]:
     names = ["controls", "orders", "positions", "portfolio", "normalize", "bars", "audit", "archive"]
     names += ["marketdata"] if config.serves_marketdata else []
     names += [f"{kind}/{s}" for s in sorted(config.strategies) for kind in strategy_workers(config, s)]
+    names += [f"paper/{v}" for v in config.paper_venues]
     names += [f"gateway/{a}" for a in sorted(config.accounts)]
     names += [f"ingest/{v}" for v in sorted(config.venues)]
     return [*names, "clock"]
@@ -146,6 +147,11 @@ def _run(name: str, config: Config, kafka: KafkaConf, postgres: str, instance: i
 
             _known(which, config.venues, "venue")
             _run_async(lambda stop: run_ingest(config, kafka, which, stop, exposition))
+        case "paper":
+            from pipelines.paper.worker import run_paper
+
+            _known(which, dict.fromkeys(config.paper_venues), "paper exchange")
+            _run_async(lambda stop: run_paper(config, kafka, which, stop, exposition))
         case "gateway":
             from pipelines.gateway.worker import run_gateway
 

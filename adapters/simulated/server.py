@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the process needs; amounts in 1e-8. A limit of 0 is none."""
+    """Everything the process needs; amounts in 1e-8. A limit of 0 is none. `recorded`: symbols whose books are fed, not made."""
 
     folder: Path
     instruments: tuple[Instrument, ...]
@@ -54,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     seed: int = 1
     captures: tuple[Capture, ...] = ()
+    recorded: tuple[str, ...] = ()
     speed: float = 1.0
     wait_for_start: bool = False
     fees: Fees = Fees()
@@ -75,7 +76,7 @@ def build_venue(settings: Settings, ledger: LedgerWriter, injector: Injector, re
     core = Core(
         settings.instruments,
         fees=settings.fees,
-        recorded=[capture.symbol for capture in settings.captures],
+        recorded=[*(capture.symbol for capture in settings.captures), *settings.recorded],
         self_trade_prevention=settings.self_trade_prevention,
     )
     keys = {one.api_key: Key(one.name, one.api_secret.encode()) for one in settings.accounts}
@@ -121,15 +122,17 @@ def build_app(
     return app
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve until `stop`; says that it is ready on stdout and in `ready.json`. OSError when the port is taken."""
+async def run(
+    settings: Settings, stop: asyncio.Event, make_player: Callable[[Settings, Venue], Player] = build_player
+) -> None:
+    """Serve until `stop`; `make_player` makes what moves the market. Says that it is ready on stdout and in `ready.json`. OSError when the port is taken."""
     remains = find_remains(settings)
     ledger = LedgerWriter(settings.ledger, remains)
     injector = Injector(settings.folder / "faults.jsonl")
     started_ns = None if remains is None else remains.started_ns
     try:
         venue = build_venue(settings, ledger, injector, remains)
-        player = build_player(settings, venue)
+        player = make_player(settings, venue)
         player.prepare(started_ns)
         gate = asyncio.Event()
         if settings.faults is not None:

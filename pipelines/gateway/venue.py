@@ -9,6 +9,7 @@ from adapters.execution import ExecutionAdapter, Recorder
 from infra.config import Config, ConfigError, secret
 from infra.errors import Hopeless, Problem
 from pipelines.gateway.tape import Tape
+from pipelines.paper import place
 from topics.record import Account, venue_of
 
 EXECUTION = {"binance": ("adapters.binance.execution", "BinanceExecution")}
@@ -18,6 +19,8 @@ def execution_adapter(config: Config, account: Account, recorder: Recorder) -> E
     """As configured. ConfigError for an adapter that cannot trade, or keys that are not set."""
     name, keys = venue_of(account), config.accounts[account]
     venue = config.venues[name]
+    if keys.kind == "paper":
+        return _paper(config, account, recorder)
     if venue.adapter not in EXECUTION:
         raise ConfigError(f"venues.{name}.adapter: no trading with {venue.adapter!r}: one of {', '.join(EXECUTION)}")
     module, kind = EXECUTION[venue.adapter]
@@ -29,6 +32,22 @@ def execution_adapter(config: Config, account: Account, recorder: Recorder) -> E
         ws_api_url=venue.ws_api_url,
         sandbox=venue.sandbox,
         recv_window_ms=venue.recv_window_ms,
+        recorder=recorder,
+    )
+    return made
+
+
+def _paper(config: Config, account: Account, recorder: Recorder) -> ExecutionAdapter:
+    """The venue's paper exchange, whatever the venue: it speaks Binance's words. Problem while it is not up."""
+    address, key, value = place.found(config, account)
+    module, kind = EXECUTION["binance"]
+    made: ExecutionAdapter = getattr(import_module(module), kind)(
+        venue_of(account),
+        key,
+        value,
+        rest_url=f"http://{address}/api/v3",
+        ws_api_url=f"ws://{address}/ws-api/v3",
+        recv_window_ms=config.venues[venue_of(account)].recv_window_ms,
         recorder=recorder,
     )
     return made

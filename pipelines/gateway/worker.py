@@ -37,6 +37,7 @@ from pipelines.gateway.status import GatewayStatus
 from pipelines.gateway.stopping import cancel_everything
 from pipelines.gateway.tape import Tape
 from pipelines.gateway.venue import Frames, connect, execution_adapter
+from pipelines.paper import place
 from topics.catalog import VENUE_PRIVATE
 from topics.controls import LimitName, Scope, SetLimit
 from topics.record import Account, venue_of
@@ -64,6 +65,10 @@ async def run_gateway(
     """Until ``stop``. Problem in one line when the venue cannot be reached or the account is another's; Hopeless when
     keys or clock are refused.
     """
+    if config.accounts[account].kind == "paper":
+        await place.await_up(config, account, stop)
+        if stop.is_set():
+            return
     frames = Frames()
     adapter = execution_adapter(config, account, frames)
     try:

@@ -4,12 +4,14 @@ that it is known which request means what, whichever venue it is.
 
 from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
 
 from adapters.base import BadFrame, Endpoints, MarketData, Reading, Rest, Snapshots, VenueError, own_symbol
+from pipelines.player.defining import made_definition
 from pipelines.player.recording import Recording
 from topics.market import Instrument
 from topics.record import InstrumentId
@@ -60,7 +62,7 @@ class Answers:
     async def _learn_definition(self, rest: Rest, instrument: InstrumentId, symbol: str) -> None:
         """The first recorded answer that the adapter reads its definition from."""
         spelled = {own_symbol(symbol), own_symbol(self._recording.spoken.get(instrument, symbol))}
-        for candidate in candidates(self._recording.bodies, spelled):
+        for candidate in chain(candidates(self._recording.bodies, spelled), self._made(instrument)):
             self._offered = candidate
             try:
                 frame = await rest.definition(symbol)
@@ -71,6 +73,12 @@ class Answers:
                     self._definitions[self._heard] = candidate
                 return
         self.undefined.append(instrument)
+
+    def _made(self, instrument: InstrumentId) -> Iterator[bytes]:
+        """Nobody recorded one."""
+        made = made_definition(self._recording, instrument)
+        if made is not None:
+            yield made
 
     async def _learn_book(self, rest: Rest, instrument: InstrumentId, symbol: str) -> None:
         self._offered = next((body for of, body in self._recording.depth.values() if of == instrument), b"{}")

@@ -139,6 +139,8 @@ class Player:
             elif message in self.recording.adapter.resubscribe(self.recording.symbols[instrument]):
                 seat.due.add(instrument)
         self._seats_changed()
+        if self.state == "ended":
+            await self._begin_anew(seat, self.place)
 
     def _take(self, seat: Seat, instrument: InstrumentId) -> None:
         seat.instruments.add(instrument)

@@ -32,6 +32,7 @@ class Show(NamedTuple):
     venue: str
     recording: Recording
     faults: Faults = NO_FAULTS
+    speed: float = MAX
 
 
 def toml(prefix: str, home: Path, venues: Mapping[str, tuple[str, str, Sequence[InstrumentId]]]) -> str:
@@ -112,19 +113,22 @@ def steps(conf: dict[str, str], prefix: str) -> dict[InstrumentId, list[Step]]:
     return found
 
 
-def drained(run_dir: Path, since: float, process: "subprocess.Popen[bytes]") -> bool:
-    """Whether normalize told, later than ``since``, that it is at the end of its input."""
-    assert process.poll() is None, "normalize ended"
-    path = run_dir / "status" / "normalize.0.json"
-    told: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    return told.get("lag") == 0 and told.get("ts", 0) > (since + 1.5) * 1e9
+async def caught_up(run_dir: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Until normalize has told, later than now, that it is at the end of its input."""
+    since, path = time.time(), run_dir / "status" / "normalize.0.json"
+    told: dict[str, Any] = {}
+    async with asyncio.timeout(180):
+        while not (told.get("ready") and told["lag"] == 0 and told["ts"] > (since + 1.5) * 1e9):
+            assert process.poll() is None, "normalize ended"
+            await asyncio.sleep(0.2)
+            told = json.loads(path.read_bytes()) if path.exists() else {}
 
 
 async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Sequence[Show]) -> dict[str, Player]:
     """All of them at once; the players as they are at the end."""
     conf = dict(endpoints.kafka)
     kafka.create_topics(conf, prefix, topics=list(TOPICS.values()))
-    players = {show.venue: Player(show.recording, MAX, show.faults) for show in shows}
+    players = {show.venue: Player(show.recording, show.speed, show.faults) for show in shows}
     for player in players.values():
         await player.start()
     venues = {
@@ -139,9 +143,7 @@ async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Se
     path.write_text(toml(prefix, home, venues))
     config = load(path, {})
     with normalizing(path, environment(home, endpoints)) as process:
+        await caught_up(config.run_dir, process)
         await asyncio.gather(*(shown(config, conf, show, players[show.venue]) for show in shows))
-        since = time.time()
-        async with asyncio.timeout(120):
-            while not drained(config.run_dir, since, process):
-                await asyncio.sleep(0.2)
+        await caught_up(config.run_dir, process)
     return players

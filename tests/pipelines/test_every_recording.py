@@ -31,7 +31,7 @@ from tests.adapters import (
     test_kucoin,
     test_okx,
 )
-from tests.adapters.venues import Naive
+from tests.adapters.venues import Naive, play
 from tests.pipelines.playing import Show, Step, renamed, steps, through_kafka
 from topics.book import Book
 from topics.market import BookDelta, BookSnapshot, Gap, Trade
@@ -189,3 +189,68 @@ def test_a_recording_goes_through_whole_and_its_books_are_the_plain_ones(played:
     read = TRADED["binance" if venue.startswith("binance") else venue]
     told = Counter(str(t) for frame in frames for t in read(json.loads(frame)))
     assert len(of_kind(one, Trade)) == len(told)
+
+
+# --- with faults ----------------------------------------------------------------------------------------------------
+
+
+def changes(recording: Recording) -> list[int]:
+    """The places of book changes of the instrument that has most of them."""
+    found: dict[InstrumentId, list[int]] = {}
+    items = [place.item for place in recording.places()]
+    at = {id(item): n for n, item in enumerate(items)}
+
+    def see(item: Item, states: object, new: list[Any]) -> None:
+        for event in new:
+            if isinstance(event, BookDelta) and item.kind is Kind.FRAME:
+                found.setdefault(event.instrument, []).append(at[id(item)])
+
+    play(recording.venue, items, see)
+    return max(found.values(), key=len)
+
+
+def spoilt(venue: str, *paths: Path) -> Show:
+    """A change lost, another one repeated, later all connections cut; at ten times the recorded pace."""
+    recording = Recording(paths)
+    places = changes(recording)
+    lost, repeated, cut = (places[len(places) * part // 10] for part in (3, 5, 7))
+    return Show(venue, recording, Faults(frozenset({lost}), frozenset({repeated}), frozenset({cut})), speed=10.0)
+
+
+SPOILT = {
+    "binancefutures": "BINANCE_FUTURES",
+    "kucoin": "KUCOIN",
+    "krakenfutures": "KRAKEN_FUTURES",
+    "kraken": "KRAKEN",
+    "bybit": "BYBIT",
+    "coinbase": "COINBASE",
+    "okx": "OKX",
+}
+
+
+@pytest.fixture(scope="module")
+def recovered(
+    endpoints: Endpoints, data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Shown]:
+    home = tmp_path_factory.mktemp("faults")
+    chosen = [spoilt(venue, data_dir / "cryptofeed" / f"{name}.jsonl.zst") for venue, name in SPOILT.items()]
+    return {one.show.venue: one for one in shown(endpoints, "faults", home, chosen)}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_lost_frame_and_a_cut_end_in_a_gap_and_then_in_the_same_books(recovered: dict[str, Shown], name: str) -> None:
+    one = recovered[name]
+    unharmed = NAIVE[one.show.recording.venue]()
+    for item in one.items:
+        unharmed.feed(item)
+    gaps = Counter(gap.reason for gap in of_kind(one, Gap))
+    assert set(gaps) <= {"sequence", "connection", "checksum", "reconnected"}
+    assert gaps["reconnected"] >= 1
+    assert sum(gaps.values()) > gaps["reconnected"]
+    for instrument, symbol in one.show.recording.symbols.items():
+        book = None
+        for step in one.tape[renamed(one.show, instrument)]:
+            book = folded(book, step)
+        assert book is not None, instrument
+        assert (dict(book.bids()), dict(book.asks())) == unharmed.books[symbol], instrument
+    assert of_kind(one, DeadLetter) == []

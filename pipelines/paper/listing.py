@@ -1,0 +1,49 @@
+"""Definitions as the paper exchange lists them: each market is exchanged like spot, size times price, without margin and funding.
+
+A spot market's two assets are its own. A contract's quote asset is what stands behind the base in its id (``USDT-PERP``), so
+that each contract settles in money of its own and its id is made of its assets, as the exchange's clients make it.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from adapters.simulated.instruments import Instrument as Listing
+from adapters.simulated.units import SCALE, units
+from infra.errors import Problem
+from topics.market import Instrument
+from topics.record import Currency, InstrumentId
+
+QUOTE_OPENING, BASE_OPENING = Decimal(1_000_000), Decimal(1_000_000)
+
+
+def symbol_of(instrument: InstrumentId) -> str:
+    return instrument.partition(":")[2].replace("-", "")
+
+
+def listing(i: Instrument) -> Listing:
+    """Bounds that the venue does not set are wide. Problem where it is finer than the exchange reckons."""
+    base, _, quote = i.instrument.partition(":")[2].partition("-")
+    try:
+        tick, step = units(i.tick_size), units(i.lot_size)
+    except ValueError as error:
+        raise Problem(f"{i.instrument} cannot be traded on paper: {error}") from error
+    return Listing(
+        symbol=symbol_of(i.instrument),
+        base=base,
+        quote=quote,
+        tick=tick,
+        step=step,
+        min_price=tick,
+        max_price=10**9 * SCALE,
+        max_qty=units(i.max_qty) if i.max_qty is not None else 10**9 * SCALE,
+        min_notional=units(i.min_notional) if i.min_notional is not None else 0,
+        max_notional=10**12 * SCALE,
+    )
+
+
+def opening(listings: Iterable[Listing], chosen: Mapping[Currency, Decimal]) -> dict[Currency, int]:
+    """What an account begins with, in the exchange's units."""
+    amounts: dict[Currency, Decimal] = {}
+    for one in listings:
+        amounts |= {one.base: BASE_OPENING, one.quote: QUOTE_OPENING}
+    return {currency: units(amount) for currency, amount in (amounts | dict(chosen)).items()}
