@@ -14,7 +14,7 @@ help: ## what there is
 
 setup: $(STAMP) ## virtual environment in .venv with the locked dependencies
 
-$(STAMP): requirements.lock pyproject.toml topics/_native.c
+$(STAMP): requirements.lock pyproject.toml $(wildcard topics/*.[ch])
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, as python3 or by make PYTHON=<path>"; exit 1; }
 	@test -x $(BIN)/python || { echo "creating .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; } \
 		|| { rm -rf .venv; echo "$(PYTHON) cannot make virtual environments (on Debian: install python3-venv)"; exit 1; }

@@ -137,5 +137,4 @@ class Marks:
         return sample(self._state, self._instrument, True, event.ts_event, event.ts_init)
 
     def _from_book(self, book: Book, now: int) -> None:
-        if self._state.book_speaks(now):
-            self._state.top(book.top_bid, book.top_ask)
+        self._state.hear(book, True, now)

@@ -2,7 +2,8 @@
 recording and no connection.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from adapters.base import MarketData, answered, gone_frame, hole_frame, rest_frame, session_frame
 from adapters.catalogs import catalog_of
@@ -11,6 +12,7 @@ from pipelines.raw import Line
 from topics.record import InstrumentId, Venue
 
 ASKED_FOR_ONE = ("symbol", "instId", "pair", "instrument_name")
+FRAME = Kind.FRAME
 
 
 class Lines:
@@ -32,14 +34,26 @@ class Lines:
         self._beside: dict[str, str] = {}
         self._of: dict[str, dict[InstrumentId, None]] = {}
         self._ids: dict[str, InstrumentId | None] = {}
+        self._joined_by: dict[str, dict[str, InstrumentId]] = defaultdict(dict)
         self._unnamed: list[tuple[int, str, bytes]] = []
         self._definitions: dict[InstrumentId, tuple[str, bytes]] = {}
 
     def of(self, items: Iterable[Item]) -> Iterator[Line]:
+        symbols_in, urls, joined_by = self._adapter.symbols_in, self._urls, self._joined_by
+        counts = type(self._adapter).sequence_in is not MarketData.sequence_in
         for item in items:
-            kind = item.kind
-            if kind is Kind.FRAME:
-                yield from self._frame(item)
+            ts, kind, connection, _, frame = item
+            if kind is FRAME:
+                if counts and (number := self._adapter.sequence_in(frame)) is not None:
+                    if number != self._expected.get(connection, number):
+                        yield from self._missing(item, number)
+                    self._expected[connection] = number + 1
+                symbols = symbols_in(frame, urls.get(connection, ""))
+                known = joined_by[connection].get(symbols[0]) if len(symbols) == 1 else None
+                if known is None or self._unnamed:
+                    yield from self._frame(item, symbols)
+                else:
+                    yield Line(ts, known, frame)
             elif kind is Kind.ANSWER:
                 yield from self._answer(item)
             elif kind is Kind.OPENED:
@@ -52,6 +66,7 @@ class Lines:
         self._urls[item.connection] = item.about
         self._expected.pop(item.connection, None)
         known = self._of.pop(item.connection, {})
+        self._joined_by.pop(item.connection, None)
         self._beside[item.connection] = beside = item.data.decode(errors="replace")
         if beside:
             known = self._of[item.connection] = dict(self._of.get(beside, {}))
@@ -74,13 +89,9 @@ class Lines:
                 session = session_frame(f"{connection}-{item.ts}", self.symbols[instrument], beside)
                 yield Line(item.ts, instrument, session)
 
-    def _frame(self, item: Item) -> list[Line]:
+    def _frame(self, item: Item, symbols: Sequence[str]) -> list[Line]:
         ts, _, connection, _, frame = item
         lines: list[Line] = []
-        number = self._adapter.sequence_in(frame)
-        if number is not None:
-            lines += self._numbered(item, number)
-        symbols = self._adapter.symbols_in(frame, self._urls.get(connection, ""))
         found = [i for symbol in symbols if (i := self._ids.get(symbol) or self._instrument(symbol)) is not None]
         if not found:
             self.unknown += 1
@@ -90,16 +101,15 @@ class Lines:
                 lines += self._now_met(item.ts, instrument)
             if self._unnamed:
                 lines += self._now_named(instrument)
+            if len(symbols) == 1:
+                self._joined_by[connection][symbols[0]] = instrument
             lines.append(Line(ts, instrument, frame))
         return lines
 
-    def _numbered(self, item: Item, number: int) -> Iterator[Line]:
-        expected = self._expected.get(item.connection, number)
-        self._expected[item.connection] = number + 1
-        if number != expected:
-            for instrument in self._of.get(item.connection, ()):
-                frame = hole_frame(expected, number, self.symbols[instrument])
-                yield Line(item.ts, instrument, frame)
+    def _missing(self, item: Item, number: int) -> Iterator[Line]:
+        for instrument in self._of.get(item.connection, ()):
+            frame = hole_frame(self._expected[item.connection], number, self.symbols[instrument])
+            yield Line(item.ts, instrument, frame)
 
     def _answer(self, item: Item) -> Iterator[Line]:
         answer = answered(item.about) or self._adapter.answer(item.about, item.data)

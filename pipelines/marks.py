@@ -9,8 +9,9 @@ from decimal import Decimal
 
 import msgspec
 
+from topics.book import Book
 from topics.market import Mark
-from topics.record import InstrumentId, Level
+from topics.record import InstrumentId
 
 LEAST_NS = 50_000_000
 MOST_NS = 500_000_000
@@ -34,16 +35,27 @@ class MarkState(msgspec.Struct):
         self.best_bid, self.best_ask, self.quoted_at = best_bid, best_ask, now
         self.top_bid = self.top_ask = ""
 
-    def book_speaks(self, now: int) -> bool:
-        """The book's word counts while no quotes come."""
-        return now - self.quoted_at > QUOTES_SPEAK_NS
+    def hear(self, book: Book | None, tradable: bool, now: int) -> bool:
+        """The book's word, which counts while no quotes come; None: it is not to be trusted. Whether to ask for a sample."""
+        since = now - self.told_at
+        if since < LEAST_NS and tradable == self.told_tradable:
+            return False
+        if now - self.quoted_at > QUOTES_SPEAK_NS:
+            self.top(book)
+        return self.asks(tradable, since)
 
-    def top(self, bid: Level | None, ask: Level | None) -> None:
-        """The book's word; None: a side is empty, or the book not to be trusted."""
-        price = bid[0] if bid is not None else ""
+    def asks(self, tradable: bool, since: int) -> bool:
+        """Quick, and never wrongly no: after so long there may be a mark to tell."""
+        if since >= MOST_NS or tradable != self.told_tradable:
+            return True
+        return since >= LEAST_NS and not (self.best_bid is self.told_bid and self.best_ask is self.told_ask)
+
+    def top(self, book: Book | None) -> None:
+        bids, asks = ((), ()) if book is None else (book.bid_levels, book.ask_levels)
+        price = bids[-1][0] if bids else ""
         if price != self.top_bid or not price:
             self.top_bid, self.best_bid = price, Decimal(price) if price else None
-        price = ask[0] if ask is not None else ""
+        price = asks[-1][0] if asks else ""
         if price != self.top_ask or not price:
             self.top_ask, self.best_ask = price, Decimal(price) if price else None
 

@@ -84,9 +84,10 @@ def normalize_stage(venues: Mapping[Venue, str]) -> Stage[MarketState]:
     def on_event(state: MarketState | None, line: Line, at: At) -> tuple[MarketState, Outputs]:
         if state is None:
             state = MarketState()
+        key = line.key
         try:
-            source = sources[line.key]
-            parsed = source.parse(line.frame, Reading(source.venue, line.key, line.ts, state.ts_venue, state.memory))
+            source = sources[key]
+            parsed = source.parse(line.frame, Reading(source.venue, key, line.ts, state.ts_venue, state.memory))
         except ValueError as error:
             state.unreadable += 1
             return state, [_letter(line, at, str(error)), *_unreadable(state, sources, line)]
@@ -246,8 +247,11 @@ def _on_quote(state: MarketState, source: sync.Source, event: market.Quote, line
     if state.book.overlap.at(line.ts) and state.told.is_stale(event, line.ts):
         return ()
     state.quotes += 1
-    state.marks.quote(event.best_bid, event.best_ask, line.ts)
-    return [event, *_mark(state, line)]
+    marks, tradable, now = state.marks, state.tradable, line.ts
+    marks.quote(event.best_bid, event.best_ask, now)
+    if not marks.asks(tradable, now - marks.told_at):
+        return (event,)
+    return [event, *sample(marks, line.key, tradable, state.ts_venue or now, now)]
 
 
 def _on_told(
@@ -276,17 +280,10 @@ def _book_mark(state: MarketState, line: Line) -> Sequence[Record]:
     """Where the venue streams no quotes of its own, or none of late, the book's top is the mark; a book that is not
     to be trusted has none. So a mark is never older than what it was last confirmed by.
     """
-    if state.marks.book_speaks(line.ts):
-        book = state.book.book
-        if book is None:
-            state.marks.top(None, None)
-        else:
-            state.marks.top(book.top_bid, book.top_ask)
-    return _mark(state, line)
-
-
-def _mark(state: MarketState, line: Line) -> Sequence[Record]:
-    return sample(state.marks, line.key, state.tradable, state.ts_venue or line.ts, line.ts)
+    marks, tradable, now = state.marks, state.tradable, line.ts
+    if not marks.hear(state.book.book, tradable, now):
+        return ()
+    return sample(marks, line.key, tradable, state.ts_venue or now, now)
 
 
 _HANDLERS: dict[type, Callable[[MarketState, sync.Source, Any, Line], Sequence[Record]]] = {

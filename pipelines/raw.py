@@ -6,7 +6,7 @@ venue sent it, but that a line break inside it is a space (between JSON tokens t
 our clock, UTC.
 """
 
-from typing import NamedTuple
+import msgspec
 
 UNREADABLE = "?"
 """The key of lines that are no lines."""
@@ -14,7 +14,7 @@ UNREADABLE = "?"
 LAST_NS = 2**63
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     ts: int
     key: str
     frame: bytes

@@ -101,8 +101,8 @@ def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checks
     book = state.book
     if book is None:
         return _wait(state, source, delta, now)
-    expected, first, last = book.sequence + 1, delta.first_sequence, delta.sequence
-    if last and first != expected:
+    first, last = delta.first_sequence, delta.sequence
+    if last and first != (expected := book.sequence + 1):
         if last < expected:
             return _behind(state, source, delta, now, expected)
         several = state.overlap.at(now)
@@ -111,14 +111,14 @@ def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checks
         if first > expected or (first and state.bridged and not several):
             return _lose(state, source, "sequence", now, expected, delta)
     try:
-        book.apply(delta)
+        crossed = book.apply(delta)
     except ValueError as error:
         return _lose(state, source, str(error), now)
     state.bridged, state.ts_event, state.moved_at = True, delta.ts_event, now
     state.updates += 1
-    if book.crossed:
+    if crossed:
         return _lose(state, source, "crossed book", now)
-    return [delta, *_prove(state, source, book, checksum, now)]
+    return [delta] if checksum is None else [delta, *_prove(state, source, book, checksum, now)]
 
 
 def on_snapshot(

@@ -4,8 +4,7 @@
    something else comes, and then the twin decides, errors included. Nothing is changed before everything was read.
    The twins: topics/book.py, the parsers of the venues, their checksum.py. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_native.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,8 +230,9 @@ static int is_side(PyObject *levels, PyObject *order)
 }
 
 PyDoc_STRVAR(change_doc,
-             "change(bid_levels, bid_order, bids, ask_levels, ask_order, asks, depth) -> bool\n\n"
-             "Set every level of both sides; False, and nothing is changed, where one is not plainly a level.");
+             "change(bid_levels, bid_order, bids, ask_levels, ask_order, asks, depth) -> bool | None\n\n"
+             "Set every level of both sides, and tell whether they cross now. None, and nothing is changed, where one is\n"
+             "not plainly a level.");
 
 static PyObject *change(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -245,7 +245,7 @@ static PyObject *change(PyObject *module, PyObject *const *args, Py_ssize_t coun
     if (depth == -1 && PyErr_Occurred())
         return NULL;
     if (!is_sequence(bids) || !is_sequence(asks) || depth < 0)
-        Py_RETURN_FALSE;
+        Py_RETURN_NONE;
     Py_ssize_t n = PySequence_Fast_GET_SIZE(bids), m = PySequence_Fast_GET_SIZE(asks);
     Change few[FEW], *changes = n + m > FEW ? PyMem_New(Change, n + m) : few;
     if (changes == NULL)
@@ -255,7 +255,10 @@ static PyObject *change(PyObject *module, PyObject *const *args, Py_ssize_t coun
                            (m && set_side(args[3], args[4], changes + n, m, depth) < 0));
     if (changes != few)
         PyMem_Free(changes);
-    return failed ? NULL : PyBool_FromLong(plain);
+    if (failed || !plain)
+        return failed ? NULL : Py_NewRef(Py_None);
+    n = PyList_GET_SIZE(args[1]), m = PyList_GET_SIZE(args[4]);
+    return PyBool_FromLong(n && m && KEY(args[1], n - 1) >= -KEY(args[4], m - 1));
 }
 
 /* ---- Checksums: the text that a venue computes its CRC32 over. ---- */
@@ -353,4 +356,10 @@ static struct PyModuleDef definition = {
     .m_methods = functions,
 };
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&definition); }
+PyMODINIT_FUNC PyInit__native(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module != NULL && add_template(module) < 0)
+        Py_CLEAR(module);
+    return module;
+}

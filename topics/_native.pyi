@@ -1,6 +1,11 @@
 from collections.abc import Sequence
+from typing import Any
 
 from topics.record import Level
+
+class Template:
+    def __init__(self, pattern: bytes, /) -> None: ...
+    def read(self, frame: bytes, /) -> tuple[Any, ...] | None: ...
 
 def change(
     bid_levels: list[Level],
@@ -11,6 +16,6 @@ def change(
     asks: Sequence[Level],
     depth: int,
     /,
-) -> bool: ...
+) -> bool | None: ...
 def digits(levels: list[Level], most: int, /) -> bytes | None: ...
 def turns(bid_levels: list[Level], ask_levels: list[Level], most: int, /) -> bytes | None: ...

@@ -49,23 +49,25 @@ class Book(msgspec.Struct):
     @classmethod
     def of(cls, snapshot: BookSnapshot) -> "Book":
         """Levels may come in any order; a size of 0 is no level. ValueError as ``apply`` does."""
-        book = cls(depth=snapshot.depth, sequence=snapshot.sequence)
-        book._change(snapshot.bids, snapshot.asks)
+        book = cls(depth=snapshot.depth)
+        book.apply(snapshot)
         return book
 
-    def apply(self, delta: BookDelta) -> None:
-        """Set every level to its absolute size; 0 removes it. Does not ask whether ``delta`` is the next one.
+    def apply(self, delta: BookDelta | BookSnapshot) -> bool:
+        """Set every level to its absolute size; 0 removes it. Does not ask whether ``delta`` is the next one. Whether the book
+        is crossed by it.
 
-        ValueError (BadLevel) where one cannot be: then the book is as it was.
+        ValueError (BadLevel) where a level cannot be: then the book is as it was.
         """
-        self._change(delta.bids, delta.asks)
-        self.sequence = delta.sequence
-
-    def _change(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
-        if not native.change(
+        bids, asks = delta.bids, delta.asks
+        crossed = native.change(
             self.bid_levels, self.bid_order, bids, self.ask_levels, self.ask_order, asks, self.depth
-        ):  # fmt: skip
+        )  # fmt: skip
+        if crossed is None:
             self._change_plainly(bids, asks)
+            crossed = self.crossed
+        self.sequence = delta.sequence
+        return crossed
 
     def _change_plainly(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """What the compiled code does too."""

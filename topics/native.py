@@ -13,25 +13,47 @@ SWITCH = "TAPEDECK_NATIVE"
 WITHOUT = "no compiled code: market data is read at a third of the speed; with a C compiler (cc) there, set up again"
 
 
-def _never(*_: Any) -> bool:
-    return False
-
-
 def _nothing(*_: Any) -> None:
     return None
+
+
+class _NoTemplate:
+    def __init__(self, pattern: bytes) -> None:
+        pass
+
+    read = staticmethod(_nothing)
+
+
+Values = tuple[Any, ...] | None
+Read = Callable[[bytes], Values]
+
+
+def template(pattern: bytes) -> Read:
+    """Reads the values of frames that are written exactly as ``pattern``; None for all others. It has a directive for each:
+
+    ``%d`` a whole number, ``%i`` one with a sign, ``%m`` milliseconds, at most ``MILLIS_MOST``, ``%z`` an ISO time as ns, ``%n`` a number as text,
+    ``%D`` one as Decimal, ``%b`` true or false, ``%s`` a text up to the character that follows; ``%*`` and ``%#`` pass over a text, a
+    number. ``%[ … %]`` is a list of levels, and between them stands one: ``%p`` and ``%q`` price and size as texts, ``%P`` and ``%Q`` as
+    numbers, ``%t`` a time, ``%k`` bid, buy, offer or sell, ``%*`` a text to pass over, ``%~`` any more of them. It gives a tuple of levels,
+    two (bids, asks) where they tell their side, and then the greatest time (None without levels). ValueError where it is no pattern.
+    """
+    read: Read = _Template(pattern).read
+    return read
 
 
 ABSENT: str = ""
 """Why they are not there; "" where they are."""
 
-change: Callable[..., bool] = _never
+change: Callable[..., bool | None] = _nothing
 digits: Callable[[list[Level], int], bytes | None] = _nothing
 turns: Callable[[list[Level], list[Level], int], bytes | None] = _nothing
+_Template: Any = _NoTemplate
 
 if os.environ.get(SWITCH) == "0":
     ABSENT = f"{SWITCH}=0"
 else:
     try:
+        from topics._native import Template as _Template
         from topics._native import change, digits, turns  # noqa: F401
     except ImportError as error:
         ABSENT = str(error)

@@ -14,6 +14,8 @@ from adapters.base import BadFrame, Parsed, Reading
 from adapters.binance.futures_definition import FuturesInfo, definitions
 from adapters.binance.parser import (
     AGGREGATE,
+    BEST,
+    LEVELS,
     BookTicker,
     DepthBody,
     Dialect,
@@ -32,7 +34,7 @@ from topics.record import InstrumentId
 MOST_RATE = Decimal(1000)
 
 
-class FuturesDepth(msgspec.Struct, tag_field="e", tag="depthUpdate"):
+class FuturesDepth(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
     """The page's "Diff. Book Depth Streams", ``<symbol>@depth@100ms``; T is the matching engine's time.
 
     ``{"e":"depthUpdate","E":1626992741037,"T":1626992741024,"s":"SUSHIUSDT","U":600859599090,"u":600859600917,
@@ -58,7 +60,7 @@ class FuturesTrade(TradeFrame, tag_field="e", tag="trade"):
     X: str = ""
 
 
-class FuturesTicker(BookTicker):
+class FuturesTicker(BookTicker, gc=False):
     """The page's "Individual Symbol Book Ticker Streams", with times: ``{"e":"bookTicker","u":600859600576,
     "s":"SUSHIUSDT","b":"7.6110","B":"2","a":"7.6120","A":"297","T":1626992741012,"E":1626992741017}``
     """
@@ -220,10 +222,16 @@ def _defined(info: FuturesInfo, reading: Reading, wanted: str) -> Sequence[Parse
 _KINDS = {
     "trade": kind(FuturesTrade, _single),
     "aggTrade": AGGREGATE,
-    "bookTicker": kind(FuturesTicker, _quote),
+    "bookTicker": kind(FuturesTicker, _quote, b'{"e":"bookTicker",' + BEST + b',"T":%m,"E":%#}', b"%*@bookTicker"),
     "forceOrder": kind(ForceOrder, _liquidation),
 }
-_DEPTH, _MARK = kind(FuturesDepth, _delta), kind(MarkPrice, _marked)
+_DEPTH = kind(
+    FuturesDepth,
+    _delta,
+    b'{"e":"depthUpdate","E":%#,"T":%m,"s":"%s","U":%d,"u":%d,"pu":%d,"b":' + LEVELS + b',"a":' + LEVELS + b"}",
+    b"%*@depth@%*",
+)
+_MARK = kind(MarkPrice, _marked)
 
 
 def dialect(venue_symbol: Callable[[InstrumentId], str]) -> Dialect:
@@ -236,4 +244,5 @@ def dialect(venue_symbol: Callable[[InstrumentId], str]) -> Dialect:
             "exchangeInfo": kind(FuturesInfo, _defined),
             "openInterest": kind(OpenInterestBody, _open_interest),
         },
+        often=(_DEPTH, _KINDS["bookTicker"], AGGREGATE),
     )

@@ -13,7 +13,7 @@ BadFrame. Whether levels are numbers is the book's to say.
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -23,6 +23,7 @@ from adapters.base import BadFrame, Parsed, Parser, Reading, read_own
 from adapters.binance.definition import ExchangeInfo, definitions
 from adapters.binance.symbols import venue_symbol
 from adapters.parsing import LEAST, MOST, named
+from topics import native
 from topics.market import BookDelta, BookSnapshot, Quote, Trade
 from topics.record import InstrumentId, Level, Side
 
@@ -31,7 +32,7 @@ Sequence_ = Annotated[int, Meta(ge=0, le=2**62)]
 Levels = tuple[Level, ...]
 
 
-class DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate"):
+class DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
     """The page's "Diff. Depth Stream", ``<symbol>@depth@100ms``: sizes are absolute, 0 removes.
 
     U and u are the first and last update id inside.
@@ -48,7 +49,7 @@ class DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate"):
     a: Levels
 
 
-class TradeFrame(msgspec.Struct, tag_field="e", tag="trade"):
+class TradeFrame(msgspec.Struct, tag_field="e", tag="trade", gc=False):
     """The page's "Trade Streams", ``<symbol>@trade``: m says that the buyer was the maker; T is the trade's time.
 
     ``{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000","q":"0.02000000",
@@ -63,15 +64,15 @@ class TradeFrame(msgspec.Struct, tag_field="e", tag="trade"):
     m: bool
 
 
-class AggregateTrade(msgspec.Struct, tag_field="e", tag="aggTrade"):
+class AggregateTrade(msgspec.Struct, tag_field="e", tag="aggTrade", gc=False):
     """The page's "Aggregate Trade Streams", ``<symbol>@aggTrade``: fills of one taker order at one price, f to l.
 
     ``{"e":"aggTrade","E":1634046522115,"s":"NKNUSDT","a":28404302,"p":"0.35290000","q":"318.00000000","f":43372345,
     "l":43372345,"T":1634046522114,"m":true,"M":true}``
     """
 
-    s: str
     a: Sequence_
+    s: str
     p: Decimal
     q: Decimal
     T: Millis
@@ -82,7 +83,7 @@ class AggregateTrade(msgspec.Struct, tag_field="e", tag="aggTrade"):
         return self.a
 
 
-class BookTicker(msgspec.Struct):
+class BookTicker(msgspec.Struct, gc=False):
     """The page's "Individual Symbol Book Ticker Streams", ``<symbol>@bookTicker``: no time and no kind of its own.
 
     ``{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.54698000"}``
@@ -129,32 +130,50 @@ _envelope = msgspec.json.Decoder(_Envelope)
 
 class Kind(NamedTuple):
     """A kind of frame: how it is decoded, alone and in a combined frame, and what its data say of an instrument, given the
-    venue's spelling of it.
+    venue's spelling of it. ``usual`` reads the fields of ``type`` from a combined frame as the venue always writes it.
     """
 
     alone: Callable[[bytes], Any]
     combined: Callable[[bytes], _Combined[Any]]
     read: Callable[[Any, Reading, str], Sequence[Parsed] | None]
+    type: Callable[..., Any]
+    usual: native.Read
 
 
-def kind(type_: type[Data], read: Callable[[Data, Reading, str], Sequence[Parsed] | None]) -> Kind:
+def kind(
+    type_: type[Data],
+    read: Callable[[Data, Reading, str], Sequence[Parsed] | None],
+    data: bytes = b"",
+    stream: bytes = b"",
+) -> Kind:
+    """``data`` and ``stream`` are patterns: of the fields of ``type_`` in their order, and of the stream's name."""
     wrapped: Any = _Combined[type_]  # type: ignore[valid-type]
-    return Kind(msgspec.json.Decoder(type_).decode, msgspec.json.Decoder(wrapped).decode, read)
+    usual = native.template(b'{"stream":"%b","data":%b}' % (stream, data))
+    return Kind(msgspec.json.Decoder(type_).decode, msgspec.json.Decoder(wrapped).decode, read, type_, usual)
 
 
 class Dialect(NamedTuple):
-    """A market's kinds of frames: by the name of a stream, by the name of an event, and answers of REST."""
+    """A market's kinds of frames: by the name of a stream, by the name of an event, and answers of REST. ``often``: whose
+    frames are tried first.
+    """
 
     venue_symbol: Callable[[InstrumentId], str]
     streams: Mapping[str, Kind]
     events: Mapping[str, Kind]
     answers: Mapping[str, Kind]
+    often: Sequence[Kind]
 
 
 def parser(dialect: Dialect) -> Parser:
+    often = [(kind.usual, kind.type, kind.read) for kind in dialect.often]
+    wanted = lru_cache(4096)(partial(_wanted, dialect))
+
     def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         """See ``adapters.base.Parser``."""
         try:
+            for usual, type_, read in often:
+                if (fields := usual(frame)) is not None:
+                    return read(type_(*fields), reading, wanted(reading.instrument))
             if frame.startswith(b'{"stream":"'):
                 return _stream(dialect, frame[11 : frame.find(b'"', 11, 100)], frame, reading)
             return _other(dialect, frame, reading)
@@ -290,13 +309,35 @@ def quoted(d: BookTicker, ts_event: int, reading: Reading, wanted: str) -> Seque
     )
 
 
-AGGREGATE = kind(AggregateTrade, aggregated)
-_KINDS = {"trade": kind(TradeFrame, single), "aggTrade": AGGREGATE, "bookTicker": kind(BookTicker, _quote)}
-_DEPTH = kind(DepthUpdate, _delta)
+LEVELS = b'%[["%p","%q"]%]'
+BEST = b'"u":%d,"s":"%s","b":"%D","B":"%D","a":"%D","A":"%D"'
+AGGREGATE = kind(
+    AggregateTrade,
+    aggregated,
+    b'{"e":"aggTrade","E":%#,"a":%d,"s":"%s","p":"%D","q":"%D","f":%#,"l":%#,"T":%m,"m":%b}',
+    b"%*@aggTrade",
+)
+_KINDS = {
+    "trade": kind(
+        TradeFrame,
+        single,
+        b'{"e":"trade","E":%#,"s":"%s","t":%d,"p":"%D","q":"%D","T":%m,"m":%b,"M":true}',
+        b"%*@trade",
+    ),
+    "aggTrade": AGGREGATE,
+    "bookTicker": kind(BookTicker, _quote, b"{" + BEST + b"}", b"%*@bookTicker"),
+}
+_DEPTH = kind(
+    DepthUpdate,
+    _delta,
+    b'{"e":"depthUpdate","E":%m,"s":"%s","U":%d,"u":%d,"b":' + LEVELS + b',"a":' + LEVELS + b"}",
+    b"%*@depth@%*",
+)
 SPOT = Dialect(
     venue_symbol=venue_symbol,
     streams=_KINDS | {"depth": _DEPTH},
     events=_KINDS | {"depthUpdate": _DEPTH},
     answers={"depth": kind(DepthBody, _snapshot), "exchangeInfo": kind(ExchangeInfo, _defined)},
+    often=(_DEPTH, _KINDS["bookTicker"], _KINDS["trade"], AGGREGATE),
 )
 parse = parser(SPOT)

@@ -35,6 +35,11 @@ def instrument_of(venue: Venue, symbol: str) -> InstrumentId:
     return f"{venue}:{symbol.removesuffix(quote)}-{quote}"
 
 
+@lru_cache(4096)
+def _of_stream(name: bytes) -> str:
+    return name.decode("ascii", "replace").upper()
+
+
 def symbol_in(frame: bytes) -> str:
     """The symbol a frame is about, without parsing it: from its stream's name, else the first ``"s"`` or
     ``"symbol"``.
@@ -42,7 +47,7 @@ def symbol_in(frame: bytes) -> str:
     if frame.startswith(b'{"stream":"'):
         end = frame.find(b"@", 11, 64)
         if end > 11 and frame[11:12] != b"!":
-            return frame[11:end].decode("ascii", "replace").upper()
+            return _of_stream(frame[11:end])
     for mark in (b'"s":"', b'"symbol":"'):
         start = frame.find(mark)
         if start >= 0:

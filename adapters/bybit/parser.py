@@ -11,7 +11,8 @@ subscriptions, pongs.
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Final, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -21,8 +22,9 @@ from adapters.bybit.definition import InstrumentsInfo, definition
 from adapters.bybit.symbols import venue_symbol
 from adapters.bybit.ticker import TickerData, told, top
 from adapters.parsing import BOOK, named, of_the_book, positive, side_of
+from topics import native
 from topics.market import BookDelta, BookSnapshot, Liquidation, Trade
-from topics.record import Level
+from topics.record import InstrumentId, Level
 
 Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
 UpdateId = Annotated[int, Meta(ge=1, le=2**62)]
@@ -103,6 +105,13 @@ class Head(msgspec.Struct):
     ret_msg: str = ""
 
 
+_CHANGE = (
+    b'{"topic":"orderbook.%%s.%%*",%b,"data":{"s":"%%s","b":%%[["%%p","%%q"]%%],"a":%%[["%%p","%%q"]%%],'
+    b'"u":%%d,"seq":%%#},"cts":%%m}'
+)
+_of_derivative, _of_spot = (
+    native.template(_CHANGE % head) for head in (b'"type":"delta","ts":%m', b'"ts":%m,"type":"delta"')
+)
 _book = msgspec.json.Decoder(BookFrame)
 _trades = msgspec.json.Decoder(TradeFrame)
 _ticker = msgspec.json.Decoder(TickerFrame)
@@ -117,6 +126,9 @@ _OTHER_BOOK = _TOPIC + b"orderbook.rpi."
 def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     """See ``adapters.base.Parser``."""
     try:
+        found = _of_derivative(frame) or _of_spot(frame)
+        if found is not None and (usual := _usual(found, reading)) is not None:
+            return usual
         if frame.startswith(_TOPIC):
             read = _TOPICS.get(frame[10 : frame.find(b".", 10, 40)])
         else:
@@ -124,11 +136,16 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
             if own is not None:
                 return _own(own, reading)
             read = _TOPICS.get(_topic_of(frame))
-        return None if read is None else read(frame, reading, own_symbol(venue_symbol(reading.instrument)))
+        return None if read is None else read(frame, reading, _own_symbol(reading.instrument))
     except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation, RecursionError) as error:
         if frame.startswith(_OTHER_BOOK):
             return None
         raise BadFrame(f"not a frame of this venue: {error}") from error
+
+
+@lru_cache(4096)
+def _own_symbol(instrument: InstrumentId) -> str:
+    return own_symbol(venue_symbol(instrument))
 
 
 def _topic_of(frame: bytes) -> bytes:
@@ -180,6 +197,26 @@ def _changed(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed] | 
             asks=d.a,
             sequence=d.u,
             ts_event=ts_event,
+            ts_init=reading.ts_init,
+        ),
+    )
+
+
+def _usual(found: tuple[Any, ...], reading: Reading) -> Sequence[Parsed] | None:
+    """A change of the book that is kept."""
+    depth, ts, symbol, bids, asks, number, cts = found
+    if symbol != _own_symbol(reading.instrument) or depth == "1" or number <= 1:
+        return None
+    if not depth.isdigit() or not of_the_book(depth, 0, False, reading.memory):
+        return None
+    return (
+        BookDelta(
+            instrument=reading.instrument,
+            bids=bids,
+            asks=asks,
+            first_sequence=number,
+            sequence=number,
+            ts_event=(cts or ts) * 1_000_000,
             ts_init=reading.ts_init,
         ),
     )

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from operator import itemgetter
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ from adapters.base import BadFrame, Parsed, Reading, read_own
 from adapters.coinbase.definition import Product, definition
 from adapters.coinbase.symbols import venue_symbol
 from adapters.parsing import iso_ns, named, positive, side_of
+from topics import native
 from topics.market import BookDelta, BookSnapshot, Quote, Ticker, Trade
 from topics.record import Level
 
@@ -115,6 +116,11 @@ class Head(msgspec.Struct):
     message: str = ""
 
 
+_usual = native.template(
+    b'{"channel":"l2_data","timestamp":"%z","sequence_num":%#,"events":[{"type":"%s","product_id":"%s","updates":%['
+    b'{"side":"%k","event_time":"%*","price_level":"%p","new_quantity":"%q"}%]}]}'
+)
+_RECORDS: Final[dict[str, type[BookDelta] | type[BookSnapshot]]] = {"update": BookDelta, "snapshot": BookSnapshot}
 _book = msgspec.json.Decoder(BookFrame)
 _trades = msgspec.json.Decoder(TradeFrame)
 _ticker = msgspec.json.Decoder(TickerFrame)
@@ -126,6 +132,8 @@ _channel = re.compile(rb'\{"channel":"(\w+)"')
 def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     """See ``adapters.base.Parser``."""
     try:
+        if (changed := _usual(frame)) is not None and (usual := _on_usual(changed, reading)) is not None:
+            return usual
         found = _channel.match(frame)
         if found is None:
             return _other(frame, reading)
@@ -148,6 +156,15 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         raise BadFrame(f"the venue says: {head.message}")
     read = _CHANNELS.get(head.channel.encode())
     return None if read is None else read(frame, reading, venue_symbol(reading.instrument))
+
+
+def _on_usual(found: tuple[Any, ...], reading: Reading) -> Sequence[Parsed] | None:
+    """A change of one book."""
+    ts_event, what, symbol, bids, asks = found
+    record = _RECORDS.get(what)
+    if record is None or symbol != venue_symbol(reading.instrument):
+        return None
+    return (record(instrument=reading.instrument, bids=bids, asks=asks, ts_event=ts_event, ts_init=reading.ts_init),)
 
 
 def _changed(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed]:

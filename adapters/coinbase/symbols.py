@@ -11,6 +11,7 @@ from topics.record import InstrumentId, Venue
 _INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-([A-Z0-9]+)(-PERP)?\Z")
 _SYMBOL = re.compile(r"([A-Z0-9]+)-([A-Z0-9]+)(-INTX)?\Z")
 _NAMED = re.compile(rb'"product_id":\s*"([^"]{1,40})"')
+_BOOK = b'{"channel":"l2_data",'
 
 
 @lru_cache(4096)
@@ -33,6 +34,8 @@ def instrument_of(venue: Venue, symbol: str) -> InstrumentId:
 def symbols_in(frame: bytes) -> list[str]:
     """Every product that a frame names, without parsing it; a book's change names its one near its beginning."""
     first = _NAMED.search(frame, 0, 400)
+    if first is not None and frame.startswith(_BOOK) and frame.find(b"]", first.end()) >= len(frame) - 4:
+        return [first[1].decode("ascii", "replace")]  # of one product: its changes end with the frame
     if first is None and len(frame) <= 400:
         return []
     if first is not None and frame.rfind(b'"product_id"') == first.start():

@@ -21,7 +21,7 @@ from adapters.base import BadFrame, Checked, Parsed, Reading, read_own
 from adapters.kraken.definition import AssetPairs, definition
 from adapters.kraken.digits import padded, padded_anew
 from adapters.kraken.symbols import instrument_of, venue_symbol
-from adapters.kraken.v1 import parse_old, told_of
+from adapters.kraken.v1 import parse_old, told_of, usual
 from adapters.parsing import iso_ns, positive, side_of, text_of
 from topics.market import BookDelta, BookSnapshot, Trade
 from topics.record import Level
@@ -124,7 +124,7 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     """See ``adapters.base.Parser``."""
     try:
         if frame.startswith(b"["):
-            return parse_old(frame, reading)
+            return usual(frame, reading) or parse_old(frame, reading)
         found = _channel(frame)
         return _other(frame, reading) if found is None else _of_channel(found[1].decode(), frame, reading)
     except BadFrame:

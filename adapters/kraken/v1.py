@@ -13,6 +13,7 @@ import msgspec
 from adapters.base import BadFrame, Checked, Parsed, Reading
 from adapters.kraken.symbols import old_symbol
 from adapters.parsing import named, positive, side_of
+from topics import native
 from topics.market import BookDelta, BookSnapshot, Quote, Ticker, Trade
 from topics.record import Level
 
@@ -103,6 +104,9 @@ class OldSpread(msgspec.Struct, array_like=True, gc=False):
     pair: str
 
 
+_LEVELS = b'%[["%p","%q","%t"%~]%]'
+_bids = native.template(b'[%#,{"b":' + _LEVELS + b',"c":"%d"},"book-%*","%s"]')
+_asks = native.template(b'[%#,{"a":' + _LEVELS + b',"c":"%d"},"book-%*","%s"]')
 _book = msgspec.json.Decoder(OldBook)
 _trades = msgspec.json.Decoder(OldTrades)
 _ticker = msgspec.json.Decoder(OldTicker)
@@ -117,6 +121,23 @@ def parse_old(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         if frame.find(mark, -48) >= 0:
             return read(frame, reading)
     return None
+
+
+def usual(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    """A change of one side."""
+    bids = asks = ()
+    if (found := _bids(frame)) is not None:
+        bids, time, checksum, pair = found
+    elif (found := _asks(frame)) is not None:
+        asks, time, checksum, pair = found
+    else:
+        return None
+    if pair != old_symbol(reading.instrument) or time is None:
+        return None
+    delta = BookDelta(
+        instrument=reading.instrument, bids=bids, asks=asks, ts_event=seconds_ns(time), ts_init=reading.ts_init
+    )
+    return (Checked(delta, checksum),)
 
 
 def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed]:

@@ -18,6 +18,7 @@ from adapters.base import BadFrame, Parsed, Reading, read_own
 from adapters.kraken_futures.definition import Instruments, definition
 from adapters.kraken_futures.symbols import instrument_of, venue_symbol
 from adapters.parsing import named, positive, text_of
+from topics import native
 from topics.market import BookDelta, BookSnapshot, Funding, Liquidation, OpenInterest, Quote, Ticker, Trade
 from topics.record import Level, Side
 
@@ -101,6 +102,8 @@ class _Envelope(msgspec.Struct, gc=False):
     message: str = ""
 
 
+_CHANGE = b'{"feed":"book","product_id":"%%s","side":"%b","seq":%%d,"price":%%n,"qty":%%n,"timestamp":%%m}'
+_bid, _ask = (native.template(_CHANGE % side) for side in (b"buy", b"sell"))
 _book = msgspec.json.Decoder(BookFrame).decode
 _whole = msgspec.json.Decoder(BookSnapshotFrame).decode
 _trade = msgspec.json.Decoder(TradeFrame).decode
@@ -113,7 +116,7 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     """See ``adapters.base.Parser``."""
     try:
         if frame.startswith(b'{"feed":"book",'):
-            return _on_book(frame, reading)
+            return _usual(frame, reading) or _on_book(frame, reading)
         return _other(frame, reading)
     except BadFrame:
         raise
@@ -121,6 +124,33 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         if reading.instrument.endswith(":"):
             return None  # about an instrument that is not followed
         raise BadFrame(f"not a frame of this venue: {error}") from error
+
+
+def _usual(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+    if (found := _bid(frame)) is not None:
+        product, seq, price, size, ms = found
+        bids = ((price, size),)
+    elif (found := _ask(frame)) is not None:
+        product, seq, price, size, ms = found
+        asks = ((price, size),)
+    else:
+        return None
+    instrument = reading.instrument
+    if not seq or product != venue_symbol(instrument):
+        return None
+    return (
+        BookDelta(
+            instrument=instrument,
+            bids=bids,
+            asks=asks,
+            first_sequence=seq,
+            sequence=seq,
+            ts_event=ms * 1_000_000,
+            ts_init=reading.ts_init,
+        ),
+    )
 
 
 def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed]:

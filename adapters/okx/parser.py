@@ -16,12 +16,19 @@ from adapters.okx import wire
 from adapters.okx.definition import Instruments, definition
 from adapters.okx.symbols import venue_symbol
 from adapters.parsing import BOOK, named, of_the_book, positive, side_of
+from topics import native
 from topics.market import BookDelta, BookSnapshot, Funding, Liquidation, OpenInterest, Quote, Ticker, Trade
 from topics.record import Level
 
 LATEST_MS: Final = 9_000_000_000_000
 DEPTHS: Final = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50}
 
+_UPDATE = (
+    b'{"arg":{"channel":"books","instId":"%s"},"action":"update","data":[{"asks":%[["%p","%q"%~]%],'
+    b'"bids":%[["%p","%q"%~]%],"ts":"%m","checksum":%i'
+)
+_update = native.template(_UPDATE + b"}]}")
+_numbered = native.template(_UPDATE + b',"prevSeqId":%d,"seqId":%d}]}')
 _book = msgspec.json.Decoder(wire.BookFrame).decode
 _best = msgspec.json.Decoder(wire.BestFrame).decode
 _trades = msgspec.json.Decoder(wire.TradeFrame).decode
@@ -35,6 +42,8 @@ _channel = re.compile(rb'\{"arg":\{"channel":"([a-z0-9-]+)"').match
 def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     """See ``adapters.base.Parser``."""
     try:
+        if (usual := _usual(frame, reading)) is not None:
+            return usual
         found = _channel(frame)
         if found is None:
             return _other(frame, reading)
@@ -75,6 +84,29 @@ def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     if len(d.data) == 1:
         return (_change(d, d.data[0], reading),)
     return [_change(d, data, reading) for data in d.data]
+
+
+def _usual(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
+    """An update of the whole book's channel, with its checksum."""
+    found = _numbered(frame) if frame.find(b'"seqId":', -40) > 0 else _update(frame)
+    if found is None:
+        return None
+    symbol, asks, bids, ms, checksum, *numbers = found
+    before, sequence = numbers or (-1, 0)
+    if symbol != venue_symbol(reading.instrument) or not checksum or (numbers and not sequence):
+        return None
+    if not of_the_book("books", 0, False, reading.memory):
+        return None
+    delta = BookDelta(
+        instrument=reading.instrument,
+        bids=bids,
+        asks=asks,
+        first_sequence=before + 1,
+        sequence=sequence,
+        ts_event=ms * 1_000_000,
+        ts_init=reading.ts_init,
+    )
+    return (Checked(delta, checksum & 0xFFFFFFFF),)
 
 
 def _change(frame: wire.BookFrame, d: wire.BookData, reading: Reading) -> Parsed:
