@@ -114,7 +114,9 @@ def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checks
         crossed = book.apply(delta)
     except ValueError as error:
         return _lose(state, source, str(error), now)
-    state.bridged, state.ts_event, state.moved_at = True, delta.ts_event, now
+    if not state.bridged:
+        state.bridged = True
+    state.ts_event, state.moved_at = delta.ts_event, now
     state.updates += 1
     if crossed:
         return _lose(state, source, "crossed book", now)

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { OPS_MOST = 80, VALUES_MOST = 24, FEW = 32, WHOLE_MOST = 18, NUMBER_MOST = 40 };
+enum { OPS_MOST = 80, VALUES_MOST = 24, FEW = 32, WHOLE_MOST = 18, NUMBER_MOST = 40, KNOWN = 1 << 13 };
 enum { LITERAL = 1 };
 
 static const int64_t MILLIS_MOST = 9000000000000; /* past the year 2200, and as nanoseconds still 64 bits */
@@ -59,12 +59,63 @@ static PyObject *text_of(Span span)
     return text;
 }
 
+/* Texts read lately, and their numbers where they were asked for: most prices come again with the next frame. */
+typedef struct {
+    PyObject *text, *number;
+} Known;
+
+static Known known[KNOWN];
+
+static Known *known_of(Span span)
+{
+    uint64_t mixed = (uint64_t)span.length, word;
+    Py_ssize_t left = span.length;
+    for (const char *at = span.text; left > 0; at += 8, left -= 8) {
+        word = 0;
+        memcpy(&word, at, left < 8 ? (size_t)left : 8);
+        mixed = (mixed ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+        mixed ^= mixed >> 32;
+    }
+    Known *one = &known[mixed % KNOWN];
+    if (one->text != NULL && PyUnicode_GET_LENGTH(one->text) == span.length &&
+        memcmp(PyUnicode_1BYTE_DATA(one->text), span.text, (size_t)span.length) == 0)
+        return one;
+    PyObject *text = text_of(span);
+    if (text == NULL)
+        return NULL;
+    Py_XSETREF(one->text, text);
+    Py_CLEAR(one->number);
+    return one;
+}
+
+static PyObject *known_text(Span span)
+{
+    Known *one = known_of(span);
+    return one == NULL ? NULL : Py_NewRef(one->text);
+}
+
+static PyObject *known_number(Span span)
+{
+    Known *one = known_of(span);
+    if (one == NULL)
+        return NULL;
+    if (one->number == NULL) {
+        PyObject *text = Py_NewRef(one->text), *number = PyObject_CallOneArg(decimal, text);
+        Py_DECREF(text);
+        if (number == NULL)
+            return NULL;
+        Py_XSETREF(one->number, number);
+    }
+    return Py_NewRef(one->number);
+}
+
 static int read_text(Reader *r, Span *span)
 {
-    span->text = r->at;
-    while (r->at < r->end && is_plain(*r->at))
-        r->at++;
-    span->length = r->at - span->text;
+    const char *at = r->at;
+    while (is_plain(*at)) /* bytes end with a zero, which is not */
+        at++;
+    *span = (Span){r->at, at - r->at};
+    r->at = at;
     return 1;
 }
 
@@ -186,14 +237,16 @@ static int grow(Levels *levels)
     return 0;
 }
 
+/* The levels of a whole book would but push out what is known. */
 static int add_level(Levels *levels, Span price, Span size)
 {
+    PyObject *(*made)(Span) = levels->n < FEW ? known_text : text_of;
     if (levels->n == levels->room && grow(levels) < 0)
         return -1;
     PyObject *level = PyTuple_New(2);
     if (level == NULL)
         return -1;
-    PyObject *first = text_of(price), *second = text_of(size);
+    PyObject *first = made(price), *second = made(size);
     PyTuple_SET_ITEM(level, 0, first);
     PyTuple_SET_ITEM(level, 1, second);
     PyObject_GC_UnTrack(level); /* of texts alone: no cycle can begin here */
@@ -225,11 +278,21 @@ static void drop(Levels *levels)
         PyMem_Free(levels->items);
 }
 
-static int later(Span one, Span other)
+/* 1618678133.365913 as ns; before the year 2255. */
+static int read_seconds(Reader *r, int64_t *ns)
 {
-    Py_ssize_t shorter = one.length < other.length ? one.length : other.length;
-    int order = memcmp(one.text, other.text, (size_t)shorter);
-    return order > 0 || (order == 0 && one.length > other.length);
+    const char *at = r->at;
+    if (r->end - at < 17 || at[10] != '.' || *at >= '9')
+        return 0;
+    int64_t micros = 0;
+    for (int i = 0; i < 17; i++)
+        if (is_digit(at[i]))
+            micros = micros * 10 + (at[i] - '0');
+        else if (i != 10)
+            return 0;
+    r->at = at + 17;
+    *ns = micros * 1000;
+    return 1;
 }
 
 static int read_side(Reader *r, int *side)
@@ -261,8 +324,9 @@ static int skip_more(Reader *r)
     return 1;
 }
 
-static int read_element(Reader *r, const Op *op, Span *price, Span *size, Span *time, int *side)
+static int read_element(Reader *r, const Op *op, Span *price, Span *size, int64_t *time, int *side)
 {
+    int64_t ns;
     for (; op->code != ']'; op++) {
         Span span;
         int fits;
@@ -280,9 +344,9 @@ static int read_element(Reader *r, const Op *op, Span *price, Span *size, Span *
             fits = read_number(r, size);
             break;
         case 't':
-            fits = read_text(r, &span);
-            if (time->text == NULL || later(span, *time))
-                *time = span;
+            fits = read_seconds(r, &ns);
+            if (fits && ns > *time)
+                *time = ns;
             break;
         case '*':
             fits = read_text(r, &span);
@@ -302,7 +366,35 @@ static int read_element(Reader *r, const Op *op, Span *price, Span *size, Span *
     return 1;
 }
 
-static int read_levels(Reader *r, const Op *op, Levels sides[2], Span *time)
+/* What most venues write: ["price","size"] */
+static int is_pair(const Op *op)
+{
+    static const Op pair[] = {{LITERAL, "[\"", 2}, {'p', "", 0}, {LITERAL, "\",\"", 3}, {'q', "", 0}, {LITERAL, "\"]", 2}};
+    int i = 0;
+    for (; i < 5; i++)
+        if (op[i].code != pair[i].code || (pair[i].length && op[i].length != pair[i].length) ||
+            memcmp(op[i].text, pair[i].text, (size_t)pair[i].length) != 0)
+            return 0;
+    return op[i].code == ']';
+}
+
+static int read_pair(Reader *r, Span *price, Span *size)
+{
+    if (r->at[0] != '[' || r->at[1] != '"')
+        return 0;
+    r->at += 2;
+    read_text(r, price);
+    if (r->at[0] != '"' || r->at[1] != ',' || r->at[2] != '"')
+        return 0;
+    r->at += 3;
+    read_text(r, size);
+    if (r->at[0] != '"' || r->at[1] != ']')
+        return 0;
+    r->at += 2;
+    return 1;
+}
+
+static int read_levels(Reader *r, const Op *op, Levels sides[2], int64_t *time)
 {
     if (r->at >= r->end || *r->at++ != '[')
         return 0;
@@ -310,10 +402,11 @@ static int read_levels(Reader *r, const Op *op, Levels sides[2], Span *time)
         r->at++;
         return 1;
     }
+    int pairs = is_pair(op);
     for (;;) {
         Span price = {NULL, 0}, size = {NULL, 0};
         int side = 0;
-        if (!read_element(r, op, &price, &size, time, &side))
+        if (!(pairs ? read_pair(r, &price, &size) : read_element(r, op, &price, &size, time, &side)))
             return 0;
         if (add_level(&sides[side], price, size) < 0)
             return -1;
@@ -336,7 +429,7 @@ static int take_levels(Reader *r, const Op **op)
         sides[i].n = 0;
         sides[i].room = FEW;
     }
-    Span time = {NULL, 0};
+    int64_t time = -1;
     const Op *first = *op + 1;
     int fits = read_levels(r, first, sides, &time), sided = 0, timed = 0;
     for (*op = first; (*op)->code != ']'; (*op)++) {
@@ -346,7 +439,7 @@ static int take_levels(Reader *r, const Op **op)
     for (int i = 0; fits == 1 && i <= sided; i++)
         fits = take(r, as_tuple(&sides[i]));
     if (fits == 1 && timed)
-        fits = take(r, time.text == NULL ? Py_NewRef(Py_None) : text_of(time));
+        fits = take(r, time < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(time));
     drop(&sides[0]);
     drop(&sides[1]);
     return fits;
@@ -370,7 +463,7 @@ static int read_one(Reader *r, const Op **op)
         while (r->at < r->end && is_plain(*r->at) && *r->at != (*op)[1].text[0])
             r->at++;
         span.length = r->at - span.text;
-        return (*op)->code == '*' ? 1 : take(r, text_of(span));
+        return (*op)->code == '*' ? 1 : take(r, known_text(span));
     case 'b':
         minus = r->end - r->at >= 4 && memcmp(r->at, "true", 4) == 0;
         if (!minus && (r->end - r->at < 5 || memcmp(r->at, "false", 5) != 0))
@@ -378,13 +471,9 @@ static int read_one(Reader *r, const Op **op)
         r->at += minus ? 4 : 5;
         return take(r, PyBool_FromLong(minus));
     case 'n':
-        return read_number(r, &span) ? take(r, text_of(span)) : 0;
+        return read_number(r, &span) ? take(r, known_text(span)) : 0;
     case 'D':
-        if (!read_number(r, &span))
-            return 0;
-        PyObject *text = text_of(span), *value = text == NULL ? NULL : PyObject_CallOneArg(decimal, text);
-        Py_XDECREF(text);
-        return take(r, value);
+        return read_number(r, &span) ? take(r, known_number(span)) : 0;
     case 'i':
         minus = r->at < r->end && *r->at == '-';
         r->at += minus;

@@ -29,13 +29,16 @@ Read = Callable[[bytes], Values]
 
 
 def template(pattern: bytes) -> Read:
-    """Reads the values of frames that are written exactly as ``pattern``; None for all others. It has a directive for each:
+    """Reads the values of frames that are written exactly as ``pattern``; None for all others. Its directives:
 
-    ``%d`` a whole number, ``%i`` one with a sign, ``%m`` milliseconds, at most ``MILLIS_MOST``, ``%z`` an ISO time as ns, ``%n`` a number as text,
-    ``%D`` one as Decimal, ``%b`` true or false, ``%s`` a text up to the character that follows; ``%*`` and ``%#`` pass over a text, a
-    number. ``%[ … %]`` is a list of levels, and between them stands one: ``%p`` and ``%q`` price and size as texts, ``%P`` and ``%Q`` as
-    numbers, ``%t`` a time, ``%k`` bid, buy, offer or sell, ``%*`` a text to pass over, ``%~`` any more of them. It gives a tuple of levels,
-    two (bids, asks) where they tell their side, and then the greatest time (None without levels). ValueError where it is no pattern.
+    ``%d`` a whole number, ``%i`` one with a sign, ``%m`` milliseconds (before the year 2255), ``%z`` an ISO time as ns,
+    ``%n`` a number as text, ``%D`` one as Decimal, ``%b`` true or false, ``%s`` a text up to the character that follows;
+    ``%*`` and ``%#`` pass over a text, a number.
+
+    ``%[ … %]`` is a list of levels; between them stands one: ``%p`` and ``%q`` price and size as texts, ``%P`` and ``%Q`` as
+    numbers, ``%t`` seconds with six decimals, ``%k`` bid, buy, offer or sell, ``%*`` a text to pass over, ``%~`` any more of
+    them. It gives a tuple of levels, two (bids, asks) where they tell their side, and then the greatest time as ns (None
+    without levels). ValueError where it is no pattern.
     """
     read: Read = _Template(pattern).read
     return read

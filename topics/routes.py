@@ -184,9 +184,13 @@ def group(records: Iterable[Record], subscriptions: Subscriptions) -> dict[tuple
     """The output records of one input: events of one (topic, key) travel together, in order; compacted topics keep only the last."""
     out: dict[tuple[Topic, str], list[Record]] = {}
     for record in records:
-        for topic, key in routes(record, subscriptions):
-            if topic.compacted:
-                out[topic, key] = [record]
-            else:
-                out.setdefault((topic, key), []).append(record)
+        for topic, keys in ROUTES[type(record)]:
+            for key in keys(record, subscriptions):
+                place = topic, key
+                if topic.compacted:
+                    out[place] = [record]
+                elif place in out:
+                    out[place].append(record)
+                else:
+                    out[place] = [record]
     return out

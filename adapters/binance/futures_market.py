@@ -10,7 +10,7 @@ from adapters.binance import futures
 from adapters.binance.futures_symbols import Spelling
 from adapters.binance.market import CATALOGS, combined_streams, parameter
 from adapters.binance.parser import parser
-from adapters.binance.symbols import symbol_in
+from adapters.binance.symbols import symbols_in
 from adapters.catalogs import Catalog
 from topics.record import InstrumentId, Venue
 
@@ -56,8 +56,7 @@ class FuturesMarketData(MarketData):
         return self._site.spelling.instrument_of(venue, venue_symbol)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        symbol = symbol_in(frame)
-        return (symbol,) if symbol else ()
+        return symbols_in(frame)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         """Depth snapshots, wherever they were asked for; open interest; definitions that were asked for by one contract."""

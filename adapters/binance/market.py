@@ -40,8 +40,7 @@ class BinanceMarketData(MarketData):
         return symbols.instrument_of(venue, venue_symbol)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        symbol = symbols.symbol_in(frame)
-        return (symbol,) if symbol else ()
+        return symbols.symbols_in(frame)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         """Depth snapshots, wherever they were asked for; definitions of one symbol."""

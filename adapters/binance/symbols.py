@@ -36,13 +36,13 @@ def instrument_of(venue: Venue, symbol: str) -> InstrumentId:
 
 
 @lru_cache(4096)
-def _of_stream(name: bytes) -> str:
-    return name.decode("ascii", "replace").upper()
+def _of_stream(name: bytes) -> tuple[str, ...]:
+    return (name.decode("ascii", "replace").upper(),)
 
 
-def symbol_in(frame: bytes) -> str:
+def symbols_in(frame: bytes) -> tuple[str, ...]:
     """The symbol a frame is about, without parsing it: from its stream's name, else the first ``"s"`` or
-    ``"symbol"``.
+    ``"symbol"``; none where there is none.
     """
     if frame.startswith(b'{"stream":"'):
         end = frame.find(b"@", 11, 64)
@@ -54,5 +54,5 @@ def symbol_in(frame: bytes) -> str:
             start += len(mark)
             end = frame.find(b'"', start, start + 40)
             if end > start:
-                return frame[start:end].decode("ascii", "replace")
-    return ""
+                return (frame[start:end].decode("ascii", "replace"),)
+    return ()

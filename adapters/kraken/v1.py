@@ -134,9 +134,7 @@ def usual(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         return None
     if pair != old_symbol(reading.instrument) or time is None:
         return None
-    delta = BookDelta(
-        instrument=reading.instrument, bids=bids, asks=asks, ts_event=seconds_ns(time), ts_init=reading.ts_init
-    )
+    delta = BookDelta(instrument=reading.instrument, bids=bids, asks=asks, ts_event=time, ts_init=reading.ts_init)
     return (Checked(delta, checksum),)
 
 

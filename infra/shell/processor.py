@@ -22,6 +22,9 @@ MAX_DEAD_PAYLOAD = 1024 * 1024  # base64 and quoted it must still fit a record
 
 log = logging.getLogger(__name__)
 
+_at = tuple.__new__
+"""A named tuple's own way takes three times as long, for every event."""
+
 
 class StageBroken(RuntimeError):
     """The fold raised, which it never may: a broken invariant. The process ends, and starts at the last checkpoint."""
@@ -98,23 +101,29 @@ class Processor(Generic[S]):
 
     def _fold(self, live: LivePartition[S], events: Iterable[Any], record: Inbound) -> list[Record]:
         outputs: list[Record] = []
-        for index, event in enumerate(events):
-            at = At(record.partition, record.offset, index)
-            try:
-                self._fold_event(live, event, at, outputs)
-            except Exception as error:
-                where = f"{self._stage.name} at {self._stage.input.name}[{at.partition}]@{at.offset}.{at.place}"
-                log.critical("%s: %s on %s: %s", where, type(error).__name__, type(event).__name__, error)
-                raise StageBroken(f"{where}: {type(error).__name__}: {error}") from error
-            self._status.events_in += 1
+        folded = -1
+        try:
+            for folded, event in enumerate(events):
+                key = self._stage.state_key(event)
+                if key == EVERY:
+                    self._fold_every(live, event, _at(At, (record.partition, record.offset, folded)), outputs)
+                elif key is not None:
+                    at = _at(At, (record.partition, record.offset, folded))
+                    state, out = self._stage.on_event(live.get(key), event, at)
+                    live.put(key, state)
+                    outputs += out
+        except Exception as error:
+            where = f"{self._stage.name} at {self._stage.input.name}[{record.partition}]@{record.offset}.{folded}"
+            log.critical("%s: %s on %s: %s", where, type(error).__name__, type(event).__name__, error)
+            raise StageBroken(f"{where}: {type(error).__name__}: {error}") from error
+        self._status.events_in += folded + 1
         return outputs
 
-    def _fold_event(self, live: LivePartition[S], event: Any, at: At, outputs: list[Record]) -> None:
-        key = self._stage.state_key(event)
-        for k in () if key is None else live.keys() if key == EVERY else (key,):
-            state, out = self._stage.on_event(live.get(k), event, at)
-            live.put(k, state)
-            outputs.extend(out)
+    def _fold_every(self, live: LivePartition[S], event: Any, at: At, outputs: list[Record]) -> None:
+        for key in live.keys():  # noqa: SIM118 no dict
+            state, out = self._stage.on_event(live.get(key), event, at)
+            live.put(key, state)
+            outputs += out
 
 
 def dead_letter(stage: Stage[Any], record: Inbound, reason: str) -> DeadLetter:

@@ -13,7 +13,7 @@ from adapters.base import BadFrame, Endpoints, Reading, Session, rest_frame, ses
 from adapters.binance.market import MARKET_DATA
 from adapters.binance.parser import parse
 from adapters.binance.public import api_url
-from adapters.binance.symbols import instrument_of, symbol_in, venue_symbol
+from adapters.binance.symbols import instrument_of, symbols_in, venue_symbol
 from adapters.registry import market_data
 from tests.recordings import cryptofeed_exchange_info, gocryptotrader_answer, hftbacktest
 from topics.market import BookDelta, BookSnapshot, Instrument, InstrumentStatus, Quote, Trade, TradingStatus
@@ -232,14 +232,14 @@ def test_the_scan_for_a_symbol_agrees_with_every_recorded_frame(data_dir: Path) 
         frames = [line.strip().partition(b" ")[2] for line, _ in zip(lines, range(4000), strict=False)]
     for frame in filter(None, frames):
         raw = json.dumps(json.loads(frame)["data"], separators=(",", ":")).encode()
-        assert symbol_in(frame) == symbol_in(raw) == "ETHUSDT"
+        assert symbols_in(frame) == symbols_in(raw) == ("ETHUSDT",)
 
 
 @given(st.binary(max_size=80))
 def test_the_scan_takes_any_bytes(junk: bytes) -> None:
-    symbol_in(junk)
-    symbol_in(b'{"stream":"' + junk)
-    symbol_in(b'"s":"' + junk)
+    symbols_in(junk)
+    symbols_in(b'{"stream":"' + junk)
+    symbols_in(b'"s":"' + junk)
 
 
 def test_an_unknown_spelling_is_an_error_with_a_word() -> None:
