@@ -278,6 +278,10 @@ class MarketData(Protocol):
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """What to connect to and subscribe for these symbols, within the venue's limits."""
 
+    async def address(self, rest: Rest, connection: Connection) -> str:
+        """Where to connect; asked for where the venue gives each connection an address of its own. Raises VenueError."""
+        return connection.url
+
     def resubscribe(self, venue_symbol: str) -> Sequence[str]:
         """Messages that make the venue send a book anew (Snapshots.STREAM)."""
         return ()

@@ -93,13 +93,13 @@ class Ingest:
         spelled = partial(adapter.instrument_of, venue)
         self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in, self.capture, spelled)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
-        self.streams: list[Stream | Watched] = self._streams(adapter, endpoints, chosen.connections)
+        self.streams: list[Stream | Watched] = self._streams(adapter, endpoints, rest, chosen.connections)
         if chosen.connections > 1 and not adapter.rules.chained:
             log.warning("%s: frames of this venue have no numbers to tell copies by: one connection", edge.name)
         self._adapter = adapter
         self._sending: set[asyncio.Task[None]] = set()
 
-    def _streams(self, adapter: MarketData, endpoints: Endpoints, at_once: int) -> list[Stream | Watched]:
+    def _streams(self, adapter: MarketData, endpoints: Endpoints, rest: Rest, at_once: int) -> list[Stream | Watched]:
         if not self._symbols:
             return []
         sampler = adapter.sampler(endpoints)
@@ -113,6 +113,7 @@ class Ingest:
                 self._session_of(i),
                 self._opened,
                 adapter.sequence_in,
+                partial(adapter.address, rest),
                 number=i,
                 chained=adapter.rules.chained,
                 at_once=at_once,
