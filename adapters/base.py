@@ -155,13 +155,15 @@ class BookRules(NamedTuple):
     Sequence numbers are the records' own: where a delta says where it begins it must join the one before, where it
     does not it must be newer. ``checksum`` is what the venue computes over a book (``Checked``). ``chained``: a lost
     frame shows at the next one; where it does not, a frame that cannot be read is a gap, unless ``beside`` finds in it that
-    it is of another kind than a book.
+    it is of another kind than a book. ``compared``: a live book is compared with answers of REST from time to time, since
+    nothing else shows that a delta is missing.
     """
 
     snapshots: Snapshots
     chained: bool = True
     checksum: Callable[[Book], int] | None = None
     beside: Callable[[bytes], object] | None = None
+    compared: bool = False
 
 
 class Parser(Protocol):

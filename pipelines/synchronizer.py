@@ -60,7 +60,8 @@ class Held(msgspec.Struct):
 class BookState(msgspec.Struct):
     """``book`` is None while it is not to be trusted; ``bridged`` once a delta has followed the snapshot;
     ``asked_at``: since when we wait; ``ahead``: of a live book, in order; ``spare``: an answer of REST that a live book did
-    not need and was newer than it. The rest are counts: ``updates``
+    not need and was newer than it; ``recent``: what a book that is compared with such answers took
+    since ``recent_since``, ``compared`` how often it was as they say. The rest are counts: ``updates``
     a live book took, ``resyncs`` of books that came back after a gap, ``copies`` of deltas that were known already.
     """
 
@@ -79,6 +80,9 @@ class BookState(msgspec.Struct):
     failed: int = 0
     ahead: list[Held] = []
     spare: BookSnapshot | None = None
+    recent: list[BookDelta] = []
+    recent_since: int = 0
+    compared: int = 0
     overlap: Overlap = msgspec.field(default_factory=Overlap)
 
 
@@ -152,6 +156,15 @@ def on_snapshot(
     return out + _rejoin(state, source, now) if state.ahead else out
 
 
+def renew(
+    state: BookState, source: Source, why: str, snapshot: BookSnapshot, after: list[BookDelta], now: int
+) -> list[Record]:
+    """A Gap, and the book begins anew with a snapshot and what came after it."""
+    state.book, state.bridged, state.waiting, state.ahead, state.spare = None, False, after, [], None
+    gap = _gap(state, source, why, now)
+    return gap + on_snapshot(state, source, msgspec.structs.replace(snapshot, ts_init=now), now)
+
+
 def on_session(state: BookState, source: Source, session: Session, now: int) -> list[Record]:
     """A new connection. Beside another one that still delivers it changes nothing. Else what came before may have holes;
     where books begin with an answer of REST, ingest sends one without being asked.
@@ -161,7 +174,7 @@ def on_session(state: BookState, source: Source, session: Session, now: int) -> 
         return []
     was_live = state.book is not None
     state.book, state.bridged, state.waiting, state.ahead, state.asked_at = None, False, [], [], now
-    state.spare = None
+    state.spare, state.recent = None, []
     return _gap(state, source, "reconnected", now) if was_live else []
 
 
