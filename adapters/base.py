@@ -156,7 +156,8 @@ class BookRules(NamedTuple):
     does not it must be newer. ``checksum`` is what the venue computes over a book (``Checked``). ``chained``: a lost
     frame shows at the next one; where it does not, a frame that cannot be read is a gap, unless ``beside`` finds in it that
     it is of another kind than a book. ``compared``: a live book is compared with answers of REST from time to time, since
-    nothing else shows that a delta is missing.
+    nothing else shows that a delta is missing. ``settles``: one event of the venue may come in several frames of one time, and
+    between them a book may be crossed.
     """
 
     snapshots: Snapshots
@@ -164,6 +165,7 @@ class BookRules(NamedTuple):
     checksum: Callable[[Book], int] | None = None
     beside: Callable[[bytes], object] | None = None
     compared: bool = False
+    settles: bool = False
 
 
 class Parser(Protocol):

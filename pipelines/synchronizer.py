@@ -60,7 +60,8 @@ class Held(msgspec.Struct):
 class BookState(msgspec.Struct):
     """``book`` is None while it is not to be trusted; ``bridged`` once a delta has followed the snapshot;
     ``asked_at``: since when we wait; ``ahead``: of a live book, in order; ``spare``: an answer of REST that a live book did
-    not need and was newer than it; ``recent``: what a book that is compared with such answers took
+    not need and was newer than it; ``crossed_at``: the venue's time since which the book is crossed, ``crossed_update`` the
+    last update that left it so; ``recent``: what a book that is compared with such answers took
     since ``recent_since``, ``compared`` how often it was as they say. The rest are counts: ``updates``
     a live book took, ``resyncs`` of books that came back after a gap, ``copies`` of deltas that were known already.
     """
@@ -82,6 +83,8 @@ class BookState(msgspec.Struct):
     spare: BookSnapshot | None = None
     recent: list[BookDelta] = []
     recent_since: int = 0
+    crossed_at: int = 0
+    crossed_update: int = -2
     compared: int = 0
     overlap: Overlap = msgspec.field(default_factory=Overlap)
 
@@ -120,9 +123,20 @@ def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checks
         return _lose(state, source, str(error), now)
     state.bridged, state.ts_event, state.moved_at = True, delta.ts_event, now
     state.updates += 1
-    if book.crossed:
+    if book.crossed and not _settling(state, source, delta):
         return _lose(state, source, "crossed book", now)
     return [delta, *_prove(state, source, book, checksum, now)]
+
+
+def _settling(state: BookState, source: Source, delta: BookDelta) -> bool:
+    """Whether a crossed book may still be one that has not heard the rest of what happened at that time."""
+    goes_on = state.crossed_update == state.updates - 1
+    if not source.rules.settles or (goes_on and delta.ts_event > state.crossed_at):
+        return False
+    if not goes_on:
+        state.crossed_at = delta.ts_event
+    state.crossed_update = state.updates
+    return True
 
 
 def on_snapshot(

@@ -20,7 +20,7 @@ PING = '{"id":"1","type":"ping"}'
 PING_S = 18.0
 MOST_S = 24 * 3600.0  # a token's life
 CATALOGS = (Catalog("/symbols", "definition", "symbol", ("data",)),)
-RULES = BookRules(Snapshots.REST)
+RULES = BookRules(Snapshots.REST, settles=True)
 
 
 class KucoinMarketData(MarketData):
