@@ -155,13 +155,17 @@ class BookRules(NamedTuple):
     Sequence numbers are the records' own: where a delta says where it begins it must join the one before, where it
     does not it must be newer. ``checksum`` is what the venue computes over a book (``Checked``). ``chained``: a lost
     frame shows at the next one; where it does not, a frame that cannot be read is a gap, unless ``beside`` finds in it that
-    it is of another kind than a book.
+    it is of another kind than a book. ``compared``: a live book is compared with answers of REST from time to time, since
+    nothing else shows that a delta is missing. ``settles``: one event of the venue may come in several frames of one time, and
+    between them a book may be crossed.
     """
 
     snapshots: Snapshots
     chained: bool = True
     checksum: Callable[[Book], int] | None = None
     beside: Callable[[bytes], object] | None = None
+    compared: bool = False
+    settles: bool = False
 
 
 class Parser(Protocol):
@@ -277,6 +281,10 @@ class MarketData(Protocol):
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """What to connect to and subscribe for these symbols, within the venue's limits."""
+
+    async def address(self, rest: Rest, connection: Connection) -> str:
+        """Where to connect; asked for where the venue gives each connection an address of its own. Raises VenueError."""
+        return connection.url
 
     def resubscribe(self, venue_symbol: str) -> Sequence[str]:
         """Messages that make the venue send a book anew (Snapshots.STREAM)."""

@@ -71,6 +71,11 @@ class PublicRest:
         except (LookupError, TypeError, ValueError) as error:
             raise VenueUnreachable(f"the answer has no time: {' '.join(str(answer).split())[:100]}") from error
 
+    async def ask(self, request: Request) -> Any:
+        """The answer to another request of the venue's, as ccxt reads it. Raises VenueError."""
+        answer, _ = await self._get(request)
+        return answer
+
     async def close(self) -> None:
         await self._exchange.close()
 

@@ -14,7 +14,7 @@ import msgspec
 
 from adapters.base import ANSWER, BadFrame, Checked, Gone, Hole, MarketData, Parsed, Parser, Reading, Session
 from adapters.registry import market_data
-from pipelines import book_orders
+from pipelines import book_orders, compared
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, sample
 from pipelines.overlap import Told
@@ -200,7 +200,8 @@ def _on_checked(state: MarketState, source: sync.Source, event: Checked, line: L
 def _on_snapshot(
     state: MarketState, source: sync.Source, event: market.BookSnapshot, line: Line, checksum: int | None = None
 ) -> Sequence[Record]:
-    out = sync.on_snapshot(state.book, source, event, line.ts, checksum)
+    on_snapshot = compared.on_snapshot if source.rules.compared else sync.on_snapshot
+    out = on_snapshot(state.book, source, event, line.ts, checksum)
     return [*out, *_book_mark(state, line)] if out else out
 
 
@@ -209,7 +210,8 @@ def _on_delta(
 ) -> Sequence[Record]:
     if event.ts_event > state.ts_venue or not state.book.overlap.at(line.ts):
         state.ts_venue = event.ts_event
-    out = sync.on_delta(state.book, source, event, line.ts, checksum)
+    on_delta = compared.on_delta if source.rules.compared else sync.on_delta
+    out = on_delta(state.book, source, event, line.ts, checksum)
     out += _book_mark(state, line)
     return out
 

@@ -60,7 +60,9 @@ class Held(msgspec.Struct):
 class BookState(msgspec.Struct):
     """``book`` is None while it is not to be trusted; ``bridged`` once a delta has followed the snapshot;
     ``asked_at``: since when we wait; ``ahead``: of a live book, in order; ``spare``: an answer of REST that a live book did
-    not need and was newer than it. The rest are counts: ``updates``
+    not need and was newer than it; ``crossed_at``: the venue's time since which the book is crossed, ``crossed_update`` the
+    last update that left it so; ``recent``: what a book that is compared with such answers took
+    since ``recent_since``, ``compared`` how often it was as they say. The rest are counts: ``updates``
     a live book took, ``resyncs`` of books that came back after a gap, ``copies`` of deltas that were known already.
     """
 
@@ -79,6 +81,11 @@ class BookState(msgspec.Struct):
     failed: int = 0
     ahead: list[Held] = []
     spare: BookSnapshot | None = None
+    recent: list[BookDelta] = []
+    recent_since: int = 0
+    crossed_at: int = 0
+    crossed_update: int = -2
+    compared: int = 0
     overlap: Overlap = msgspec.field(default_factory=Overlap)
 
 
@@ -118,9 +125,20 @@ def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checks
         state.bridged = True
     state.ts_event, state.moved_at = delta.ts_event, now
     state.updates += 1
-    if crossed:
+    if crossed and not _settling(state, source, delta):
         return _lose(state, source, "crossed book", now)
     return [delta] if checksum is None else [delta, *_prove(state, source, book, checksum, now)]
+
+
+def _settling(state: BookState, source: Source, delta: BookDelta) -> bool:
+    """Whether a crossed book may still be one that has not heard the rest of what happened at that time."""
+    goes_on = state.crossed_update == state.updates - 1
+    if not source.rules.settles or (goes_on and delta.ts_event > state.crossed_at):
+        return False
+    if not goes_on:
+        state.crossed_at = delta.ts_event
+    state.crossed_update = state.updates
+    return True
 
 
 def on_snapshot(
@@ -154,6 +172,15 @@ def on_snapshot(
     return out + _rejoin(state, source, now) if state.ahead else out
 
 
+def renew(
+    state: BookState, source: Source, why: str, snapshot: BookSnapshot, after: list[BookDelta], now: int
+) -> list[Record]:
+    """A Gap, and the book begins anew with a snapshot and what came after it."""
+    state.book, state.bridged, state.waiting, state.ahead, state.spare = None, False, after, [], None
+    gap = _gap(state, source, why, now)
+    return gap + on_snapshot(state, source, msgspec.structs.replace(snapshot, ts_init=now), now)
+
+
 def on_session(state: BookState, source: Source, session: Session, now: int) -> list[Record]:
     """A new connection. Beside another one that still delivers it changes nothing. Else what came before may have holes;
     where books begin with an answer of REST, ingest sends one without being asked.
@@ -163,7 +190,7 @@ def on_session(state: BookState, source: Source, session: Session, now: int) -> 
         return []
     was_live = state.book is not None
     state.book, state.bridged, state.waiting, state.ahead, state.asked_at = None, False, [], [], now
-    state.spare = None
+    state.spare, state.recent = None, []
     return _gap(state, source, "reconnected", now) if was_live else []
 
 

@@ -24,7 +24,7 @@ CATALOGS = (
     Catalog("/instrument/active", "definition", "symbol"),
     Catalog("/instrument", "definition", "symbol"),
 )
-RULES = BookRules(Snapshots.STREAM, chained=False, beside=BESIDE.search)
+RULES = BookRules(Snapshots.STREAM, chained=False, beside=BESIDE.search, settles=True)
 _SYMBOL = re.compile(rb'"symbol":"([^"]{1,40})"')
 
 

@@ -24,7 +24,7 @@ CATALOGS = (
     Catalog("/trading-pairs-info", "definition", "url_symbol"),
     Catalog("/markets", "definition", "market_symbol"),
 )
-RULES = BookRules(Snapshots.REST, chained=False, beside=BESIDE.search)
+RULES = BookRules(Snapshots.REST, chained=False, beside=BESIDE.search, compared=True)
 
 
 class BitstampMarketData(MarketData):

@@ -15,7 +15,7 @@ SANDBOX_STREAM_URL = "wss://demo-futures.kraken.com/ws/v1"
 FEEDS = ("book", "trade", "ticker")
 PRODUCTS_PER_MESSAGE = 50
 CATALOGS = (Catalog("/instruments", "instruments", "symbol", ("instruments",)),)
-RULES = BookRules(Snapshots.STREAM)
+RULES = BookRules(Snapshots.STREAM, settles=True)
 
 
 class KrakenFuturesMarketData(MarketData):

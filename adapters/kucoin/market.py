@@ -20,7 +20,7 @@ PING = '{"id":"1","type":"ping"}'
 PING_S = 18.0
 MOST_S = 24 * 3600.0  # a token's life
 CATALOGS = (Catalog("/symbols", "definition", "symbol", ("data",)),)
-RULES = BookRules(Snapshots.REST)
+RULES = BookRules(Snapshots.REST, settles=True)
 
 
 class KucoinMarketData(MarketData):
@@ -56,7 +56,7 @@ class KucoinMarketData(MarketData):
         return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
-        """The venue's own URL wants a token in its query (``POST /api/v1/bullet-public``): ``ws_url`` is where to put it."""
+        """The venue's own URL is asked for (``address``)."""
         url = endpoints.ws_url or STREAM_URL
         parts = [
             venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
@@ -72,6 +72,12 @@ class KucoinMarketData(MarketData):
             )
             for part in parts
         ]
+
+    async def address(self, rest: Rest, connection: Connection) -> str:
+        """A URL of one's own stands as it is."""
+        from adapters.kucoin.public import address
+
+        return await address(rest) if connection.url == STREAM_URL else connection.url
 
     def rest(self, endpoints: Endpoints) -> Rest:
         from adapters.kucoin.public import API

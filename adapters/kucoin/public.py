@@ -2,7 +2,10 @@
 changes.
 """
 
-from adapters.public_rest import PublicApi, Request
+import secrets
+
+from adapters.base import Rest, VenueUnreachable
+from adapters.public_rest import PublicApi, PublicRest, Request
 
 
 def _depth(venue_symbol: str) -> Request:
@@ -20,3 +23,17 @@ API = PublicApi(
     clock=Request("time", "publicGetTimestamp", {}),
     clock_ms=lambda answer: int(answer["data"]),
 )
+
+
+async def address(rest: Rest) -> str:
+    """A server with a token, which the venue gives out for one connection: ``{"code":"200000","data":{"token":"2neAiu…",
+    "instanceServers":[{"endpoint":"wss://ws-api-spot.kucoin.com/","pingInterval":18000,"pingTimeout":10000,…}]}}``
+    """
+    if not isinstance(rest, PublicRest):
+        raise TypeError("only a client of this venue can be asked")
+    answer = await rest.ask(Request("bullet", "publicPostBulletPublic", {}))
+    try:
+        told = answer["data"]
+        return f"{told['instanceServers'][0]['endpoint']}?token={told['token']}&connectId={secrets.token_hex(8)}"
+    except (LookupError, TypeError) as error:
+        raise VenueUnreachable("the answer has no token") from error

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -26,6 +26,7 @@ class Link:
         begun: Callable[["Link"], None],
         take: Callable[["Link", bytes], None],
         flows: Callable[["Link"], None],
+        address: Callable[[Connection], Awaitable[str]],
     ) -> None:
         self.id = ""
         self.beside = ""
@@ -37,11 +38,13 @@ class Link:
         self._begun = begun
         self._take = take
         self._flows = flows
+        self._address = address
 
     async def run(self) -> None:
-        """Until it breaks: OSError, WebSocketException or TimeoutError."""
+        """Until it breaks: OSError, WebSocketException, TimeoutError or VenueError."""
+        url = await self._address(self._connection)
         async with connect(
-            self._connection.url,
+            url,
             max_size=FRAME_MOST,
             max_queue=QUEUED_MOST,
             ping_interval=PING_S,
@@ -49,7 +52,7 @@ class Link:
             open_timeout=PING_S,
             close_timeout=1.0,
             compression=None,
-            proxy=None if _loopback(self._connection.url) else True,
+            proxy=None if _loopback(url) else True,
         ) as socket:
             self._begun(self)
             for message in self._connection.subscribe:

@@ -11,11 +11,11 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from websockets.exceptions import WebSocketException
 
-from adapters.base import Connection, gone_frame, hole_frame, session_frame
+from adapters.base import Connection, VenueError, gone_frame, hole_frame, session_frame
 from pipelines.ingest.backoff import backoff_s
 from pipelines.ingest.link import Link
 from pipelines.ingest.writer import RawWriter
@@ -41,6 +41,7 @@ class Stream:
         session: Callable[[int], str],
         opened: Callable[[Sequence[str]], None],
         sequence_in: Callable[[bytes], int | None],
+        address: Callable[[Connection], Awaitable[str]],
         number: int = 1,
         chained: bool = False,
         at_once: int = 1,
@@ -56,6 +57,7 @@ class Stream:
         self._session = session
         self._opened = opened
         self._sequence_in = sequence_in
+        self._address = address
         self._most_s = connection.most_s if chained else 0.0
         self._at_once = at_once if chained else 1
         self._up: list[Link] = []
@@ -87,7 +89,7 @@ class Stream:
         try:
             while True:
                 began = time.monotonic()
-                link = Link(self._connection, self._begin, self._take, self._flows)
+                link = Link(self._connection, self._begin, self._take, self._flows, self._address)
                 task = asyncio.create_task(self._live(link))
                 tasks.append(task)
                 if await self._took_over(link, task, tasks[:-1]):
@@ -123,7 +125,7 @@ class Stream:
     async def _live(self, link: Link) -> None:
         try:
             await link.run()
-        except (OSError, WebSocketException, TimeoutError) as error:
+        except (OSError, WebSocketException, TimeoutError, VenueError) as error:
             self._lost(link, error)
         finally:
             self._leave(link)

@@ -28,6 +28,7 @@ from topics.record import InstrumentId, Venue
 log = logging.getLogger("tapedeck.ingest")
 
 DEFINITIONS_EVERY_S = 60.0
+COMPARE_EVERY_S = 180.0
 
 
 async def run_ingest(
@@ -93,13 +94,13 @@ class Ingest:
         spelled = partial(adapter.instrument_of, venue)
         self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in, self.capture, spelled)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
-        self.streams: list[Stream | Watched] = self._streams(adapter, endpoints, chosen.connections)
+        self.streams: list[Stream | Watched] = self._streams(adapter, endpoints, rest, chosen.connections)
         if chosen.connections > 1 and not adapter.rules.chained:
             log.warning("%s: frames of this venue have no numbers to tell copies by: one connection", edge.name)
         self._adapter = adapter
         self._sending: set[asyncio.Task[None]] = set()
 
-    def _streams(self, adapter: MarketData, endpoints: Endpoints, at_once: int) -> list[Stream | Watched]:
+    def _streams(self, adapter: MarketData, endpoints: Endpoints, rest: Rest, at_once: int) -> list[Stream | Watched]:
         if not self._symbols:
             return []
         sampler = adapter.sampler(endpoints)
@@ -113,6 +114,7 @@ class Ingest:
                 self._session_of(i),
                 self._opened,
                 adapter.sequence_in,
+                partial(adapter.address, rest),
                 number=i,
                 chained=adapter.rules.chained,
                 at_once=at_once,
@@ -130,6 +132,8 @@ class Ingest:
             log.warning("%s: no instrument of this venue is configured: nothing to do", self._edge.name)
             return parts
         requests = follow_requests(self._kafka, self._config.prefix, self._venue, self._asked)
+        if self._adapter.rules.compared:
+            parts.append(self._comparing())
         return [*parts, *(s.run() for s in self.streams), self.fetcher.run(), self._definitions(), requests]
 
     def _opened(self, symbols: Sequence[str]) -> None:
@@ -156,6 +160,13 @@ class Ingest:
                 task = asyncio.get_running_loop().create_task(stream.send(self._adapter.resubscribe(symbol)))
                 self._sending.add(task)
                 task.add_done_callback(self._sending.discard)
+
+    async def _comparing(self) -> None:
+        """Answers that live books are compared with."""
+        while True:
+            await asyncio.sleep(COMPARE_EVERY_S)
+            for symbol in self._symbols:
+                self.fetcher.ask(Wanted(What.DEPTH, symbol), at_once=True)
 
     async def _definitions(self) -> None:
         while True:

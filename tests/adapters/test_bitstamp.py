@@ -250,3 +250,41 @@ def test_an_unreadable_diff_is_a_gap(data_dir: Path) -> None:
 
 def test_mutated_frames_never_raise_anything_else(data_dir: Path) -> None:
     fuzz("bitstamp", items_of(data_dir / RECORDING))
+
+
+def told(micros: int, bid: str, size: str) -> Item:
+    return Item(micros, Kind.FRAME, "ws", "", diff(micros, f'"bids":[["{bid}","{size}"]],"asks":[]'))
+
+
+def answered(at: int, micros: int, bids: dict[str, str]) -> Item:
+    body = json.dumps({"microtimestamp": str(micros), "bids": list(bids.items()), "asks": [["200", "1"]]})
+    return Item(at, Kind.ANSWER, "", f"{DEPTH}ethusd/", body.encode())
+
+
+T = 1641343691000000
+BEGUN = [told(T, "99", "1"), answered(T + 1, T, {"100": "1"}), told(T + 2, "101", "2"), told(T + 4, "102", "3")]
+FULL = {"100": "1", "101": "2", "102": "3"}
+
+
+@pytest.mark.parametrize("of", [T + 3, T + 4, T + 5])
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_live_book_is_compared_with_later_answers_and_a_lost_diff_shows(of: int, is_lost: bool) -> None:
+    """``of``: the answer is behind the book, of its own moment, or ahead of it."""
+    bids = {price: size for price, size in FULL.items() if price != "102" or of >= T + 4}
+    items = [*BEGUN, answered(T + 6, of, bids), told(T + 7, "103", "4")]
+    if is_lost:
+        del items[2]
+    played = play("bitstamp", items)
+    state = played.states["bitstamp:ETH-USD"]
+    assert [r.reason for r in played.of(Gap) if isinstance(r, Gap)] == ["differs from the venue's snapshot"] * is_lost
+    assert (state.book.compared, state.book.gaps, state.book.resyncs) == (0 if is_lost else 1, is_lost, is_lost)
+    assert sides(state) == (
+        {Decimal(p): Decimal(s) for p, s in {**FULL, "103": "4"}.items()},
+        {Decimal(200): Decimal(1)},
+    )
+
+
+def test_an_answer_from_before_all_that_is_remembered_is_no_proof() -> None:
+    items = [*BEGUN, answered(T + 6, T - 5, {"1": "1"}), answered(T + 8, T + 9, {"100": "x"}), told(T + 10, "103", "4")]
+    state = play("bitstamp", items).states["bitstamp:ETH-USD"]
+    assert (state.book.compared, state.book.gaps) == (0, 0)

@@ -252,3 +252,38 @@ def test_frames_about_nobody_we_follow_are_passed_over_and_refusals_are_not() ->
     assert MARKET_DATA.parse(TRADE, nobody) is None
     with pytest.raises(BadFrame, match="the venue says"):
         MARKET_DATA.parse(b'{"event":"error","message":"Invalid product id"}', nobody)
+
+
+def one_level(seq: int, side: str, price: str, qty: str, ms: int) -> Item:
+    told = f'"side":"{side}","seq":{seq},"price":{price},"qty":{qty},"timestamp":{1626994927000 + ms}'
+    return Item(seq, Kind.FRAME, "ws", "", f'{{"feed":"book","product_id":"PI_ETHUSD",{told}}}'.encode())
+
+
+WHOLE = Item(
+    1,
+    Kind.FRAME,
+    "ws",
+    "",
+    b'{"feed":"book_snapshot","product_id":"PI_ETHUSD","timestamp":1626994925378,"seq":1,"tickSize":null,'
+    b'"bids":[{"price":99.0,"qty":1.0}],"asks":[{"price":100.0,"qty":2.0},{"price":101.0,"qty":1.0}]}',
+)
+
+
+@pytest.mark.parametrize(
+    ("later", "gaps"),
+    [
+        ([one_level(3, "sell", "100.0", "0.0", 5)], 0),
+        ([one_level(3, "sell", "102.0", "1.0", 5), one_level(4, "sell", "100.0", "0.0", 6)], 0),
+        ([one_level(3, "sell", "102.0", "1.0", 6)], 1),
+        ([one_level(3, "sell", "100.0", "0.0", 5), one_level(4, "sell", "100.5", "3.0", 9)], 0),
+        ([one_level(3, "sell", "100.0", "0.0", 5), *[one_level(n, "sell", "100.5", "3.0", n) for n in (9, 10)]], 1),
+    ],
+)
+def test_a_book_may_be_crossed_until_the_rest_of_that_time_is_told(later: list[Item], gaps: int) -> None:
+    """A bid of 100.5 takes the ask of 100 and rests: two frames, the bid first."""
+    items = [WHOLE, one_level(2, "buy", "100.5", "3.0", 5), *later]
+    numbered = [
+        item._replace(data=item.data.replace(b'"seq":%d,' % item.ts, b'"seq":%d,' % n))
+        for n, item in enumerate(items, 1)
+    ]
+    assert play("kraken_futures", numbered).states["kraken_futures:ETH-USD-PERP-INV"].book.gaps == gaps
