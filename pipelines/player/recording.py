@@ -1,5 +1,6 @@
 """What a recording is about: its instruments, which connection spoke of them, and the answers of REST it has."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,8 @@ class Recording:
         self.depth: dict[int, tuple[InstrumentId, bytes]] = {}
         self.bodies: list[bytes] = []
         self.frames = 0
+        self.first_ns = self.last_ns = 0
+        self._counts: Counter[InstrumentId] = Counter()
         self._ids: dict[str, InstrumentId | None] = {}
         self._urls: dict[str, str] = {}
         self._look()
@@ -55,6 +58,10 @@ class Recording:
         """Whom a frame is about."""
         found = self.adapter.symbols_in(item.data, self._urls.get(item.connection, ""))
         return [i for symbol in found if (i := self._ids.get(symbol) or self._instrument(symbol)) is not None]
+
+    def busiest(self) -> list[InstrumentId]:
+        """All instruments, those of the most frames first."""
+        return [instrument for instrument, _ in self._counts.most_common()]
 
     def _instrument(self, symbol: str) -> InstrumentId | None:
         if symbol not in self._ids:
@@ -73,7 +80,9 @@ class Recording:
         for n, item in self.places():
             if item.kind is Kind.FRAME:
                 self.frames += 1
+                self.first_ns, self.last_ns = self.first_ns or item.ts, item.ts
                 found = self.instruments_of(item)
+                self._counts.update(found)
                 self.connections.setdefault(item.connection, set()).update(found)
                 for instrument in found:
                     if instrument not in self.samples:
