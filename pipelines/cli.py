@@ -148,7 +148,9 @@ def top(
 def demo(
     capture: Annotated[
         list[Path] | None,
-        typer.Option(help="A recording of any venue to trade on, instead of generated flow; repeated, one stream in a row."),
+        typer.Option(
+            help="A recording of any venue to trade on, instead of generated flow; repeated, one stream in a row."
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to trade.")] = 65.0,
     speed: Annotated[

@@ -182,7 +182,9 @@ def _exchange(run_dir: Path, env: Mapping[str, str], arguments: list[str]) -> Ex
         raise
 
 
-def _trade(exchange: "Exchange | Played", path: Path, env: Mapping[str, str], seconds: float, view: bool, began: float) -> int:
+def _trade(
+    exchange: "Exchange | Played", path: Path, env: Mapping[str, str], seconds: float, view: bool, began: float
+) -> int:
     config = load(path, {})
     with System(config, path, _say, env) as system:
         system.start()

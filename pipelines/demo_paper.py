@@ -37,7 +37,9 @@ def _end_with_parent() -> None:
 class Played(AbstractContextManager["Played"]):
     """``tapedeck play`` as a process, held until ``begin``. ``ledger`` is that of the paper exchange."""
 
-    def __init__(self, run_dir: Path, captures: Sequence[Path], venue: str, speed: float, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, run_dir: Path, captures: Sequence[Path], venue: str, speed: float, env: Mapping[str, str]
+    ) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
         self.ledger = run_dir / "exchange" / "ledger.jsonl"
         self._errors = (run_dir / "player.log").open("wb")
@@ -127,7 +129,13 @@ def _table(
             "buyer": {
                 "class": "strategies.spread_buyer:SpreadBuyer",
                 **market,
-                "params": {**sized, "max_spread_bps": "20", "min_gain_bps": "0.1", "max_hold_s": 1, "repeg_bps": "0.02"},
+                "params": {
+                    **sized,
+                    "max_spread_bps": "20",
+                    "min_gain_bps": "0.1",
+                    "max_hold_s": 1,
+                    "repeg_bps": "0.02",
+                },
             },
             "quoter": {
                 "class": "strategies.two_sided_quoter:TwoSidedQuoter",

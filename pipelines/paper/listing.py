@@ -1,4 +1,5 @@
-"""Definitions as the paper exchange lists them: each market is exchanged like spot, size times price, without margin and funding; sizes are in whole steps of the exchange, which may be coarser.
+"""Definitions as the paper exchange lists them: each market is exchanged like spot, size times price, without margin and
+funding; sizes are in whole steps of the exchange, which may be coarser.
 
 A spot market's two assets are its own. A contract's quote asset is what stands behind the base in its id (``USDT-PERP``), so
 that each contract settles in money of its own and its id is made of its assets, as the exchange's clients make it.

@@ -43,7 +43,13 @@ class TapeMarket:
     ) -> None:
         self.progress = Progress(source="market.events")
         self.unreadable = 0
-        self._exchange, self._conf, self._prefix, self._symbols, self._serving = exchange, conf, prefix, symbols, serving
+        self._exchange, self._conf, self._prefix, self._symbols, self._serving = (
+            exchange,
+            conf,
+            prefix,
+            symbols,
+            serving,
+        )
         self._numbers = {instrument: Numbers(one_count) for instrument in symbols}
         self._steps = {symbol: one.step for symbol, one in exchange.core.instruments.items()}
         self._name = kafka.physical(prefix, MARKET_EVENTS)

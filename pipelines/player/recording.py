@@ -28,7 +28,9 @@ class Recording:
         self.paths = tuple(paths)
         self.venue = venue or venue_hint(self.paths)
         if not self.venue:
-            raise Problem(f"{self.paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}")
+            raise Problem(
+                f"{self.paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}"
+            )
         try:
             self.adapter: MarketData = market_data(self.venue)
         except ValueError as error:
@@ -94,7 +96,9 @@ class Recording:
         if len(self.symbols) == 1:
             self.depth |= {n: (next(iter(self.symbols)), body) for n, body in unnamed}
         if self.adapter.rules.snapshots is Snapshots.REST and not self.depth:
-            raise Problem(f"{self.paths[0]}: no depth snapshot in this capture (it continues another), so it has no book")
+            raise Problem(
+                f"{self.paths[0]}: no depth snapshot in this capture (it continues another), so it has no book"
+            )
 
     def _look_at_answer(self, n: int, item: Item, unnamed: list[tuple[int, bytes]]) -> None:
         answer = answered(item.about) or self.adapter.answer(item.about, item.data)
