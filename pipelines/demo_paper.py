@@ -152,7 +152,7 @@ def _table(
                     "slow": 3,
                     "max_qty": f"{3 * qty:f}",
                     "allow_short": True,
-                    "slippage_bps": "1",
+                    "slippage_bps": "0.1",
                 },
             },
         },
