@@ -26,8 +26,8 @@ $(STAMP): requirements.lock pyproject.toml $(wildcard topics/*.[ch])
 	@$(BIN)/python -m topics.native
 	@touch $(STAMP)
 
-demo: setup ## trade for a minute on the simulated exchange (CAPTURE=<file>: on recorded data), verify, report
-	@$(BIN)/tapedeck demo $(if $(CAPTURE),--capture "$(CAPTURE)")
+demo: setup ## trade for a minute on the simulated exchange (CAPTURE="<file> …": on a recording of any venue), verify, report
+	@$(BIN)/tapedeck demo $(foreach capture,$(CAPTURE),--capture "$(capture)")
 
 test: lint types pytest ## all checks and all tests
 

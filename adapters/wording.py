@@ -64,7 +64,11 @@ def _binance_futures(t: Telling) -> bytes:
 
 def _bitmex(t: Telling) -> bytes:
     """Rows are known by the ids they were put in with."""
-    ids = {(price, key[-1]): key.rstrip("BuySell") for key, price in t.memory.items() if key.endswith(("Buy", "Sell"))}
+    ids = {
+        (price, key[-1]): key.removesuffix("Buy").removesuffix("Sell")
+        for key, price in t.memory.items()
+        if key.endswith(("Buy", "Sell"))
+    }
     rows = [
         {
             "symbol": t.symbol,

@@ -243,7 +243,7 @@ def _check(config: Config, origin: str) -> None:
         keys = config.accounts[account]
         for key in ("api_key_env", "api_secret_env") if keys.kind == "venue" else ():
             if not getattr(keys, key):
-                raise ConfigError(f"{origin}: accounts.{account}: {key} is missing (kind = \"paper\" needs no keys)")
+                raise ConfigError(f'{origin}: accounts.{account}: {key} is missing (kind = "paper" needs no keys)')
     for name, s in config.strategies.items():
         if "|" in name or "/" in name:
             raise ConfigError(f"{origin}: strategies.{name}: a name may not contain '|' or '/'")

@@ -147,10 +147,15 @@ def top(
 @app.command()
 def demo(
     capture: Annotated[
-        Path | None, typer.Option(help="A recorded Binance spot capture to trade on, instead of generated flow.")
+        list[Path] | None,
+        typer.Option(
+            help="A recording of any venue to trade on, instead of generated flow; repeated, one stream in a row."
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to trade.")] = 65.0,
-    speed: Annotated[float, typer.Option(help="How much faster than recorded a capture is played.")] = 5.0,
+    speed: Annotated[
+        float | None, typer.Option(help="How much faster than recorded a capture is played; default: up to 5.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the generated flow.")] = 7,
     view: Annotated[
         bool, typer.Option("--view/--no-view", help="The live view; off by itself where the output is no terminal.")
@@ -160,7 +165,7 @@ def demo(
     from pipelines.demo import run_demo
 
     raise typer.Exit(
-        run_demo(capture=capture, seconds=seconds, speed=speed, seed=seed, view=view and sys.stdout.isatty())
+        run_demo(captures=capture or [], seconds=seconds, speed=speed, seed=seed, view=view and sys.stdout.isatty())
     )
 
 

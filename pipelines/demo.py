@@ -10,17 +10,18 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from infra import services
+from infra.captures import CaptureError, Format, format_of, venue_hint
 from infra.config import load
 from infra.errors import Problem
 from pipelines import demo_config
@@ -28,6 +29,10 @@ from pipelines.demo_config import KEY, SECRET
 from pipelines.live_view import LiveView
 from pipelines.system import System
 
+if TYPE_CHECKING:
+    from pipelines.demo_paper import Played
+
+CAPTURE_SPEED = 5.0
 TABLE_WIDTH = 150  # digits are never broken: a narrower terminal wraps the lines itself
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -118,23 +123,54 @@ class Exchange(AbstractContextManager["Exchange"]):
         self.close()
 
 
-def run_demo(*, capture: Path | None, seconds: float, speed: float, seed: int, view: bool) -> int:
-    """0 when the verification agrees everywhere, 1 when it does not; Problem for what a person can mend."""
+def run_demo(*, captures: Sequence[Path], seconds: float, speed: float | None, seed: int, view: bool) -> int:
+    """0 when the verification agrees everywhere, 1 when it does not; Problem for what a person can mend. One capture of Binance
+    spot is played by the simulated exchange, others (and several in a row) as their venue would send them.
+    """
     began = time.monotonic()
-    if capture is not None and capture.is_dir():
-        raise Problem(f"{capture} is a folder: name a capture in it, a file")
-    if capture is not None and not capture.is_file():
-        raise Problem(f"no capture at {capture}")
+    for path in captures:
+        if path.is_dir():
+            raise Problem(f"{path} is a folder: name a capture in it, a file")
+        if not path.is_file():
+            raise Problem(f"no capture at {path}")
+    if captures and not _is_of_spot(captures):
+        return _on_paper(captures, seconds, speed, view, began)
+    capture = captures[0] if captures else None
     home = services.default_home()
     name = datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S")
     run_dir = home / "runs" / name
     os.environ |= {KEY: secrets.token_hex(16), SECRET: secrets.token_hex(32), "TAPEDECK_HOME": str(home)}
     env = dict(os.environ)
-    arguments = demo_config.exchange_arguments(capture, speed, seed)
+    arguments = demo_config.exchange_arguments(capture, speed or CAPTURE_SPEED, seed)
     with _exchange(run_dir, env, arguments) as exchange:
         path = run_dir / "tapedeck.toml"
         path.write_text(demo_config.toml(name, home, exchange.address, exchange.prices(), capture is not None))
         return _trade(exchange, path, env, seconds, view, began)
+
+
+def _is_of_spot(captures: Sequence[Path]) -> bool:
+    """Whether the simulated exchange itself can play it; what is no capture at all it refuses best."""
+    try:
+        return len(captures) == 1 and format_of(captures[0]) is Format.HFTBACKTEST and venue_hint(captures) == "binance"
+    except CaptureError:
+        return len(captures) == 1
+
+
+def _on_paper(captures: Sequence[Path], seconds: float, speed: float | None, view: bool, began: float) -> int:
+    from pipelines import demo_paper
+    from pipelines.player.recording import Recording
+
+    recording = Recording(captures)
+    home = services.default_home()
+    name = datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S")
+    run_dir = home / "runs" / name
+    os.environ["TAPEDECK_HOME"] = str(home)
+    env = dict(os.environ)
+    pace = demo_paper.pace(recording, seconds, speed)
+    with demo_paper.Played(run_dir, captures, recording.venue, pace, env) as played:
+        path = run_dir / "tapedeck.toml"
+        path.write_text(demo_paper.toml(name, home, played.address, recording, played.ready["undefined"]))
+        return _trade(played, path, env, seconds, view, began)
 
 
 def _exchange(run_dir: Path, env: Mapping[str, str], arguments: list[str]) -> Exchange:
@@ -146,7 +182,9 @@ def _exchange(run_dir: Path, env: Mapping[str, str], arguments: list[str]) -> Ex
         raise
 
 
-def _trade(exchange: Exchange, path: Path, env: Mapping[str, str], seconds: float, view: bool, began: float) -> int:
+def _trade(
+    exchange: "Exchange | Played", path: Path, env: Mapping[str, str], seconds: float, view: bool, began: float
+) -> int:
     config = load(path, {})
     with System(config, path, _say, env) as system:
         system.start()

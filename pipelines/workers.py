@@ -1,6 +1,7 @@
 """The composition root of every worker: its name, and how it runs.
 
-Names: ``ingest/<venue>``, ``paper/<venue>``, ``gateway/<account>``, ``signals/<strategy>``, ``intents/<strategy>``, ``host/<strategy>`` (instead of these two),
+Names: ``ingest/<venue>``, ``paper/<venue>``,
+``gateway/<account>``, ``signals/<strategy>``, ``intents/<strategy>``, ``host/<strategy>`` (instead of these two),
 ``marketdata``, and ``normalize bars orders positions
 portfolio controls clock audit archive``.
 """

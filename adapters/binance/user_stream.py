@@ -22,6 +22,7 @@ from adapters.execution import Recorder, StreamLost, StreamUp, Unreadable, Venue
 
 SUBSCRIBE = "userDataStream.subscribe.signature"
 ANSWER_S = 5.0
+FRAME_MOST = 16 * 1024 * 1024
 
 
 def subscription(api_key: str, secret: str, now_ms: int, recv_window_ms: int) -> bytes:
@@ -40,7 +41,7 @@ async def stream(
     """
     try:
         async with connect(
-            url, open_timeout=ANSWER_S, close_timeout=1, ping_interval=15, ping_timeout=15, max_size=None
+            url, open_timeout=ANSWER_S, close_timeout=1, ping_interval=15, ping_timeout=15, max_size=FRAME_MOST
         ) as socket:
             await _subscribe(
                 socket, subscription(api_key, secret, time.time_ns() // 1_000_000, recv_window_ms), recorder

@@ -125,7 +125,9 @@ def build_app(
 async def run(
     settings: Settings, stop: asyncio.Event, make_player: Callable[[Settings, Venue], Player] = build_player
 ) -> None:
-    """Serve until `stop`; `make_player` makes what moves the market. Says that it is ready on stdout and in `ready.json`. OSError when the port is taken."""
+    """Serve until `stop`; says that it is ready on stdout and in `ready.json`. `make_player` makes what moves the market. OSError
+    when the port is taken.
+    """
     remains = find_remains(settings)
     ledger = LedgerWriter(settings.ledger, remains)
     injector = Injector(settings.folder / "faults.jsonl")

@@ -9,13 +9,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from adapters.base import Rest, VenueBusy, VenueError, VenueRefused
-from pipelines.ingest.backoff import backoff_s
+from pipelines.ingest.backoff import CALM_S, backoff_s
 from pipelines.ingest.writer import RawWriter
 
 log = logging.getLogger("tapedeck.ingest")
-
-CALM_S = 60.0
-"""Asked again later than this, a thing counts as asked for the first time."""
 
 
 class What(StrEnum):

@@ -17,6 +17,7 @@ from infra.edge import Edge
 from infra.kafka import KafkaConf
 from infra.metrics import Exposition, Stated, Words, catalog
 from pipelines.edge_process import keep_status, open_edge
+from pipelines.ingest.backoff import Repeats
 from pipelines.ingest.fetcher import Fetcher, Wanted, What
 from pipelines.ingest.requests import follow_requests
 from pipelines.ingest.stream import Stream
@@ -98,7 +99,8 @@ class Ingest:
         if chosen.connections > 1 and not adapter.rules.chained:
             log.warning("%s: frames of this venue have no numbers to tell copies by: one connection", edge.name)
         self._adapter = adapter
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._repeats = Repeats()
 
     def _streams(self, adapter: MarketData, endpoints: Endpoints, rest: Rest, at_once: int) -> list[Stream | Watched]:
         if not self._symbols:
@@ -155,11 +157,17 @@ class Ingest:
             self._subscribe_again(symbol)
 
     def _subscribe_again(self, symbol: str) -> None:
+        """Once at a time, and with back-off: a book that is wrong again and again must not flood the venue with requests."""
+        if symbol not in self._sending:
+            task = asyncio.get_running_loop().create_task(self._send_again(symbol, self._repeats.wait_s(symbol)))
+            self._sending[symbol] = task
+            task.add_done_callback(lambda _: self._sending.pop(symbol, None))
+
+    async def _send_again(self, symbol: str, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
         for stream in self.streams:
             if symbol in stream.symbols:
-                task = asyncio.get_running_loop().create_task(stream.send(self._adapter.resubscribe(symbol)))
-                self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
+                await stream.send(self._adapter.resubscribe(symbol))
 
     async def _comparing(self) -> None:
         """Answers that live books are compared with."""

@@ -1,4 +1,5 @@
-"""Definitions as the paper exchange lists them: each market is exchanged like spot, size times price, without margin and funding.
+"""Definitions as the paper exchange lists them: each market is exchanged like spot, size times price, without margin and
+funding; sizes are in whole steps of the exchange, which may be coarser.
 
 A spot market's two assets are its own. A contract's quote asset is what stands behind the base in its id (``USDT-PERP``), so
 that each contract settles in money of its own and its id is made of its assets, as the exchange's clients make it.
@@ -24,7 +25,7 @@ def listing(i: Instrument) -> Listing:
     """Bounds that the venue does not set are wide. Problem where it is finer than the exchange reckons."""
     base, _, quote = i.instrument.partition(":")[2].partition("-")
     try:
-        tick, step = units(i.tick_size), units(i.lot_size)
+        tick, step = units(i.tick_size), units(step_of(i.tick_size, i.lot_size))
     except ValueError as error:
         raise Problem(f"{i.instrument} cannot be traded on paper: {error}") from error
     return Listing(
@@ -39,6 +40,15 @@ def listing(i: Instrument) -> Listing:
         min_notional=units(i.min_notional) if i.min_notional is not None else 0,
         max_notional=10**12 * SCALE,
     )
+
+
+def step_of(tick: Decimal, lot: Decimal) -> Decimal:
+    """The lot, or as much coarser as it takes for every amount (price times size) to be a whole number of 1e-8, the finest that
+    the exchange reckons.
+    """
+    while tick * lot * SCALE % 1:
+        lot *= 10
+    return lot
 
 
 def opening(listings: Iterable[Listing], chosen: Mapping[Currency, Decimal]) -> dict[Currency, int]:

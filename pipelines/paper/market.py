@@ -1,7 +1,7 @@
 """The market of a paper exchange: one venue's records of ``market.events``, as they come.
 
-What was before the start moves the books and reaches no order. After a ``Gap`` a book is empty until the next snapshot: nothing
-can be had from it, and what rests stays.
+What was before the start moves the books and reaches no order. From a ``Gap`` to the next snapshot a book stands still; the gateway
+lets no order through then.
 """
 
 import asyncio
@@ -20,10 +20,11 @@ from pipelines.marketdata.history import beginnings, market_of
 from pipelines.marketdata.hub import Fence
 from topics import wire
 from topics.catalog import MARKET_EVENTS
-from topics.market import Gap
+from topics.market import BookDelta, BookSnapshot, Quote
 from topics.record import InstrumentId
 
-EMPTY = sim.BookSnapshot(0, [], [])
+ONE_COUNT = frozenset({"binance", "binance_usdm", "binance_coinm"})
+"""Adapters of venues that number quotes and books by one count, so that it is known which is newer. Elsewhere the later one is."""
 
 
 class TapeMarket:
@@ -38,10 +39,19 @@ class TapeMarket:
         prefix: str,
         symbols: Mapping[InstrumentId, str],
         serving: Callable[[], None],
+        one_count: bool = False,
     ) -> None:
         self.progress = Progress(source="market.events")
         self.unreadable = 0
-        self._exchange, self._conf, self._prefix, self._symbols, self._serving = exchange, conf, prefix, symbols, serving
+        self._exchange, self._conf, self._prefix, self._symbols, self._serving = (
+            exchange,
+            conf,
+            prefix,
+            symbols,
+            serving,
+        )
+        self._numbers = {instrument: Numbers(one_count) for instrument in symbols}
+        self._steps = {symbol: one.step for symbol, one in exchange.core.instruments.items()}
         self._name = kafka.physical(prefix, MARKET_EVENTS)
         self._fence = Fence()
         self._next: dict[int, int] = {}
@@ -85,12 +95,52 @@ class TapeMarket:
             events: list[Any] = wire.decode(record.value, MARKET_EVENTS.types)
         except wire.BadRecord:
             self.unreadable += 1
-            return [(symbol, EMPTY)]  # it may have been a change of the book
-        return [(symbol, made) for event in events if (made := _made(event)) is not None]
+            return []
+        number, step = self._numbers[record.key], self._steps[symbol]
+        found = [(number.of(event), make(event)) for event in events if (make := RECORDED.get(type(event))) is not None]
+        return [(symbol, made) for n, one in found if (made := in_steps(one, n, step)) is not None]
 
 
-def _made(event: Any) -> sim.Recorded | None:
-    if isinstance(event, Gap):
-        return EMPTY
-    make = RECORDED.get(type(event))
-    return None if make is None else make(event)
+class Numbers:
+    """The exchange's own numbers of one market: they grow with everything that counts, also where the venue tells none or begins
+    anew.
+    """
+
+    def __init__(self, one_count: bool) -> None:
+        self._one_count = one_count
+        self._last = 0
+        self._offset = 0
+
+    def of(self, event: Any) -> int:
+        """0 for a trade."""
+        match event:
+            case BookSnapshot():
+                self._last += 1
+                self._offset = self._last - event.sequence
+            case BookDelta():
+                self._last = max(self._last + 1, self._offset + event.sequence if event.sequence else 0)
+            case Quote(sequence=sequence) if self._one_count and sequence:
+                return self._offset + sequence
+            case Quote():
+                self._last += 1
+            case _:
+                return 0
+        return self._last
+
+
+def in_steps(recorded: sim.Recorded, number: int, step: int) -> sim.Recorded | None:
+    """Under another number; what is less than a step is not there."""
+    match recorded:
+        case sim.BookSnapshot(_, bids, asks):
+            return sim.BookSnapshot(number, _whole(bids, step), _whole(asks, step))
+        case sim.BookDelta(_, _, bids, asks):
+            return sim.BookDelta(number, number, _whole(bids, step), _whole(asks, step))
+        case sim.MarketTrade(price, qty, maker):
+            return sim.MarketTrade(price, qty - qty % step, maker) if qty >= step else None
+        case sim.BestQuote(_, bid, bid_qty, ask, ask_qty) if bid_qty >= step and ask_qty >= step:
+            return sim.BestQuote(number, bid, bid_qty - bid_qty % step, ask, ask_qty - ask_qty % step)
+    return None
+
+
+def _whole(levels: list[tuple[int, int]], step: int) -> list[tuple[int, int]]:
+    return [(price, qty - qty % step) for price, qty in levels]

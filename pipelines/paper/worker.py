@@ -22,7 +22,7 @@ from infra.metrics import Exposition
 from pipelines.edge_process import keep_status
 from pipelines.paper import place
 from pipelines.paper.listing import listing, opening
-from pipelines.paper.market import TapeMarket
+from pipelines.paper.market import ONE_COUNT, TapeMarket
 from topics.catalog import INSTRUMENTS_LATEST
 from topics.market import Instrument
 from topics.record import Account, InstrumentId, Venue
@@ -101,7 +101,8 @@ class Paper:
 
         def market(settings: Settings, exchange: Exchange) -> TapeMarket:
             self._exchange = exchange
-            self._market = TapeMarket(exchange, self._conf, config.prefix, symbols, serving)
+            one_count = config.venues[venue].adapter in ONE_COUNT
+            self._market = TapeMarket(exchange, self._conf, config.prefix, symbols, serving, one_count)
             return self._market
 
         await run(settings, stop, market)

@@ -33,6 +33,7 @@ AT_ONCE = 100
 ARRIVES_S = 0.02
 """How long an answer of REST is on its way before the recording goes on."""
 ANSWER_S = 8.0
+LOOK_EVERY = 10
 
 
 class Faults(NamedTuple):
@@ -47,10 +48,19 @@ NO_FAULTS = Faults()
 
 
 class Player:
-    """``state`` is waiting, playing or ended; ``sent`` counts frames, ``unheard`` those that nobody was there for."""
+    """``state`` is waiting, playing, held or ended; ``sent`` counts frames, ``unheard`` those that nobody was there for.
+
+    ``hold``: play only until every subscribed instrument has its book, at once; go on when told to (``begin``, or ``POST
+    /control/start``).
+    """
 
     def __init__(
-        self, recording: Recording, speed: float = 1.0, faults: Faults = NO_FAULTS, patience_s: float = 5.0
+        self,
+        recording: Recording,
+        speed: float = 1.0,
+        faults: Faults = NO_FAULTS,
+        patience_s: float = 5.0,
+        hold: bool = False,
     ) -> None:
         self.recording = recording
         self.state = "waiting"
@@ -75,8 +85,14 @@ class Player:
         self._one_at_a_time = threading.Lock()
         self._held_s = 0.0
         self._numbers: dict[str, int] = {}
+        self._told_to_begin = asyncio.Event()
+        if not hold:
+            self._told_to_begin.set()
         self._runner: web.AppRunner | None = None
         self.address = ""
+
+    def begin(self) -> None:
+        self._told_to_begin.set()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Serve. OSError when the port is taken."""
@@ -111,6 +127,9 @@ class Player:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._listen(request)
+        if (request.method, request.path) == ("POST", "/control/start"):
+            self.begin()
+            return web.json_response({"state": self.state})
         return await self._answers.handle(request)
 
     async def _listen(self, request: web.Request) -> web.WebSocketResponse:
@@ -179,8 +198,14 @@ class Player:
         began = first = 0.0
         for n, item in self.recording.places():
             self.place = n
-            if self._speed != MAX and item.kind is Kind.FRAME:
-                began, first = began or time.monotonic(), first or item.ts / 1e9
+            held = not self._told_to_begin.is_set()
+            if held and n % LOOK_EVERY == 0 and self._booked(n):
+                self.state = "held"
+                await self._told_to_begin.wait()
+                self.state, self._held_s, began = "playing", 0.0, 0.0
+            elif not held and self._speed != MAX and item.kind is Kind.FRAME:
+                if not began:
+                    began, first = time.monotonic(), item.ts / 1e9
                 await asyncio.sleep(began + self._held_s + (item.ts / 1e9 - first) / self._speed - time.monotonic())
             elif n % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -192,6 +217,12 @@ class Player:
         self.place += 1
         await self._collected()
         self.state = "ended"
+
+    def _booked(self, n: int) -> bool:
+        """Whether there is a book for everybody; where there is none in half of the recording nobody waits for it."""
+        with self._one_at_a_time:
+            states = [self._kept.at(n, instrument) for instrument, seats in self._of.items() if seats]
+        return n > self.recording.frames // 2 or all(state and state.book.book for state in states)
 
     async def _somebody(self) -> None:
         while not any(self._of.values()):
@@ -245,7 +276,7 @@ class Player:
         """Wait for somebody; whom nobody wants for ``patience_s`` is alone from then on."""
         began = time.monotonic()
         while not self._of[instrument] and instrument not in self._alone:
-            left = max(self._changed_at, began) + self._patience_s - time.monotonic()
+            left = self._changed_at + self._patience_s - time.monotonic()
             if left <= 0 or not await self._wait(left):
                 self._alone.add(instrument)
         self._held_s += time.monotonic() - began

@@ -1,5 +1,6 @@
 """What a recording is about: its instruments, which connection spoke of them, and the answers of REST it has."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,9 @@ class Recording:
         self.paths = tuple(paths)
         self.venue = venue or venue_hint(self.paths)
         if not self.venue:
-            raise Problem(f"{self.paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}")
+            raise Problem(
+                f"{self.paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}"
+            )
         try:
             self.adapter: MarketData = market_data(self.venue)
         except ValueError as error:
@@ -39,6 +42,8 @@ class Recording:
         self.depth: dict[int, tuple[InstrumentId, bytes]] = {}
         self.bodies: list[bytes] = []
         self.frames = 0
+        self.first_ns = self.last_ns = 0
+        self._counts: Counter[InstrumentId] = Counter()
         self._ids: dict[str, InstrumentId | None] = {}
         self._urls: dict[str, str] = {}
         self._look()
@@ -55,6 +60,10 @@ class Recording:
         """Whom a frame is about."""
         found = self.adapter.symbols_in(item.data, self._urls.get(item.connection, ""))
         return [i for symbol in found if (i := self._ids.get(symbol) or self._instrument(symbol)) is not None]
+
+    def busiest(self) -> list[InstrumentId]:
+        """All instruments, those of the most frames first."""
+        return [instrument for instrument, _ in self._counts.most_common()]
 
     def _instrument(self, symbol: str) -> InstrumentId | None:
         if symbol not in self._ids:
@@ -73,7 +82,9 @@ class Recording:
         for n, item in self.places():
             if item.kind is Kind.FRAME:
                 self.frames += 1
+                self.first_ns, self.last_ns = self.first_ns or item.ts, item.ts
                 found = self.instruments_of(item)
+                self._counts.update(found)
                 self.connections.setdefault(item.connection, set()).update(found)
                 for instrument in found:
                     if instrument not in self.samples:
@@ -85,7 +96,9 @@ class Recording:
         if len(self.symbols) == 1:
             self.depth |= {n: (next(iter(self.symbols)), body) for n, body in unnamed}
         if self.adapter.rules.snapshots is Snapshots.REST and not self.depth:
-            raise Problem(f"{self.paths[0]}: no depth snapshot in this capture (it continues another), so it has no book")
+            raise Problem(
+                f"{self.paths[0]}: no depth snapshot in this capture (it continues another), so it has no book"
+            )
 
     def _look_at_answer(self, n: int, item: Item, unnamed: list[tuple[int, bytes]]) -> None:
         answer = answered(item.about) or self.adapter.answer(item.about, item.data)

@@ -67,22 +67,37 @@ NAIVE: dict[str, Callable[[], Naive]] = {
 }
 
 TRADED: dict[str, Callable[[Any], list[Any]]] = {
-    "binance": lambda m: [m["data"]["t"]] if m["data"].get("e") == "trade" else [m["data"]["a"]] if m["data"].get("e") == "aggTrade" else [],
-    "bitmex": lambda m: [t["trdMatchID"] for t in m["data"]] if m.get("table") == "trade" and m["action"] == "insert" else [],
+    "binance": lambda m: (
+        [m["data"]["t"]]
+        if m["data"].get("e") == "trade"
+        else [m["data"]["a"]]
+        if m["data"].get("e") == "aggTrade"
+        else []
+    ),
+    "bitmex": lambda m: (
+        [t["trdMatchID"] for t in m["data"]] if m.get("table") == "trade" and m["action"] == "insert" else []
+    ),
     "bitstamp": lambda m: [m["data"]["id"]] if m.get("event") == "trade" else [],
     "bybit": lambda m: [t["i"] for t in m["data"]] if m.get("topic", "").startswith("publicTrade") else [],
     "coinbase": lambda m: [
-        t["trade_id"] for e in m["events"] if m["channel"] == "market_trades" and e["type"] == "update" for t in e["trades"]
+        t["trade_id"]
+        for e in m["events"]
+        if m["channel"] == "market_trades" and e["type"] == "update"
+        for t in e["trades"]
     ],
-    "deribit": lambda m: [
-        t["trade_id"] for t in m["params"]["data"] if m["params"]["channel"].startswith("trades")
-    ] if "params" in m and isinstance(m["params"]["data"], list) else [],
+    "deribit": lambda m: (
+        [t["trade_id"] for t in m["params"]["data"] if m["params"]["channel"].startswith("trades")]
+        if "params" in m and isinstance(m["params"]["data"], list)
+        else []
+    ),
     "gateio": lambda m: [m["result"]["id"]] if m["channel"] == "spot.trades" and m["event"] == "update" else [],
     "hyperliquid": lambda m: [t["tid"] for t in m["data"]] if m["channel"] == "trades" else [],
     "kraken": lambda m: [tuple(t) for t in m[1]] if isinstance(m, list) and m[-2] == "trade" else [],
     "kraken_futures": lambda m: [m["uid"]] if m.get("feed") == "trade" and "uid" in m else [],
     "kucoin": lambda m: [m["data"]["tradeId"]] if m.get("subject") == "trade.l3match" else [],
-    "okx": lambda m: [t["tradeId"] for t in m["data"]] if m.get("arg", {}).get("channel") == "trades" and "data" in m else [],
+    "okx": lambda m: (
+        [t["tradeId"] for t in m["data"]] if m.get("arg", {}).get("channel") == "trades" and "data" in m else []
+    ),
 }
 
 
@@ -92,7 +107,13 @@ def shows(data: Path) -> Iterator[Show]:
         yield Show(path.name.partition(".")[0].lower().replace("_", ""), Recording([path]))
     yield Show("bitmex", Recording(sorted(feed.glob("BITMEX.*"))))
     yield Show("hyperliquid", Recording([hft / "hyperliquid" / "btcusd_20250126.gz"]))
-    for folder, symbol in (("spot", "btcusdt"), ("spot", "ethusdt"), ("usdm", "btcusdt"), ("usdm", "ethusdt"), ("cm", "btcusd")):
+    for folder, symbol in (
+        ("spot", "btcusdt"),
+        ("spot", "ethusdt"),
+        ("usdm", "btcusdt"),
+        ("usdm", "ethusdt"),
+        ("cm", "btcusd"),
+    ):
         yield Show(f"{folder}{symbol}", Recording(sorted((hft / folder).glob(f"{symbol}*"))))
 
 
@@ -140,7 +161,9 @@ def folded(book: Book | None, step: Step) -> Book | None:
 def assert_books(one: Shown, every: int = 20) -> int:
     """How many comparisons that were: each instrument at the end, and after each ``every``-th record of it."""
     recorded = {item.data: item for item in one.items}
-    depth = {i: next((x.about for x in one.items if x.data == body), "") for i, body in one.show.recording.depth.values()}
+    depth = {
+        i: next((x.about for x in one.items if x.data == body), "") for i, body in one.show.recording.depth.values()
+    }
     compared = 0
     for instrument, symbol in one.show.recording.symbols.items():
         naive, book = NAIVE[one.show.recording.venue](), None
@@ -171,9 +194,10 @@ def played(endpoints: Endpoints, data_dir: Path, tmp_path_factory: pytest.TempPa
 
 
 NAMES = (
-    "binance binancefutures binanceus bitstamp bybit coinbase deribit gateio kraken krakenfutures kucoin okx bitmex hyperliquid "
-    "spotbtcusdt spotethusdt usdmbtcusdt usdmethusdt cmbtcusd"
-).split()
+    *("binance", "binancefutures", "binanceus", "bitmex", "bitstamp", "bybit", "coinbase", "deribit", "gateio"),
+    *("hyperliquid", "kraken", "krakenfutures", "kucoin", "okx"),
+    *("spotbtcusdt", "spotethusdt", "usdmbtcusdt", "usdmethusdt", "cmbtcusd"),
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -229,9 +253,7 @@ SPOILT = {
 
 
 @pytest.fixture(scope="module")
-def recovered(
-    endpoints: Endpoints, data_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Shown]:
+def recovered(endpoints: Endpoints, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shown]:
     home = tmp_path_factory.mktemp("faults")
     chosen = [spoilt(venue, data_dir / "cryptofeed" / f"{name}.jsonl.zst") for venue, name in SPOILT.items()]
     return {one.show.venue: one for one in shown(endpoints, "faults", home, chosen)}

@@ -1,0 +1,68 @@
+"""The paper exchange's market: the same events that everybody reads, under numbers of its own."""
+
+from decimal import Decimal
+
+from adapters.simulated import model as sim
+from adapters.simulated.units import SCALE
+from pipelines.paper.listing import step_of
+from pipelines.paper.market import Numbers, in_steps
+from topics.market import BookDelta, BookSnapshot, Quote, Trade
+from topics.record import Side
+
+NAME = "okx:BTC-USDT"
+
+
+def snapshot(sequence: int = 0) -> BookSnapshot:
+    return BookSnapshot(instrument=NAME, bids=(), asks=(), sequence=sequence, ts_event=1, ts_init=1)
+
+
+def delta(sequence: int = 0) -> BookDelta:
+    return BookDelta(instrument=NAME, bids=(), asks=(), sequence=sequence, ts_event=1, ts_init=1)
+
+
+def quote(sequence: int = 0) -> Quote:
+    one = Decimal(1)
+    return Quote(
+        instrument=NAME,
+        best_bid=one,
+        bid_size=one,
+        best_ask=2 * one,
+        ask_size=one,
+        sequence=sequence,
+        ts_event=1,
+        ts_init=1,
+    )
+
+
+def trade() -> Trade:
+    one = Decimal(1)
+    return Trade(instrument=NAME, trade_id="7", price=one, size=one, aggressor=Side.BUY, ts_event=1, ts_init=1)
+
+
+def test_where_a_venue_tells_no_numbers_the_later_is_the_newer() -> None:
+    numbers = Numbers(one_count=False)
+    assert [numbers.of(e) for e in (snapshot(), quote(), delta(), trade(), quote(), delta())] == [1, 2, 3, 0, 4, 5]
+
+
+def test_a_quote_that_is_ahead_of_the_book_stays_ahead_where_both_have_one_count() -> None:
+    numbers = Numbers(one_count=True)
+    first = numbers.of(snapshot(1000))
+    ahead, late, level = numbers.of(quote(1007)), numbers.of(delta(1005)), numbers.of(delta(1007))
+    assert first < late < ahead == level
+
+
+def test_numbers_grow_when_the_venue_begins_anew() -> None:
+    numbers = Numbers(one_count=True)
+    before = [numbers.of(e) for e in (snapshot(1000), delta(1005))]
+    after = [numbers.of(e) for e in (snapshot(3), delta(4), quote(9))]
+    assert before + after == sorted({*before, *after})
+
+
+def test_a_market_is_exchanged_in_steps_whose_every_amount_can_be_reckoned() -> None:
+    assert step_of(Decimal("0.01"), Decimal("0.00001")) == Decimal("0.00001")
+    step = step_of(Decimal("0.1"), Decimal("0.00000001"))
+    assert step == Decimal("0.0000001")
+    units = int(step * SCALE)
+    whole = in_steps(sim.BookDelta(5, 6, [(100, 57)], [(200, 9)]), 3, units)
+    assert whole == sim.BookDelta(3, 3, [(100, 50)], [(200, 0)])
+    assert in_steps(sim.MarketTrade(100, 9, True), 0, units) is None
