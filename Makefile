@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml $(wildcard topics/*.[ch])
 	@echo "installing the locked dependencies into .venv (a minute or two the first time)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile \
 		--require-hashes --only-binary :all: --requirement requirements.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-index \
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-index \
 		--no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m topics.native
 	@touch $(STAMP)
