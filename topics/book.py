@@ -24,6 +24,7 @@ from topics.record import Level
 
 MOST = 1e18
 DIGITS = 15
+DEPTH_MOST = 1 << 31
 MANY = 4
 """Changes are many from a fourth of the levels there are."""
 
@@ -49,6 +50,8 @@ class Book(msgspec.Struct):
     @classmethod
     def of(cls, snapshot: BookSnapshot) -> "Book":
         """Levels may come in any order; a size of 0 is no level. ValueError as ``apply`` does."""
+        if not 0 <= snapshot.depth <= DEPTH_MOST:
+            raise BadLevel(f"no book has {snapshot.depth} levels")
         book = cls(depth=snapshot.depth)
         book.apply(snapshot)
         return book

@@ -209,3 +209,9 @@ def test_a_level_that_cannot_be_leaves_the_book_as_it_was() -> None:
     with pytest.raises(BadLevel):
         book.apply(delta((level("1.1", "5"),), (level("2.1", "5"), level("2.2", "-5"))))
     assert msgspec.msgpack.encode(book) == before
+
+
+@pytest.mark.parametrize("depth", [-1, 2**31 + 1, 2**70])
+def test_a_depth_that_no_book_has_is_refused(depth: int) -> None:
+    with pytest.raises(BadLevel):
+        Book.of(replace(snapshot((level("1.0", "5"),)), depth=depth))
