@@ -1,4 +1,4 @@
-"""KuCoin's spot market data: where it is, what to subscribe to, how it spells instruments. Pure, but for the REST
+"""KuCoin's market data: where it is, what to subscribe to, how it spells instruments. Pure, but for the REST
 client it opens.
 """
 
@@ -7,19 +7,31 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots, own_symbol
 from adapters.catalogs import Catalog
 from adapters.kucoin import parser, symbols
 from adapters.parsing import text_in
 from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://ws-api-spot.kucoin.com"
-TOPICS = ("/market/level2", "/market/match", "/market/ticker")
+FUTURES_URL = "wss://ws-api-futures.kucoin.com"
+TOPICS = {
+    STREAM_URL: ("/market/level2", "/market/match", "/market/ticker"),
+    FUTURES_URL: (
+        "/contractMarket/level2",
+        "/contractMarket/execution",
+        "/contractMarket/tickerV2",
+        "/contract/instrument",
+    ),
+}
 SYMBOLS_PER_CONNECTION = 100  # of 300 topics, each of one symbol
 PING = '{"id":"1","type":"ping"}'
 PING_S = 18.0
 MOST_S = 24 * 3600.0  # a token's life
-CATALOGS = (Catalog("/symbols", "definition", "symbol", ("data",)),)
+CATALOGS = (
+    Catalog("/symbols", "definition", "symbol", ("data",)),
+    Catalog("/contracts/active", "contract", "symbol", ("data",), market=lambda url: symbols.FUTURES),
+)
 RULES = BookRules(Snapshots.REST, settles=True)
 
 
@@ -41,12 +53,16 @@ class KucoinMarketData(MarketData):
         return symbols.instrument_of(venue, venue_symbol)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        symbol = text_in(frame, parser.TOPIC, 128).partition(":")[2].partition("_")[0]
-        return (symbol,) if symbol else ()
+        topic, _, symbol = text_in(frame, parser.TOPIC, 128).partition(":")
+        symbol = symbol.partition("_")[0]
+        return (f"{symbols.FUTURES}{symbol}" if topic.startswith("/contract") else symbol,) if symbol else ()
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         if b'"sequence":' in body[:200] and b'"bids":' in body:
-            return Answer("depth", parse_qs(urlsplit(url).query).get("symbol", [""])[0])
+            parts = urlsplit(url)
+            market = symbols.FUTURES if parts.path.endswith("/level2/snapshot") else ""
+            symbol = parse_qs(parts.query).get("symbol", [""])[0]
+            return Answer("depth", f"{market}{symbol}" if symbol else "")
         if b'"priceIncrement":' in body[:2000] and body.count(b'"symbol":', 0, 4000) == 1:
             return Answer("definition", text_in(body, b'"symbol":"'))
         return None
@@ -57,27 +73,30 @@ class KucoinMarketData(MarketData):
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """The venue's own URL is asked for (``address``)."""
-        url = endpoints.ws_url or STREAM_URL
-        parts = [
-            venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
-        ]
+        markets = {
+            FUTURES_URL: [symbol for symbol in venue_symbols if symbol.startswith(symbols.FUTURES)],
+            STREAM_URL: [symbol for symbol in venue_symbols if not symbol.startswith(symbols.FUTURES)],
+        }
         return [
             Connection(
-                url,
+                endpoints.ws_url or url,
                 tuple(part),
-                tuple(_subscription(topic, part, n) for n, topic in enumerate(TOPICS)),
+                tuple(_subscription(topic, part, n) for n, topic in enumerate(TOPICS[url])),
                 PING,
                 PING_S,
                 MOST_S,
             )
-            for part in parts
+            for url, mine in markets.items()
+            for part in (mine[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(mine), SYMBOLS_PER_CONNECTION))
         ]
 
     async def address(self, rest: Rest, connection: Connection) -> str:
         """A URL of one's own stands as it is."""
         from adapters.kucoin.public import address
 
-        return await address(rest) if connection.url == STREAM_URL else connection.url
+        if connection.url not in TOPICS:
+            return connection.url
+        return await address(rest, connection.url == FUTURES_URL)
 
     def rest(self, endpoints: Endpoints) -> Rest:
         from adapters.kucoin.public import API
@@ -87,7 +106,12 @@ class KucoinMarketData(MarketData):
 
 
 def _subscription(topic: str, venue_symbols: Sequence[str], number: int) -> str:
-    message = {"id": str(number), "type": "subscribe", "topic": f"{topic}:{','.join(venue_symbols)}", "response": True}
+    message = {
+        "id": str(number),
+        "type": "subscribe",
+        "topic": f"{topic}:{','.join(map(own_symbol, venue_symbols))}",
+        "response": True,
+    }
     return msgspec.json.encode(message).decode()
 
 

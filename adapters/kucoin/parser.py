@@ -1,4 +1,5 @@
-"""KuCoin's public spot frames, to records. Pure, with a memory of the newest time. Accepted are messages of topics, and our own wrappings.
+"""KuCoin's public frames, to records; here those of spot (``futures`` has the others). Pure, with a memory of the newest
+time. Accepted are messages of topics, and our own wrappings.
 
 The venue's pages (www.kucoin.com/docs): "Level2 - Market Data" ``/market/level2:{symbol}``, "Match Execution Data"
 ``/market/match:{symbol}``, "Ticker" ``/market/ticker:{symbol}``, "Index Price" and "Mark Price" ``/indicator/…``, and "Get
@@ -11,8 +12,9 @@ from typing import Final
 import msgspec
 
 from adapters.base import BadFrame, Parsed, Reading, read_own
+from adapters.kucoin import futures
 from adapters.kucoin.definition import definitions
-from adapters.kucoin.symbols import venue_symbol
+from adapters.kucoin.symbols import FUTURES, venue_symbol
 from adapters.kucoin.wire import FullBook, Indicator, Level2, Match, Rows, TickerData
 from adapters.parsing import (
     UNREADABLE,
@@ -80,7 +82,7 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
             if not kind:
                 _refused(frame)
             return None
-        named(symbol, venue_symbol(reading.instrument), reading)
+        named(f"{FUTURES}{symbol}" if kind in futures.TOPICS else symbol, venue_symbol(reading.instrument), reading)
         return read(frame, reading)
     except UNREADABLE as error:
         raise BadFrame(f"not a frame of this venue: {error}") from error
@@ -95,8 +97,12 @@ def _refused(frame: bytes) -> None:
 
 def _answer(what: str, body: bytes, reading: Reading) -> Sequence[Parsed] | None:
     match what:
+        case "depth" if venue_symbol(reading.instrument).startswith(FUTURES):
+            return futures.begun(body, reading)
         case "depth":
             return _snapshot(body, reading)
+        case "contract":
+            return futures.defined(body, reading)
         case "definition":
             return definitions(body, reading)
     return None
@@ -192,10 +198,11 @@ def _mark(frame: bytes, reading: Reading) -> Sequence[Parsed]:
     return (Ticker(instrument=reading.instrument, mark=price, ts_event=ts, ts_init=reading.ts_init),)
 
 
-_TOPICS: Final[dict[str, Callable[[bytes, Reading], Sequence[Parsed]]]] = {
+_TOPICS: Final[dict[str, Callable[[bytes, Reading], Sequence[Parsed] | None]]] = {
     "/market/level2": _changed,
     "/market/match": _matched,
     "/market/ticker": _ticked,
     "/indicator/index": _index,
     "/indicator/markPrice": _mark,
+    **futures.TOPICS,
 }

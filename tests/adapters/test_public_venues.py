@@ -36,6 +36,14 @@ VENUES = {
         1546837113087,
         "GET /api/v1/market/orderbook/level2_100?symbol=BTC-USDT",
     ),
+    "kucoin futures": Asked(
+        "futures|XBTUSDTM",
+        "GET /api/v1/contracts/XBTUSDTM",
+        "GET /api/v1/timestamp",
+        '{"code":"200000","data":1546837113087}',
+        1546837113087,
+        "GET /api/v1/level2/snapshot?symbol=XBTUSDTM",
+    ),
     "gateio": Asked(
         "BTC_USDT",
         "GET /api/v4/spot/currency_pairs/BTC_USDT",
