@@ -12,7 +12,16 @@ from adapters.base import BadFrame, Endpoints, Hole, Reading, rest_frame
 from adapters.bitstamp.market import MARKET_DATA
 from infra.captures import Item, Kind
 from pipelines.tape_check import check
-from tests.adapters.venues import Sides, assert_equal_books, faulty, fuzz, items_of, play, sides, with_snapshot
+from tests.adapters.venues import (
+    NaiveWaiting,
+    assert_equal_books,
+    faulty,
+    fuzz,
+    items_of,
+    play,
+    sides,
+    with_snapshot,
+)
 from tests.recordings import cryptofeed_lines
 from topics.market import BookDelta, BookSnapshot, Funding, Gap, Instrument, Trade
 from topics.record import Side
@@ -30,38 +39,15 @@ def diff(micros: int, rows: str = '"bids":[["3802.90","0.5"]],"asks":[]', symbol
     return f'{{"data":{data},"channel":"diff_order_book_{symbol}","event":"data"}}'.encode()
 
 
-class NaiveBooks:
-    """Books by pair: diffs before an answer wait for it, those not later than it are dropped."""
-
-    def __init__(self) -> None:
-        self.books: dict[str, Sides] = {}
-        self.micros: dict[str, int] = {}
-        self.waiting: dict[str, list[dict]] = {}  # type: ignore[type-arg]
-
+class NaiveBooks(NaiveWaiting):
     def feed(self, item: Item) -> None:
         if item.kind is Kind.ANSWER and "order_book" in item.about:
-            data, symbol = json.loads(item.data), item.about.rstrip("/").rpartition("/")[2]
-            bids, asks = [{Decimal(p): Decimal(s) for p, s in data[side]} for side in ("bids", "asks")]
-            self.books[symbol], self.micros[symbol] = (bids, asks), int(data["microtimestamp"])
-            for change in self.waiting.pop(symbol, []):
-                self.change(symbol, change)
+            data = json.loads(item.data)
+            self.begin(item.about.rstrip("/").rpartition("/")[2], data, int(data["microtimestamp"]))
         elif item.kind is Kind.FRAME and b'"event":"data"' in item.data:
-            frame = json.loads(item.data)
-            self.change(frame["channel"].removeprefix("diff_order_book_"), frame["data"])
-
-    def change(self, symbol: str, data: dict) -> None:  # type: ignore[type-arg]
-        if symbol not in self.books:
-            self.waiting.setdefault(symbol, []).append(data)
-            return
-        if int(data["microtimestamp"]) <= self.micros[symbol]:
-            return
-        self.micros[symbol] = int(data["microtimestamp"])
-        for side, rows in zip(self.books[symbol], (data["bids"], data["asks"]), strict=True):
-            for price, size in rows:
-                if Decimal(size):
-                    side[Decimal(price)] = Decimal(size)
-                else:
-                    side.pop(Decimal(price), None)
+            data = json.loads(item.data)["data"]
+            symbol = json.loads(item.data)["channel"].removeprefix("diff_order_book_")
+            self.go_on(symbol, data, int(data["microtimestamp"]))
 
 
 def test_a_diff_is_numbered_by_its_time() -> None:
@@ -220,7 +206,7 @@ def test_a_fault_ends_in_a_gap_and_the_next_snapshot_in_equality(data_dir: Path,
 
     def snapshot(item: Item) -> Item:
         bids, asks = [[[str(p), str(s)] for p, s in side.items()] for side in naive.books["ethusd"]]
-        body = json.dumps({"microtimestamp": str(naive.micros["ethusd"]), "bids": bids, "asks": asks})
+        body = json.dumps({"microtimestamp": str(naive.at["ethusd"]), "bids": bids, "asks": asks})
         return Item(item.ts, Kind.ANSWER, "", DEPTH + "ethusd", body.encode())
 
     played = play("bitstamp", with_snapshot(items, fault, changes[40], changes[41], naive, snapshot))

@@ -12,7 +12,7 @@ from adapters.base import BadFrame, Endpoints, Reading, rest_frame
 from adapters.gateio.market import MARKET_DATA
 from infra.captures import Item, Kind
 from pipelines.tape_check import check
-from tests.adapters.venues import Sides, assert_equal_books, fuzz, items_of, play, sides, with_snapshot
+from tests.adapters.venues import NaiveWaiting, assert_equal_books, fuzz, items_of, play, sides, with_snapshot
 from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Ticker, Trade
 from topics.record import Side
 
@@ -33,38 +33,14 @@ def changed(first: int, last: int, rest: str = "", symbol: str = "BTC_USDT") -> 
     return update("spot.order_book_update", result)
 
 
-class NaiveBooks:
-    """Books by symbol: changes before a snapshot wait for it, those inside it are dropped."""
-
-    def __init__(self) -> None:
-        self.books: dict[str, Sides] = {}
-        self.number: dict[str, int] = {}
-        self.waiting: dict[str, list[dict]] = {}  # type: ignore[type-arg]
-
+class NaiveBooks(NaiveWaiting):
     def feed(self, item: Item) -> None:
         if item.kind is Kind.ANSWER and "order_book" in item.about:
             data, symbol = json.loads(item.data), item.about.partition("currency_pair=")[2].partition("&")[0]
-            bids, asks = [{Decimal(p): Decimal(s) for p, s in data[side]} for side in ("bids", "asks")]
-            self.books[symbol], self.number[symbol] = (bids, asks), data["id"]
-            for change in self.waiting.pop(symbol, []):
-                self.change(change)
+            self.begin(symbol, data, data["id"])
         elif item.kind is Kind.FRAME and b'"depthUpdate"' in item.data:
-            self.change(json.loads(item.data)["result"])
-
-    def change(self, data: dict) -> None:  # type: ignore[type-arg]
-        symbol = data["s"]
-        if symbol not in self.books:
-            self.waiting.setdefault(symbol, []).append(data)
-            return
-        if data["u"] <= self.number[symbol]:
-            return
-        self.number[symbol] = data["u"]
-        for side, rows in zip(self.books[symbol], (data["b"], data["a"]), strict=True):
-            for price, size in rows:
-                if Decimal(size):
-                    side[Decimal(price)] = Decimal(size)
-                else:
-                    side.pop(Decimal(price), None)
+            data = json.loads(item.data)["result"]
+            self.go_on(data["s"], {"bids": data["b"], "asks": data["a"]}, data["u"])
 
 
 def test_a_change_carries_its_first_and_last_number() -> None:
@@ -207,7 +183,7 @@ def test_a_fault_ends_in_a_gap_and_the_next_snapshot_in_equality(data_dir: Path,
 
     def snapshot(item: Item) -> Item:
         bids, asks = [[[str(p), str(s)] for p, s in side.items()] for side in naive.books[symbol]]
-        body = json.dumps({"id": naive.number[symbol], "asks": asks, "bids": bids})
+        body = json.dumps({"id": naive.at[symbol], "asks": asks, "bids": bids})
         return Item(item.ts, Kind.ANSWER, "", DEPTH + symbol, body.encode())
 
     played = play("gateio", with_snapshot(items, fault, changes[20], changes[21], naive, snapshot))

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from adapters.base import BadFrame, Endpoints, Reading, Session, VenueRefused, V
 from adapters.generic.watching import Digits, MarketsRest, Watching, text_of
 from adapters.registry import adapter_of, market_data
 from infra.captures import Item, Kind
+from infra.errors import Problem
+from pipelines.record import toml
 from tests.adapters.venues import fuzz, play, sides
 from topics.market import BookSnapshot, Instrument, Quote, Ticker, Trade
 from topics.record import Side
@@ -227,3 +230,11 @@ class _Closing:
 
     async def aclose(self) -> None:
         await self.it.close()
+
+
+def test_what_only_records_finds_the_adapter_by_the_venues_name(tmp_path: Path) -> None:
+    written = toml("r", tmp_path, ["bitget:BTC-USDT-PERP", "kraken:BTC-USD"])
+    assert 'adapter = "ccxt:bitget"' in written
+    assert 'adapter = "kraken"' in written
+    with pytest.raises(Problem, match="no adapter named 'nowhere'"):
+        toml("r", tmp_path, ["nowhere:BTC-USD"])

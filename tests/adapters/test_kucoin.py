@@ -13,7 +13,7 @@ from adapters.kucoin.market import MARKET_DATA
 from infra.captures import Item, Kind
 from pipelines.normalize import MarketState
 from pipelines.tape_check import check
-from tests.adapters.venues import Sides, assert_equal_books, fuzz, items_of, play, sides, with_snapshot
+from tests.adapters.venues import NaiveWaiting, assert_equal_books, fuzz, items_of, play, sides, with_snapshot
 from tests.recordings import cryptofeed_lines
 from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Ticker, Trade
 from topics.record import InstrumentId, Record, Side
@@ -29,38 +29,14 @@ def changed(asks: str, start: int = 7, end: int = 7, symbol: str = "BCHSV-USDT",
     return f'{{"data":{data},{topic}}}'.encode()
 
 
-class NaiveBooks:
-    """Books by symbol: changes before a snapshot wait for it, those inside it are dropped."""
-
-    def __init__(self) -> None:
-        self.books: dict[str, Sides] = {}
-        self.sequence: dict[str, int] = {}
-        self.waiting: dict[str, list[dict]] = {}  # type: ignore[type-arg]
-
+class NaiveBooks(NaiveWaiting):
     def feed(self, item: Item) -> None:
         if item.kind is Kind.ANSWER and "orderbook" in item.about:
-            data, symbol = json.loads(item.data)["data"], item.about.partition("symbol=")[2]
-            bids, asks = [{Decimal(p): Decimal(s) for p, s in data[side]} for side in ("bids", "asks")]
-            self.books[symbol], self.sequence[symbol] = (bids, asks), int(data["sequence"])
-            for change in self.waiting.pop(symbol, []):
-                self.change(change)
+            data = json.loads(item.data)["data"]
+            self.begin(item.about.partition("symbol=")[2], data, int(data["sequence"]))
         elif item.kind is Kind.FRAME and b"l2update" in item.data:
-            self.change(json.loads(item.data)["data"])
-
-    def change(self, data: dict) -> None:  # type: ignore[type-arg]
-        symbol = data["symbol"]
-        if symbol not in self.books:
-            self.waiting.setdefault(symbol, []).append(data)
-            return
-        if data["sequenceEnd"] <= self.sequence[symbol]:
-            return
-        self.sequence[symbol] = data["sequenceEnd"]
-        for side, rows in zip(self.books[symbol], (data["changes"]["bids"], data["changes"]["asks"]), strict=True):
-            for price, size, _ in rows:
-                if Decimal(size):
-                    side[Decimal(price)] = Decimal(size)
-                else:
-                    side.pop(Decimal(price), None)
+            data = json.loads(item.data)["data"]
+            self.go_on(data["symbol"], data["changes"], data["sequenceEnd"])
 
 
 def test_a_change_carries_its_first_and_last_number() -> None:
@@ -235,7 +211,7 @@ def test_a_fault_ends_in_a_gap_and_the_next_snapshot_in_equality(data_dir: Path,
 
     def snapshot(item: Item) -> Item:
         bids, asks = [[[str(p), str(s)] for p, s in side.items()] for side in naive.books[symbol]]
-        data = {"time": item.ts // 1_000_000, "sequence": str(naive.sequence[symbol]), "bids": bids, "asks": asks}
+        data = {"time": item.ts // 1_000_000, "sequence": str(naive.at[symbol]), "bids": bids, "asks": asks}
         return Item(item.ts, Kind.ANSWER, "", DEPTH + symbol, json.dumps({"code": "200000", "data": data}).encode())
 
     played = play("kucoin", with_snapshot(items, fault, changes[300], changes[301], naive, snapshot))

@@ -184,3 +184,27 @@ class NaiveBooks:
                     side[price] = size
                 else:
                     side.pop(price, None)
+
+
+class NaiveWaiting(NaiveBooks):
+    """As books begin with an answer: changes before one wait for it, those that end inside it are dropped. ``at``: the number that
+    each book has come to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: dict[str, int] = {}
+        self.waiting: dict[str, list[tuple[Mapping[str, Any], int]]] = {}
+
+    def begin(self, symbol: str, levels: Mapping[str, Any], number: int) -> None:
+        self.change(symbol, levels, anew=True)
+        self.at[symbol] = number
+        for change in self.waiting.pop(symbol, []):
+            self.go_on(symbol, *change)
+
+    def go_on(self, symbol: str, changes: Mapping[str, Any], number: int) -> None:
+        if symbol not in self.books:
+            self.waiting.setdefault(symbol, []).append((changes, number))
+        elif number > self.at[symbol]:
+            self.at[symbol] = number
+            self.change(symbol, changes, anew=False)
