@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -237,3 +238,26 @@ def test_mutated_frames_never_raise_anything_else() -> None:
     venue = Venue(7)
     items = [Item(1, Kind.FRAME, "ws", "", venue.event()), Item(2, Kind.ANSWER, "", URL, venue.answer())]
     fuzz("bitstamp", [*items, *(Item(n, Kind.FRAME, "ws", "", venue.event()) for n in range(3, 60))], rounds=600)
+
+
+@pytest.mark.parametrize(("orders", "path"), [(False, ""), (True, "?group=2")])
+async def test_an_answer_is_asked_for_with_every_order_where_they_are_followed(orders: bool, path: str) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.Response(body=Venue(1).answer(), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    rest = MARKET_DATA.rest(Endpoints(f"http://127.0.0.1:{runner.addresses[0][1]}", orders=orders))
+    try:
+        frame = await rest.depth("btcusd")
+    finally:
+        await rest.close()
+        await runner.cleanup()
+    assert asked == [f"/api/v2/order_book/btcusd/{path}"]
+    assert any(isinstance(record, BookOrders) for record in MARKET_DATA.parse(frame, reading()) or ())
