@@ -175,7 +175,7 @@ def assert_true(played: Played, venue: Venue) -> None:
         str(i): [bool(side), Decimal(f"{price}.50"), Decimal(size).scaleb(-8)]
         for i, (side, price, size) in venue.orders.items()
     }
-    level, _ = MARKET_DATA.parse(rest_frame("depth", "btcusd", venue.answer()), reading()) or ()
+    level, *_ = MARKET_DATA.parse(rest_frame("depth", "btcusd", venue.answer()), reading()) or ()
     assert isinstance(level, BookSnapshot)
     l2 = Book.of(level)
     assert (state.book.bids(), state.book.asks()) == (l2.bids(), l2.asks())
