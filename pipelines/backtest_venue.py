@@ -17,7 +17,7 @@ from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE, decimal, units
 from infra.errors import Problem
 from pipelines.compose import Channel, Latency, Loop
-from topics.market import BookDelta, BookSnapshot, Instrument, Quote, Trade
+from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Trade
 from topics.orders import SubmitOrder
 from topics.record import Account, Currency, InstrumentId, Level, Liquidity, OrderType, Side
 
@@ -210,7 +210,13 @@ def _snapshot(e: BookSnapshot) -> sim.Recorded:
     return sim.BookSnapshot(e.sequence, _levels(e.bids), _levels(e.asks), depth=e.depth, is_whole=True)
 
 
+def _gap(e: Gap) -> sim.Recorded:
+    """What is there now nobody knows."""
+    return sim.BookSnapshot(0, [], [], is_whole=True)
+
+
 RECORDED: dict[type, Callable[[Any], sim.Recorded]] = {
+    Gap: _gap,
     Quote: _quote,
     BookDelta: _delta,
     Trade: _trade,

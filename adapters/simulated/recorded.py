@@ -9,7 +9,8 @@ Laws:
   those at its price whose queue it used up.
 - Recorded quotes that cross an order fill it at its own price with what they display.
 
-An update whose number is 0 has none and counts as the newest: some venues number nothing.
+An update whose number is 0 has none and counts as the newest: some venues number nothing. A snapshot without levels says that
+nothing is known until the next one: nothing can be had, and our orders keep their places in their queues.
 
 Depth updates come in steps of 100 ms, best quotes at once; so there are two books: `depth` (depth updates only, as the
 venue's REST answer would have been) and the shown one (with the newest best quote on top), which matching uses.
@@ -135,6 +136,10 @@ class Half:
             self.show(better[0], 0)
         self.show(price, qty)
 
+    def forget(self) -> None:
+        self.depth, self.shown = Ladder(self.side), Ladder(self.side)
+        self.taken.clear()
+
     def bound(self, depth: int) -> None:
         """Levels beyond so many are not told of any more: for our orders there that says nothing of who is ahead."""
         self.depth.keep(depth)
@@ -245,6 +250,10 @@ class RecordedBook:
         if snapshot.update_id < self.update_id:
             self._quote_id = 0
         self.update_id, self._bound = snapshot.update_id, snapshot.depth
+        if not snapshot.bids and not snapshot.asks:
+            self._buy.forget()
+            self._sell.forget()
+            return
         for half, levels in ((self._buy, snapshot.bids), (self._sell, snapshot.asks)):
             gone = set(half.depth.prices()) | set(half.shown.prices())
             now = [*((price, 0) for price in gone - {price for price, _ in levels}), *levels]
