@@ -94,7 +94,9 @@ def _recorded(paths: Sequence[Path], venues: Mapping[str, Venue]) -> TopicSource
     def records() -> Iterator[Played]:
         lines = heapq.merge(*(feed.lines() for feed in found), key=lambda line: line.ts)
         for number, line in enumerate(lines):
-            yield Played(line.ts, None, line.key.encode(), encode_line(line.ts, line.key, line.frame), f"{name}:{number}")
+            yield Played(
+                line.ts, None, line.key.encode(), encode_line(line.ts, line.key, line.frame), f"{name}:{number}"
+            )
 
     return TopicSource(name, MARKET_RAW, records)
 
