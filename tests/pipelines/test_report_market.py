@@ -115,7 +115,14 @@ def test_trades_gaps_and_spreads_of_each_instrument_are_those_on_the_tape_each_o
     assert eth["spread"] == pytest.approx(9.995, abs=0.001)
     assert btc["spread"] == pytest.approx(3.0), "of its book, where it has no quotes"
     assert data.width_s == 1
-    assert [(row["trade_rate"], row["gaps"]) for row in data.slots[BTC]] == [(2, 0), (1, 0), (0, 1), (0, 0), (0, 1)]
+    assert [(row["trade_rate"], row["gaps"]) for row in data.slots[BTC]] == [
+        (2, 0),
+        (1, 0),
+        (0, 1),
+        (0, 0),
+        (0, 0),
+        (0, 1),
+    ]
 
 
 def test_depth_is_what_rests_within_ten_basis_points_of_the_mid(data: MarketData) -> None:
