@@ -20,7 +20,7 @@ from topics.record import InstrumentId, Record, Venue, venue_of
 from topics.routes import Subscriptions, routes
 from topics.stage import Stage
 
-MOVES = frozenset({Quote, BookDelta, BookSnapshot, Trade})
+MOVES = frozenset({Quote, BookDelta, BookSnapshot, Trade, Gap})
 """What the venue's books are made of."""
 MARKS = frozenset({Quote, BookDelta, BookSnapshot, Gap})
 

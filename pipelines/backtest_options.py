@@ -139,8 +139,10 @@ def grid(text: str) -> list[dict[str, str]]:
     points = 1
     for found in axes.values():
         points *= len(found)
-    if not axes or points > MOST_RUNS:
-        raise Problem(f"--sweep {text!r}: {points:,} runs (1 to {MOST_RUNS:,})" if axes else "--sweep: name=value,…")
+    if not axes:
+        raise Problem(f"--sweep {text!r}: no parameter in it; as 'spread=1,2,3 hold=5:20:5'")
+    if points > MOST_RUNS:
+        raise Problem(f"--sweep {text!r}: {points:,} runs (1 to {MOST_RUNS:,})")
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
 
 

@@ -11,7 +11,7 @@ from infra import services
 from infra.config import Config, ConfigError, RunConfig, find, load, parse
 from infra.errors import Problem
 from pipelines.backtest_runs import RunSource
-from pipelines.backtest_source import Source, open_source
+from pipelines.backtest_source import Recordings, Source, open_source
 from pipelines.recorded_run import LiveRun
 from strategies import StrategyError
 from strategies.loading import load_strategy, typed_params
@@ -43,6 +43,10 @@ class Plan:
     def venue(self) -> str:
         return _venue(self.config)
 
+    @property
+    def venues(self) -> dict[str, str]:
+        return _venues(self.config)
+
     def again(self, strategy: str, params: Mapping[str, Any]) -> Config:
         """The same with other parameters."""
         name, home = self.config.run.name, Path(self.config.run.home)
@@ -68,7 +72,7 @@ def plan(
         source = live_source(load(find())) if live else open_source(paths, "sim")
         return Plan(_of_class(strategy, params, source, name, home), source)
     config = load(path or _recorded_config(paths) or find())
-    source = live_source(config) if live else open_source(paths, _venue(config))
+    source = live_source(config) if live else open_source(paths, _venue(config), _venues(config))
     return Plan(configured(config, strategy, params, name, home), source, config)
 
 
@@ -109,6 +113,15 @@ def _venue(config: Config) -> str:
     return venues[0]
 
 
+def _venues(config: Config) -> dict[str, str]:
+    """By adapter what its venue is called; those that the strategies trade on come first."""
+    traded = {venue_of(i) for s in config.strategies.values() for i in s.instruments}
+    found: dict[str, str] = {}
+    for name in sorted(config.venues, key=lambda name: (name not in traded, name)):
+        found.setdefault(config.venues[name].adapter, name)
+    return found
+
+
 def _narrowed(config: Config, strategy: str, params: Mapping[str, Any]) -> Config:
     if strategy not in config.strategies:
         known = ", ".join(config.strategies) or "none"
@@ -131,25 +144,25 @@ def _usable(class_path: str, known: Mapping[str, Any], given: Mapping[str, Any])
 
 
 def _of_class(class_path: str, params: Mapping[str, Any], source: Source, name: str, home: Path) -> Config:
-    """One strategy on everything that the source has, named after its class."""
+    """One strategy on everything that the source has, named after its class; on several venues one of it on each."""
     params = _usable(class_path, {}, params)
     strategy = load_strategy(class_path, params)
+    adapters = source.venues if isinstance(source, Recordings) else {}
     venues = sorted({i.venue for i in source.instruments})
-    if len(venues) != 1:
-        raise ConfigError(f"{source.name} has instruments of {', '.join(venues)}: write a configuration")
-    account = f"{venues[0]}.main"
+    called = class_path.partition(":")[2]
     raw = {
         "run": {"name": name, "home": str(home)},
-        "venues": {venues[0]: {"adapter": "binance"}},
-        "accounts": {account: {"api_key_env": "NONE", "api_secret_env": "NONE"}},
+        "venues": {venue: {"adapter": adapters.get(venue, "binance")} for venue in venues},
+        "accounts": {f"{venue}.main": {"api_key_env": "NONE", "api_secret_env": "NONE"} for venue in venues},
         "strategies": {
-            class_path.partition(":")[2]: {
+            called if len(venues) == 1 else f"{called}_{venue}": {
                 "class": class_path,
-                "account": account,
-                "instruments": [i.instrument for i in source.instruments],
+                "account": f"{venue}.main",
+                "instruments": [i.instrument for i in source.instruments if i.venue == venue],
                 "bars": BARS if strategy.overrides("on_bar") else (),
                 "params": dict(params),
             }
+            for venue in venues
         },
         "limits": [LIMITS],
     }

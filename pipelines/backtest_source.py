@@ -1,13 +1,14 @@
 """What a backtest runs over: a stream of arrivals in the order of time, and the definitions of what is traded.
 
 capture    hftbacktest's lines of Binance spot frames; several files are one stream
+recording  any other recording of any venue (``backtest_recordings``)
 archive    ``market.raw`` of a run, else its ``market.events``
 topic      the same of the configured run, read from the broker
 """
 
 import gzip
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,9 +19,11 @@ from adapters.simulated import instruments as listed
 from adapters.simulated import wire as simulated
 from adapters.simulated.model import SelfTradePrevention
 from adapters.simulated.units import decimal, units
+from infra.captures import CaptureError, Format, recordings, venue_hint
 from infra.errors import Problem
 from pipelines import archive_reader
 from pipelines.backtest_arrivals import Arrival, Source
+from pipelines.backtest_recordings import Recordings
 from pipelines.backtest_runs import Archive
 from pipelines.raw import encode_line
 from topics.catalog import MARKET_RAW
@@ -146,8 +149,11 @@ def _listing(symbol: str, files: Iterable[Path]) -> listed.Instrument:
     raise Problem(f"{names}: no depth snapshot of {symbol}: it continues another capture, name that one first")
 
 
-def open_source(paths: Sequence[Path], venue: Venue) -> Source:
-    """Captures (files), or one run's folder or archive."""
+def open_source(paths: Sequence[Path], venue: Venue, venues: Mapping[str, Venue] | None = None) -> Source:
+    """Captures and other recordings (files), or one run's folder or archive.
+
+    ``venue``: what the captures' is called; ``venues``: by its adapter what another recording's is.
+    """
     missing = [p for p in paths if not p.exists()]
     if missing:
         raise Problem(f"no {missing[0]}: name a capture, or the folder of a run")
@@ -155,7 +161,16 @@ def open_source(paths: Sequence[Path], venue: Venue) -> Source:
         return Archive(archive_reader.archive_of(paths[0]))
     if any(p.is_dir() for p in paths):
         raise Problem("several captures are one stream; of runs, name one")
-    return Captures(paths, venue)
+    return Captures(paths, venue) if are_captures(paths) else Recordings(paths, venues or {})
 
 
-__all__ = ["Archive", "Arrival", "Captures", "Source", "open_source"]
+def are_captures(paths: Sequence[Path]) -> bool:
+    """Whether they are, or would be if they were whole, hftbacktest's of Binance spot."""
+    try:
+        found = recordings(paths)
+        return all(r.format is Format.HFTBACKTEST and venue_hint(r.paths) in ("", "binance") for r in found)
+    except CaptureError:
+        return True
+
+
+__all__ = ["Archive", "Arrival", "Captures", "Recordings", "Source", "open_source"]

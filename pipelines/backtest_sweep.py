@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +45,7 @@ class Input:
 
     paths: Sequence[Path]
     venue: str
+    venues: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class _Process:
 def _begin(given: Input, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _Process.source, _Process.stop = open_source(given.paths, given.venue), stop
+    _Process.source, _Process.stop = open_source(given.paths, given.venue, given.venues), stop
 
 
 def _work(job: Job, settings: Settings) -> Done | None:

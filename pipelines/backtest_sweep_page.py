@@ -1,7 +1,8 @@
 """What a sweep leaves: the table ``runs`` in ``sweep.duckdb`` and a page that compares them, ``sweep.html``."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,17 +27,20 @@ SCALE = "RdYlGn"
 
 
 class Table:
-    """Each run as a row, kept once it is there. A parameter of the grid is also a column ``param_<name>``, as text."""
+    """Each run as a row, kept once it is there. A parameter of the grid is also a column ``param_<name>``: a number where all of
+    its values are.
+    """
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
+    def __init__(self, path: Path, points: Sequence[Point]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             raise Problem(f"{path} exists already: use another run name")
-        self._names = list(names)
+        self._names = list(points[0])
         self._con = duckdb.connect(str(path))
         self._con.execute(f"CREATE TABLE runs ({COLUMNS})")
         for name in self._names:
-            self._con.execute(f'ALTER TABLE runs ADD COLUMN "param_{name}" VARCHAR')
+            kind = kind_of([point[name] for point in points])
+            self._con.execute(f'ALTER TABLE runs ADD COLUMN "param_{name}" {kind}')
 
     def add(self, done: Done) -> None:
         figures = [None] * len(MEASURES) if done.figures is None else [getattr(done.figures, m) for m in MEASURES]
@@ -46,6 +50,17 @@ class Table:
 
     def close(self) -> None:
         self._con.close()
+
+
+WHOLE, NUMBER = re.compile(r"[+-]?[0-9]{1,18}"), re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
+
+
+def kind_of(values: Iterable[str]) -> str:
+    """The type of a column that holds these."""
+    found = list(values)
+    if all(WHOLE.fullmatch(value) for value in found):
+        return "BIGINT"
+    return "DECIMAL(38, 18)" if all(NUMBER.fullmatch(value) for value in found) else "VARCHAR"
 
 
 def read(path: Path) -> list[dict[str, Any]]:

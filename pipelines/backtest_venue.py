@@ -15,8 +15,9 @@ from adapters.simulated.instruments import Instrument as Listing
 from adapters.simulated.queues import RISK_AVERSE, QueueModel
 from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE, decimal, units
+from infra.errors import Problem
 from pipelines.compose import Channel, Latency, Loop
-from topics.market import BookDelta, BookSnapshot, Instrument, Quote, Trade
+from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Trade
 from topics.orders import SubmitOrder
 from topics.record import Account, Currency, InstrumentId, Level, Liquidity, OrderType, Side
 
@@ -43,7 +44,10 @@ Answered = Callable[[Outcome], None]
 
 
 class BacktestVenue:
-    """One venue with its accounts; every instrument has a recorded book."""
+    """One venue with its accounts; every instrument has a recorded book.
+
+    The core's symbols are our instruments: a venue may spell several of them alike.
+    """
 
     def __init__(
         self,
@@ -55,12 +59,9 @@ class BacktestVenue:
     ) -> None:
         self._loop = loop
         self._latency = latency
-        self._symbols = {i.instrument: i.venue_symbol for i in instruments}
-        self._instruments = {i.venue_symbol: i.instrument for i in instruments}
-        recorded = list(self._instruments)
-        self.core = Core(
-            [listing(i) for i in instruments], fees=fees, recorded=recorded, queue=queue, keeps_depth=False
-        )
+        self._instruments = {i.instrument for i in instruments}
+        listed = [listing(i) for i in instruments]
+        self.core = Core(listed, fees=fees, recorded=self._instruments, queue=queue, keeps_depth=False)
         self._hear: dict[Account, Hear] = {}
         self._ways_back: dict[Account, Channel] = {}
 
@@ -75,9 +76,9 @@ class BacktestVenue:
 
     def feed(self, event: Any) -> None:
         """One normalized market event; of other kinds and instruments nothing is made."""
-        symbol, made = self._symbols.get(event.instrument), RECORDED.get(type(event))
-        if symbol is not None and made is not None:
-            events = self.core.feed(self._loop.now, symbol, made(event))
+        made = RECORDED.get(type(event))
+        if event.instrument in self._instruments and made is not None:
+            events = self.core.feed(self._loop.now, event.instrument, made(event))
             if events:
                 self._tell(events)
 
@@ -96,8 +97,7 @@ class BacktestVenue:
 
     def cancel(self, account: Account, instrument: InstrumentId, venue_client_id: str, answered: Answered) -> None:
         """Refused where no such order is open: its end is on its way, or known."""
-        symbol = self._symbols[instrument]
-        events = self.core.cancel(self._loop.now, account, symbol, client_order_id=venue_client_id)
+        events = self.core.cancel(self._loop.now, account, instrument, client_order_id=venue_client_id)
         match events:
             case [sim.Refused(code=code, message=message)]:
                 outcome: Outcome = Refused(str(code), message)
@@ -118,7 +118,7 @@ class BacktestVenue:
         """In its place; refused where no such order is open, or it cannot be made that small."""
         amendment = sim.Amendment(
             account=account,
-            symbol=self._symbols[instrument],
+            symbol=instrument,
             client_order_id=venue_client_id,
             qty=units(order_qty),
             orig_client_order_id=venue_client_id,
@@ -136,7 +136,7 @@ class BacktestVenue:
     def _new(self, order: SubmitOrder, venue_client_id: str) -> sim.NewOrder:
         return sim.NewOrder(
             account=order.account,
-            symbol=self._symbols.get(order.instrument, order.instrument),
+            symbol=order.instrument,
             side=sim.Side(order.side.upper()),
             type=_order_type(order),
             client_order_id=venue_client_id,
@@ -153,7 +153,7 @@ class BacktestVenue:
         for event in events:
             match event:
                 case sim.OrderReport(order=order) if order.account in self._hear:
-                    instrument = self._instruments[order.symbol]
+                    instrument: InstrumentId = order.symbol
                     if event.execution is sim.ExecutionType.TRADE:
                         self._send_back(order.account, self._hear[order.account], _execution(event, instrument))
                     self._send_back(order.account, self._hear[order.account], _report(event, instrument))
@@ -167,14 +167,21 @@ class BacktestVenue:
 
 
 def listing(i: Instrument) -> Listing:
-    """A definition as the matching core wants it; bounds that the venue does not set are wide."""
-    tick = units(i.tick_size)
+    """A definition as the matching core wants it; bounds that the venue does not set are wide. Problem for steps that are
+    finer than what it reckons in.
+    """
+    try:
+        tick, step = units(i.tick_size), units(i.lot_size)
+    except ValueError as error:
+        raise Problem(
+            f"{i.instrument} cannot be backtested: tick {i.tick_size:f}, lot {i.lot_size:f}: {error}"
+        ) from error
     return Listing(
-        symbol=i.venue_symbol,
+        symbol=i.instrument,
         base=i.base,
         quote=i.quote,
         tick=tick,
-        step=units(i.lot_size),
+        step=step,
         min_price=tick,
         max_price=10**6 * SCALE,
         max_qty=units(i.max_qty) if i.max_qty is not None else 10**9 * SCALE,
@@ -200,10 +207,16 @@ def _trade(e: Trade) -> sim.Recorded:
 
 
 def _snapshot(e: BookSnapshot) -> sim.Recorded:
-    return sim.BookSnapshot(e.sequence, _levels(e.bids), _levels(e.asks))
+    return sim.BookSnapshot(e.sequence, _levels(e.bids), _levels(e.asks), depth=e.depth, is_whole=True)
+
+
+def _gap(e: Gap) -> sim.Recorded:
+    """What is there now nobody knows."""
+    return sim.BookSnapshot(0, [], [], is_whole=True)
 
 
 RECORDED: dict[type, Callable[[Any], sim.Recorded]] = {
+    Gap: _gap,
     Quote: _quote,
     BookDelta: _delta,
     Trade: _trade,

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra import services
 from infra.config import Config, load
 from infra.errors import Problem
 from infra.kafka import KafkaConf, check_broker
-from pipelines import exact, operate, operate_orders
+from pipelines import denials, exact, operate, operate_orders
 from pipelines.plain import plain_json
 from topics.controls import LimitName
-from topics.orders import ModifyRejected, OrderModified
+from topics.orders import ModifyRejected, OrderModified, OrderStatus
 from topics.record import Side
 
 ConfigOption = Annotated[
@@ -60,8 +61,14 @@ def show(records: list[Any], columns: dict[str, str], as_json: bool, empty: str)
     for title, field in columns.items():
         table.add_column(title, justify="left" if isinstance(getattr(records[0], field), str) else "right")
     for r in records:
-        table.add_row(*(text(getattr(r, field)) for field in columns.values()))
+        table.add_row(*(_cell(r, field) for field in columns.values()))
     out.print(table)
+
+
+def _cell(record: Any, field: str) -> str:
+    value = text(getattr(record, field))
+    denied = field == "reason" and getattr(record, "status", "") == OrderStatus.DENIED
+    return escape(denials.of_reason(value) if denied else value)
 
 
 def orders(
@@ -136,7 +143,8 @@ def modify(
         case ModifyRejected():
             raise Problem(f"{client_order_id}: not modified: {answer.code} {answer.reason}")
         case _:
-            raise Problem(f"{client_order_id}: denied by {answer.check}: {answer.value} against {answer.limit}")
+            why = denials.told(answer.check, answer.value, answer.limit)
+            raise Problem(f"{client_order_id}: denied by {why}")
 
 
 def order_test(

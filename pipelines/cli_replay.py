@@ -18,7 +18,10 @@ def mount(app: typer.Typer) -> None:
 
 
 def replay(
-    tape: Annotated[str, typer.Argument(help="A run's folder or archive, a capture, or <run>.<topic> on the broker.")],
+    tape: Annotated[
+        list[str],
+        typer.Argument(help="A run's folder or archive, <run>.<topic> on the broker, or recordings: several in a row."),
+    ],
     to: Annotated[str, typer.Option("--to", help="The topic, such as market.raw.")],
     speed: Annotated[str, typer.Option(help="How much faster than recorded, or max.")] = "1",
     since: Annotated[str, typer.Option("--from", help="Begin at this time, as 2026-01-31T12:00:00; UTC.")] = "",
@@ -76,22 +79,37 @@ def _broker(config: Config) -> Any:
     return found.kafka
 
 
-def _source(tape: str, target: Any, config: Config, conf: Any, venue: str) -> Any:
-    """A folder is an archive, a file a capture; what is neither is a topic on the broker."""
+def _source(tapes: list[str], target: Any, config: Config, conf: Any, venue: str) -> Any:
+    """A folder is an archive, files are recordings; what is neither is a topic on the broker."""
     from pipelines.topic_source import archived, captured, on_broker, topic_named
     from topics.catalog import TOPICS
 
-    path = Path(tape)
+    paths = list(map(Path, tapes))
+    if all(path.is_file() for path in paths):
+        return captured(paths, *_venues(venue, config, paths))
+    if len(tapes) > 1:
+        raise Problem(
+            f"several tapes are recordings in a row, and {next(p for p in paths if not p.is_file())} is no file"
+        )
+    (tape,), path = tapes, paths[0]
     if path.is_dir():
         return archived(path, TOPICS.get(path.name, target))
-    if path.is_file():
-        return captured([path], _venue(venue, config))
     run = next((tape.removesuffix(f".{t}") for t in TOPICS if tape.endswith(f".{t}")), "")
     if not run:
         raise Problem(f"no tape {tape}: a run's folder, a capture, or <run>.<topic> such as live.market.raw")
     if run == config.prefix and tape == f"{run}.{target.name}":
         raise Problem(f"{tape} would be played into itself: configure another run")
     return on_broker(conf, run, topic_named(tape.removeprefix(f"{run}.")))
+
+
+def _venues(venue: str, config: Config, paths: list[Path]) -> tuple[str, dict[str, str]]:
+    """What the venue of captures that do not tell it is called, and by adapter that of those that do."""
+    from pipelines.backtest_source import are_captures
+
+    if not are_captures(paths) and not venue:
+        return "", {one.adapter: name for name, one in reversed(config.venues.items())}
+    named = _venue(venue, config)
+    return named, {config.venues[named].adapter: named}
 
 
 def _venue(venue: str, config: Config) -> str:

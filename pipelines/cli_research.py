@@ -67,8 +67,9 @@ def backtest(
     name: Annotated[str, typer.Option(help="Of the run; default: backtest and the time.")] = "",
     show_report: Annotated[bool, typer.Option("--report/--no-report", help="Write the report's page.")] = True,
     sweep: Annotated[
-        str, typer.Option(help="A grid of parameters, each point a run: 'spread=1,2,3 hold=5:20:5' (first:last:step).")
-    ] = "",
+        str | None,
+        typer.Option(help="A grid of parameters, each point a run: 'spread=1,2,3 hold=5:20:5' (first:last:step)."),
+    ] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Of a sweep, at a time; default: one per core.")] = None,
 ) -> None:
     """Run strategies over recorded market data in this process: the same stages and checks, the exchange's matching core."""
@@ -89,7 +90,7 @@ def backtest(
     settings = options.with_latency(settings, latency)
     run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
     given = options.params(params)
-    if sweep:
+    if sweep is not None:
         _sweep(config, strategy, source, given, options.grid(sweep), settings, run_name, processes)
     else:
         _one_backtest(config, strategy, source, given, settings, run_name, show_report)
@@ -154,10 +155,10 @@ def _sweep(
     planned = plan(config, strategy, source, {**params, **points[0]}, name, home)
     jobs = planned_jobs(points, lambda point: planned.again(strategy, {**params, **point}))
     folder, done = planned.config.run_dir, list[Done]()
-    table = page.Table(folder / "sweep.duckdb", list(points[0]))
+    table = page.Table(folder / "sweep.duckdb", points)
     with closing(table), _Interrupt() as interrupt, _progress() as bar:
         task = bar.add_task("sweep", total=len(jobs))
-        given = Input(source, planned.venue)
+        given = Input(source, planned.venue, planned.venues)
         with closing(sweep(jobs, given, settings, processes, lambda: interrupt.requested)) as results:
             for one in results:
                 table.add(one)
@@ -255,10 +256,15 @@ def explain(
     shown.print(tree, no_wrap=True, overflow="ellipsis")
 
 
+def _later(ns: int) -> str:
+    """Processes date what they write by themselves: what came of something may be dated before it."""
+    return f"+{ns / 1e6:.3f} ms" if ns >= 0 else f"{-ns / 1e6:.3f} ms before"
+
+
 def _label(node: Any) -> str:
     """Title, place, time, and how long after what it came from."""
     at = f" {datetime.fromtimestamp(node.ts / 1e9, UTC):%H:%M:%S.%f}" if node.ts else ""
-    took = f" [green]+{(node.ts - node.after) / 1e6:.3f} ms[/green]" if node.ts and node.after else ""
+    took = f" [green]{_later(node.ts - node.after)}[/green]" if node.ts and node.after else ""
     where = f" [cyan]{escape(node.where)}[/cyan]" if node.where else ""
     detail = f" [dim]{escape(node.detail)}[/dim]" if node.detail else ""
     return f"[bold]{escape(node.title)}[/bold]{where}{at}{took}{detail}"

@@ -137,6 +137,9 @@ def check(files: Files, venue: VenueOption = "", as_json: JsonOption = False) ->
             typer.echo(json.dumps(plain(one)))
     else:
         _show_checked(found)
+    skew = max((one.clock_skew_ns for one in found.instruments), default=0)
+    if skew:
+        err.print(f"the recorder's clock was {skew / 1e6:,.1f} ms behind the venue's, at least")
     unreadable = sum(one.unreadable for one in found.instruments)
     if found.unknown or unreadable:
         err.print(f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read")

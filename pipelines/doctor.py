@@ -1,10 +1,12 @@
 """``tapedeck doctor``: is everything there that a run needs? One line a finding: what was looked at, and what to do where it is not well."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from confluent_kafka import KafkaException
@@ -16,6 +18,7 @@ from adapters.execution import KeyPermissions
 from infra import kafka, services
 from infra.config import Config, find, load
 from infra.errors import Problem
+from pipelines.demo_config import KEY as DEMO_KEY
 from pipelines.preflight import check_account, check_adapter, key_permissions
 from pipelines.workers import stage_of, strategy_workers
 from topics import native
@@ -139,6 +142,11 @@ def _database(dsn: str) -> str:
 
 def _account(config: Config, account: str) -> Iterator[Finding]:
     """Keys, permissions, instruments and the venue's clock."""
+    if config.accounts[account].api_key_env == DEMO_KEY and DEMO_KEY not in os.environ:
+        at = urlsplit(config.venues[venue_of(account)].rest_url).netloc
+        word = f"of the demo's simulated exchange at {at}, which made its keys for the demo's own processes: nothing to look at from here"
+        yield NOTE, f"account {account}", word
+        return
 
     if config.accounts[account].kind == "paper":
         yield GOOD, f"account {account}", "on paper: no keys needed"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.errors import Problem
+from pipelines import denials
 from pipelines.archive_reader import Row
 from pipelines.gateway.checks import FLATTEN_CAUSE
 from pipelines.raw import decode_lines
@@ -114,6 +115,8 @@ def _of(tape: Tape, topic: Topic, order: ClientOrderId) -> Iterator[Found]:
 def _fact(tape: Tape, row: Row, index: int, fact: Any, fills: list[Found]) -> Node:
     node = Node(type(fact).__name__, _place(ORDERS_EVENTS, row, index), _told(fact), ts=fact.ts_init)
     if isinstance(fact, OrderRequested | OrderDenied):
+        if isinstance(fact, OrderDenied):
+            node.causes.append(Node("what it means", "", denials.told(fact.check, fact.value, fact.limit)))
         node.causes += _judged(fact)
     elif isinstance(fact, OrderFilled):
         node.causes += [

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol
@@ -24,11 +24,12 @@ from pipelines.cli_operate import text
 from pipelines.supervisor import stopping_mark
 from topics import catalog, wire
 from topics.market import Mark
-from topics.orders import OrderUpdated
+from topics.orders import OrderStatus, OrderUpdated
 from topics.portfolio import PortfolioLine, PositionChanged
 
 STALE_S = 3.0
-WIDE = 120
+WIDE, ROOMY = 120, 200
+"""Columns from which the workers stand beside the rest, and from which an order is one line."""
 ALARMING = {
     "unknown": "orders unknown: they may rest at the venue",
     "dead_letters": "records that could not be read (topic dead.letters)",
@@ -164,10 +165,10 @@ class LiveView:
     def picture(self) -> Group:
         size = self._console.size
         market = Panel(self._markets(), title="market", border_style="dim")
-        strategies = Panel(self._pnl(size.width < WIDE), title="strategies", border_style="dim")
+        strategies = Panel(self._pnl(self._narrow), title="strategies", border_style="dim")
         told = [Text(line, style="bold red") for line in alarms(self._watched.statuses(), self._watched.stopping)]
         notes = [*told, *(Text(line, style="yellow") for line in self._notes)]
-        if size.width < WIDE:
+        if self._narrow:
             rows = max(2, size.height - 22)
             return Group(self._headline(), market, strategies, self._open_orders(rows), self._unwell(), *notes)
         body = Table.grid(expand=True, padding=(0, 1))
@@ -178,7 +179,10 @@ class LiveView:
         return Group(self._headline(), body, *notes)
 
     def _open_orders(self, rows: int) -> Panel:
-        return Panel(self._orders(rows), title="open orders", border_style="dim")
+        working = [o for o in (list(self._tail.orders.values()) if self._tail else []) if not o.status.is_terminal]
+        shown = sorted(working, key=lambda o: o.client_order_id)[:rows]
+        table = wide_orders(shown) if self._console.size.width >= ROOMY else narrow_orders(shown)
+        return Panel(table, title="open orders", border_style="dim")
 
     def _unwell(self) -> Text:
         """On a narrow screen only the workers that are not well, or behind."""
@@ -196,10 +200,14 @@ class LiveView:
         ready = sum(bool(s.get("ready")) for s in statuses.values())
         produced = sum(self._rate(name, int(s.get("records_out", 0))) for name, s in statuses.items())
         fills = sum(p.fills for p in self._tail.positions.values()) if self._tail else 0
-        return Text.assemble(
-            (" tapedeck ", "bold reverse"),
-            f"  run {self._watched.config.run.name}   {ready}/{len(statuses)} workers ready   {produced:,.0f} records/s   {fills} fills",
-        )
+        run, workers = self._watched.config.run.name, f"{ready}/{len(statuses)}"
+        wide = f"  run {run}   {workers} workers ready   {produced:,.0f} records/s   {fills} fills"
+        narrow = f" {run}  {workers} ready  {produced:,.0f} records/s  {fills} fills"
+        return Text.assemble((" tapedeck ", "bold reverse"), narrow if self._narrow else wide)
+
+    @property
+    def _narrow(self) -> bool:
+        return self._console.size.width < WIDE
 
     def _rate(self, name: str, count: int) -> float:
         history = self._history.setdefault(name, deque(maxlen=10))
@@ -263,29 +271,39 @@ class LiveView:
                 )
         return table
 
-    def _orders(self, rows: int) -> Table:
-        table = Table(box=None, header_style="bold", expand=True, pad_edge=False)
-        table.add_column("strategy")
-        table.add_column("instrument")
-        table.add_column("side")
-        for title in ("qty", "price", "filled"):
-            table.add_column(title, justify="right")
-        table.add_column("status")
-        working = [o for o in (list(self._tail.orders.values()) if self._tail else []) if not o.status.is_terminal]
-        for o in sorted(working, key=lambda o: o.client_order_id)[:rows]:
-            style = "green" if o.side == "buy" else "red"
-            table.add_row(
-                o.strategy,
-                o.instrument,
-                Text(o.side, style=style),
-                text(o.order_qty),
-                text(o.price),
-                text(o.cum_qty),
-                o.status,
-            )
-        if not working:
-            table.add_row("none", "", "", "", "", "", "")
-        return table
+
+def wide_orders(orders: Sequence[OrderUpdated]) -> Table:
+    table = Table(box=None, header_style="bold", expand=True, pad_edge=False)
+    for title in ("strategy", "instrument", "side"):
+        table.add_column(title)
+    for title in ("qty", "price", "filled"):
+        table.add_column(title, justify="right")
+    table.add_column("status")
+    for o in orders:
+        figures = (text(o.order_qty), text(o.price), text(o.cum_qty))
+        table.add_row(o.strategy, o.instrument, _side(o), *figures, o.status)
+    if not orders:
+        table.add_row("none", "", "", "", "", "", "")
+    return table
+
+
+def narrow_orders(orders: Sequence[OrderUpdated]) -> Table:
+    """The names take as many lines as they need, so that no figure is cut."""
+    table = Table(box=None, header_style="bold", expand=True, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("order", overflow="fold")
+    for title in ("", "qty", "price", "filled", "status"):
+        table.add_column(title, justify="left" if title in ("", "status") else "right", no_wrap=True)
+    for o in orders:
+        figures = (text(o.order_qty), text(o.price), text(o.cum_qty))
+        status = "partial" if o.status is OrderStatus.PARTIALLY_FILLED else o.status
+        table.add_row(f"{o.strategy} {o.instrument}", _side(o), *figures, status)
+    if not orders:
+        table.add_row("none", "", "", "", "", "")
+    return table
+
+
+def _side(order: OrderUpdated) -> Text:
+    return Text(order.side, style="green" if order.side == "buy" else "red")
 
 
 def alarms(statuses: Mapping[str, Mapping[str, Any]], stopping: bool = False) -> list[str]:

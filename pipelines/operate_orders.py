@@ -9,6 +9,7 @@ from infra import kafka
 from infra.config import Config
 from infra.errors import Problem
 from infra.kafka import KafkaConf
+from pipelines import denials
 from pipelines.operate import orders
 from topics import catalog, wire
 from topics.orders import ModifyDenied, ModifyOrder, ModifyRejected, OrderModified
@@ -113,7 +114,7 @@ def try_order(
             raise Problem(f"the gateway does not answer: {error.details()}") from None
     if answer.HasField("denial"):
         d = answer.denial
-        raise Problem(f"denied by {d.check}: {d.value} against {d.limit}; the venue was not asked")
+        raise Problem(f"denied by {denials.told(d.check, d.value, d.limit)}; the venue was not asked")
     if not answer.accepted:
         raise Problem(f"the venue: {answer.tested}")
     return str(answer.tested)

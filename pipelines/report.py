@@ -15,7 +15,7 @@ from rich.table import Table
 from infra.config import Config
 from infra.duck import open_archive
 from infra.errors import Problem
-from pipelines import parity_report, report_market
+from pipelines import denials, parity_report, report_market
 from pipelines.archive import archive_dir
 from pipelines.report_charts import charts, colour_of, parity_charts
 from pipelines.report_data import HELD, ReportData, Row, read, total
@@ -75,7 +75,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"spread": spread, "exact": exact, "money": money, "tone": tone, "clock": clock, "ms": ms}
-    made.globals |= {"parity_report": parity_report}
+    made.globals |= {"parity_report": parity_report, "denied": denials.told}
     return made
 
 

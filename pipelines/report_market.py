@@ -4,9 +4,9 @@ DuckDB passes over the market's events once and keeps a row per instrument and s
 (``report_books``). Everything else is asked of these, in at most ``SLOTS`` steps of time. Trades and gaps are counted, each once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -99,12 +99,23 @@ def read(con: duckdb.DuckDBPyConnection, archive: Path) -> MarketData:
             slots[row["instrument"]].append(row)
     quoted = {row["instrument"] for row in instruments if row["spread"] is not None}
     folded = set(drawn) - quoted if _records(archive) > FOLDED else set(drawn)
+    slots = {name: _filled(rows, width) for name, rows in slots.items()}
     books, broken = looks(archive, folded, first * SECOND, width * SECOND)
     for row in instruments:
         seen = books.get(row["instrument"], ())
         row["broken_s"] = sum(one.length_s for one in broken.get(row["instrument"], ()))
         row["spread"] = fmean(one.spread for one in seen) if row["spread"] is None and seen else row["spread"]
     return MarketData(width, instruments, slots, books, broken, drawn)
+
+
+def _filled(rows: Sequence[Row], width_s: int) -> list[Row]:
+    """Steps in which nothing came have no row: nothing was traded in them."""
+    found, step = list(rows[:1]), timedelta(seconds=width_s)
+    for row in rows[1:]:
+        while found[-1]["time"] + step < row["time"]:
+            found.append({**dict.fromkeys(row), "time": found[-1]["time"] + step, "trade_rate": 0, "gaps": 0})
+        found.append(row)
+    return found
 
 
 def _records(archive: Path) -> int:

@@ -3,7 +3,7 @@ time, each with the time it was recorded at.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +12,9 @@ from infra import kafka
 from infra.errors import Problem
 from pipelines import archive_reader
 from pipelines.archive_reader import Row
-from pipelines.backtest_source import Captures
-from pipelines.raw import decode_lines
+from pipelines.backtest_recordings import feeds
+from pipelines.backtest_source import Captures, are_captures
+from pipelines.raw import decode_lines, encode_line
 from pipelines.recorded_run import LiveRun
 from topics import wire
 from topics.catalog import MARKET_RAW, TOPICS, Topic
@@ -70,8 +71,10 @@ def on_broker(conf: kafka.KafkaConf, prefix: str, topic: Topic) -> TopicSource:
     return TopicSource(kafka.physical(prefix, topic), topic, lambda: _played(topic, merged()))
 
 
-def captured(paths: Sequence[Path], venue: Venue) -> TopicSource:
-    """hftbacktest's lines as ``market.raw`` has them."""
+def captured(paths: Sequence[Path], venue: Venue, venues: Mapping[str, Venue] | None = None) -> TopicSource:
+    """Captures as ``market.raw`` has them: hftbacktest's of Binance spot are ``venue``'s, of others ``venues`` says by adapter whose."""
+    if not are_captures(paths):
+        return _recorded(paths, venues or {})
     captures = Captures(paths, venue)
 
     def records() -> Iterator[Played]:
@@ -79,6 +82,23 @@ def captured(paths: Sequence[Path], venue: Venue) -> TopicSource:
             yield Played(arrival.ts, None, arrival.key, arrival.value, f"{captures.name}:{number}")
 
     return TopicSource(captures.name, MARKET_RAW, records)
+
+
+def _recorded(paths: Sequence[Path], venues: Mapping[str, Venue]) -> TopicSource:
+    """What ingest would have written. Problem where no venue of that kind is configured."""
+    found, name = feeds(paths, venues), ", ".join(path.name for path in paths)
+    for feed in found:
+        if feed.adapter not in venues:
+            raise Problem(f"{name}: a recording of {feed.adapter}, and no venue with that adapter is configured")
+
+    def records() -> Iterator[Played]:
+        lines = heapq.merge(*(feed.lines() for feed in found), key=lambda line: line.ts)
+        for number, line in enumerate(lines):
+            yield Played(
+                line.ts, None, line.key.encode(), encode_line(line.ts, line.key, line.frame), f"{name}:{number}"
+            )
+
+    return TopicSource(name, MARKET_RAW, records)
 
 
 def _played(topic: Topic, rows: Iterator[tuple[int, Row]]) -> Iterator[Played]:

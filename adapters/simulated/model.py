@@ -212,11 +212,17 @@ Event = Refused | OrderReport | BalanceChanged | Deposited | Printed
 
 
 class BookSnapshot(msgspec.Struct, frozen=True):
-    """A whole recorded book as of `update_id`; levels are (price, qty)."""
+    """A whole recorded book as of `update_id`; levels are (price, qty).
+
+    `depth`: the levels of a side that the venue keeps, so that those pushed beyond it are gone; 0: all. `is_whole`: it takes the
+    book's place whatever its number, since who made it of the frames has judged that.
+    """
 
     update_id: int
     bids: list[tuple[int, int]]
     asks: list[tuple[int, int]]
+    depth: int = 0
+    is_whole: bool = False
 
 
 class BookDelta(msgspec.Struct, frozen=True):

@@ -9,6 +9,9 @@ Laws:
   those at its price whose queue it used up.
 - Recorded quotes that cross an order fill it at its own price with what they display.
 
+An update whose number is 0 has none and counts as the newest: some venues number nothing. A snapshot without levels says that
+nothing is known until the next one: nothing can be had, and our orders keep their places in their queues.
+
 Depth updates come in steps of 100 ms, best quotes at once; so there are two books: `depth` (depth updates only, as the
 venue's REST answer would have been) and the shown one (with the newest best quote on top), which matching uses.
 """
@@ -59,6 +62,12 @@ class Ladder:
     def change(self, levels: Iterable[tuple[int, int]]) -> None:
         for price, qty in levels:
             self.set(price, qty)
+
+    def keep(self, count: int) -> None:
+        """The best so many."""
+        for key in self._upwards[:-count]:
+            del self._qty[key * self._up]
+        del self._upwards[:-count]
 
     def get(self, price: int) -> int:
         return self._qty.get(price, 0)
@@ -127,6 +136,15 @@ class Half:
             self.show(better[0], 0)
         self.show(price, qty)
 
+    def forget(self) -> None:
+        self.depth, self.shown = Ladder(self.side), Ladder(self.side)
+        self.taken.clear()
+
+    def bound(self, depth: int) -> None:
+        """Levels beyond so many are not told of any more: for our orders there that says nothing of who is ahead."""
+        self.depth.keep(depth)
+        self.shown.keep(depth)
+
     def available(self, price: int) -> int:
         return self.shown.get(price) - self.taken.get(price, 0)
 
@@ -163,6 +181,7 @@ class RecordedBook:
         self.update_id = 0
         self._keeps_depth = keeps_depth
         self._quote_id = 0
+        self._bound = 0
         self._buy, self._sell = Half(Side.BUY, queue), Half(Side.SELL, queue)
         self._trade_id = FIRST_TRADE_ID - 1
 
@@ -226,9 +245,15 @@ class RecordedBook:
         return self._crossed() if self._is_reached(self._buy) or self._is_reached(self._sell) else ()
 
     def _on_snapshot(self, snapshot: BookSnapshot) -> None:
-        if snapshot.update_id <= self.update_id:
+        if not snapshot.is_whole and 0 < snapshot.update_id <= self.update_id:
             return
-        self.update_id = snapshot.update_id
+        if snapshot.update_id < self.update_id:
+            self._quote_id = 0
+        self.update_id, self._bound = snapshot.update_id, snapshot.depth
+        if not snapshot.bids and not snapshot.asks:
+            self._buy.forget()
+            self._sell.forget()
+            return
         for half, levels in ((self._buy, snapshot.bids), (self._sell, snapshot.asks)):
             gone = set(half.depth.prices()) | set(half.shown.prices())
             now = [*((price, 0) for price in gone - {price for price, _ in levels}), *levels]
@@ -239,10 +264,10 @@ class RecordedBook:
 
     def _on_delta(self, delta: BookDelta) -> None:
         """An older delta than the best quote says nothing about prices at or inside that quote."""
-        if delta.last_id <= self.update_id:
+        if 0 < delta.last_id <= self.update_id:
             return
         self.update_id = delta.last_id
-        is_older = delta.last_id < self._quote_id
+        is_older = 0 < delta.last_id < self._quote_id
         for half, levels in ((self._buy, delta.bids), (self._sell, delta.asks)):
             best = half.shown.best() if is_older else None
             if self._keeps_depth:
@@ -250,9 +275,11 @@ class RecordedBook:
             for price, qty in levels:
                 if best is None or price * half.sign > best[0] * half.sign:
                     half.show(price, qty)
+            if self._bound:
+                half.bound(self._bound)
 
     def _on_quote(self, quote: BestQuote) -> None:
-        if quote.update_id <= self.update_id or quote.update_id <= self._quote_id:
+        if quote.update_id and (quote.update_id <= self.update_id or quote.update_id <= self._quote_id):
             return
         self._quote_id = quote.update_id
         self._buy.quoted(quote.bid, quote.bid_qty)

@@ -14,7 +14,7 @@ from pipelines.backtest import Settings
 from pipelines.backtest_figures import sharpe
 from pipelines.backtest_plan import plan
 from pipelines.backtest_sweep import Done, Input, Job, planned_jobs, run_point, sweep
-from pipelines.backtest_sweep_page import MEASURES, read, render
+from pipelines.backtest_sweep_page import MEASURES, kind_of, read, render
 from tests.pipelines.flow_capture import record_flow
 
 BUYER = "strategies.spread_buyer:SpreadBuyer"
@@ -51,7 +51,7 @@ def test_a_grid_runs_in_processes_into_one_table_and_one_page(
     assert "4 of 4 runs" in text
     found = rows(tmp_path / "runs" / "s" / "sweep.duckdb")
     assert [(row["param_max_hold_s"], row["param_repeg_bps"]) for row in found] == [
-        (h, r) for h in "13" for r in ("0", "0.02")
+        (h, Decimal(r)) for h in (1, 3) for r in ("0", "0.02")
     ]
     assert any(row["fills"] > 0 for row in found)
     assert all(row["fills"] == row["buys"] + row["sells"] and row["error"] is None for row in found)
@@ -62,6 +62,8 @@ def test_a_grid_runs_in_processes_into_one_table_and_one_page(
         command(*arguments)
     with pytest.raises(Problem, match="max_hold_s=-1"):
         command(*arguments[:-1], "t", "--sweep", "max_hold_s=1,-1")
+    with pytest.raises(Problem, match=r"--sweep '': no parameter in it"):
+        command(BUYER, "--from", str(capture), "--sweep", "")
     with pytest.raises(Problem, match="name it"):
         command("--from", str(capture), "--sweep", "max_hold_s=1")
 
@@ -103,3 +105,9 @@ def test_the_ratio_of_gains_to_their_spread() -> None:
     assert down == pytest.approx(-up)
     assert up > 0
     assert "sharpe" in MEASURES
+
+
+def test_a_parameter_is_a_number_in_the_table_where_all_its_values_are() -> None:
+    assert kind_of(["1", "-3"]) == "BIGINT"
+    assert kind_of(["1", "0.25"]) == "DECIMAL(38, 18)"
+    assert kind_of(["1", "time-1s"]) == kind_of(["true"]) == kind_of(["1e3"]) == "VARCHAR"

@@ -1,23 +1,32 @@
 """How far a clock is behind is told by what was received; no latency is below 0, and nothing changes places."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra import archive
 from infra.captures import read
+from infra.tail import Place, Taken
 from pipelines.backtest_latency import ages
 from pipelines.clock_skew import BELIEVED_NS, WINDOW_NS, ClockSkew, Skews, behind
 from pipelines.exhibits import MarketExhibit
+from pipelines.gateway.metrics import GatewayMetrics
 from pipelines.normalize import MarketState
+from pipelines.recorded_latency import recorded_latencies
+from pipelines.recorded_run import ArchivedRun
 from pipelines.tape_check import check
 from pipelines.tape_figures import figures
+from tests.facts import ACCOUNT, INSTRUMENT, STRATEGY, OrderMaker
 from tests.recordings import data_folder
-from topics.catalog import MARKET_EVENTS
+from topics import wire
+from topics.catalog import MARKET_EVENTS, ORDERS_EVENTS
 from topics.market import BookDelta, Trade
-from topics.record import InstrumentId, Record
+from topics.record import InstrumentId, Record, Side
 
 T0 = 1_700_000_000_000_000_000
 MS = 1_000_000
@@ -121,3 +130,43 @@ def test_a_recording_whose_clock_was_behind_has_latencies_of_at_least_0(recordin
             exhibit.written(MARKET_EVENTS, [event])
     shown = {sample.name: sample for metric in exhibit.collect() for sample in metric.samples}
     assert shown["tapedeck_venue_clock_skew_seconds"].value == pytest.approx(skew / 1e9, abs=0.2)
+
+
+# --- orders -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_time_from_the_exchange_to_an_order_is_on_one_clock() -> None:
+    metrics = GatewayMetrics(ACCOUNT, [STRATEGY])
+    metrics.told.say({"ready": True})
+    for way in (40 * MS, 10 * MS, 15 * MS):  # the exchange's clock is a second and more ahead
+        ts = {"ts_event": T0 + S - way, "ts_init": T0}
+        made = OrderMaker().requested()
+        command = msgspec.structs.replace(made.command, **ts)
+        metrics.sent(msgspec.structs.replace(made, command=command), T0 + 2 * MS)
+    shown = {s.name: s.value for m in metrics.collect() for s in m.samples if not s.labels.get("le")}
+    assert shown["tapedeck_order_exchange_to_sent_seconds_sum"] == pytest.approx(3 * 0.002 + 0.005)
+    assert shown["tapedeck_order_exchange_to_sent_seconds_count"] == 3
+
+
+def test_recorded_ways_to_and_from_a_venue_whose_clock_is_ahead_are_those_on_one_clock(tmp_path: Path) -> None:
+    ahead, there, back, now = 1300 * MS, 20 * MS, 30 * MS, T0 + 50 * MS
+    traded = trade_of(T0, T0 + ahead - 1 * MS), trade_of(T0 + 200 * MS, T0 + 200 * MS + ahead - 4 * MS)
+    maker = OrderMaker(account="sim.main")
+    accepted = msgspec.structs.replace(maker.accepted(), ts_event=T0 + there + ahead - 1 * MS, ts_init=now)
+    facts = [maker.requested(), maker.sent(), accepted]
+    facts = [msgspec.structs.replace(fact, ts_init=T0) for fact in facts[:2]] + facts[2:]
+    for topic, events in ((MARKET_EVENTS, traded), (ORDERS_EVENTS, facts)):
+        rows = [
+            Taken(topic.name, "id", 0, n, event.ts_init // MS, b"k", wire.encode([event]), None, None)
+            for n, event in enumerate(events)
+        ]
+        archive.write(tmp_path, Place(topic.name, 0), rows)
+    found = recorded_latencies(ArchivedRun(tmp_path))
+    assert found.to_venue.values == [there], "less the way of the quickest frame, which nobody knows"
+    assert found.from_venue.values == [back]
+    assert found.feed.values == [0, 3 * MS]
+
+
+def trade_of(ts_init: int, ts_event: int) -> Trade:
+    amounts = {"price": Decimal(1), "size": Decimal(1), "aggressor": Side.BUY}
+    return Trade(instrument=INSTRUMENT, trade_id=str(ts_init), ts_event=ts_event, ts_init=ts_init, **amounts)

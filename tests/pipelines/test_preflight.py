@@ -1,11 +1,13 @@
 """What is wrong with a configuration is said, with its key, before anything is started or made."""
 
+import tomllib
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from infra.config import Config, ConfigError, parse
-from pipelines import doctor, preflight
+from pipelines import demo_config, doctor, preflight
 from pipelines.operate import folded_params
 from pipelines.system import System
 from topics.controls import Scope, SetParams
@@ -80,3 +82,13 @@ def test_the_parameters_in_force_are_the_configurations_and_what_operators_chang
     assert found["slow"] == ("5", "ann: slow"), "what the strategy refuses changes nothing"
     assert found["max_qty"] == ('"0.03"', "configuration")
     assert found["order_ms"] == ("300", "default")
+
+
+def test_the_demos_own_account_is_named_and_not_bad_outside_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(demo_config.KEY, raising=False)
+    text = demo_config.toml("demo", tmp_path, "127.0.0.1:7", {"BTCUSDT": Decimal(60000)}, played=False)
+    (level, what, word), *more = doctor._account(parse(tomllib.loads(text)), "sim.main")
+    assert (level, what, more) == (doctor.NOTE, "account sim.main", [])
+    assert "the demo's simulated exchange at 127.0.0.1:7" in word

@@ -115,7 +115,14 @@ def test_trades_gaps_and_spreads_of_each_instrument_are_those_on_the_tape_each_o
     assert eth["spread"] == pytest.approx(9.995, abs=0.001)
     assert btc["spread"] == pytest.approx(3.0), "of its book, where it has no quotes"
     assert data.width_s == 1
-    assert [(row["trade_rate"], row["gaps"]) for row in data.slots[BTC]] == [(2, 0), (1, 0), (0, 1), (0, 0), (0, 1)]
+    assert [(row["trade_rate"], row["gaps"]) for row in data.slots[BTC]] == [
+        (2, 0),
+        (1, 0),
+        (0, 1),
+        (0, 0),
+        (0, 0),
+        (0, 1),
+    ]
 
 
 def test_depth_is_what_rests_within_ten_basis_points_of_the_mid(data: MarketData) -> None:
@@ -181,3 +188,19 @@ def test_an_archive_without_market_data_has_a_page_too(tmp_path: Path) -> None:
         report_market.prepare(con, tmp_path)
         found = report_market.read(con, tmp_path)
     assert (found.instruments, found.drawn, market_charts(found)) == ([], [], [])
+
+
+def test_of_very_many_records_trades_and_gaps_are_counted_all_the_same(
+    folder: Path, data: MarketData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_market, "SAMPLED", 4)
+    monkeypatch.setattr(report_market, "FOLDED", 4)
+    with closing(open_archive(folder / "archive")) as con:
+        report_market.prepare(con, folder / "archive")
+        sampled = report_market.read(con, folder / "archive")
+        looked_at = con.execute("SELECT sum(events) FROM market_seconds").fetchone()
+    counts = [(row["trades"], row["volume"], row["gaps"]) for row in data.instruments]
+    assert [(row["trades"], row["volume"], row["gaps"]) for row in sampled.instruments] == counts
+    assert looked_at is not None
+    assert looked_at[0] < len(EVENTS)
+    assert sampled.books[BTC] == data.books[BTC], "of a market without quotes the book is folded"

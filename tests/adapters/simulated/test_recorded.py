@@ -206,3 +206,49 @@ def worth(venue: Core) -> Counter[str]:
             assert balance.locked >= 0
             found[asset] += balance.free + balance.locked
     return found
+
+
+# --- books without numbers, of so many levels, with holes ----------------------------------------------------------------
+
+
+def best(venue: Core) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Price and quantity of the best bid and ask."""
+    book = venue.recorded_books()[SYMBOL]
+    found = (book.best(side) for side in (Side.BUY, Side.SELL))
+    bid, ask = (None if one is None else (one[0] // SCALE, one[1] // SCALE) for one in found)
+    return bid, ask
+
+
+def test_changes_without_numbers_are_taken_as_they_come() -> None:
+    made = core("us", recorded=True)
+    feed(made, snapshot([(99, 5)], [(101, 4)], update_id=0), delta(0, asks=[(101, 0), (102, 8)]))
+    feed(made, quote(0, 99, 5, 102, 3))
+    assert best(made) == ((99, 5), (102, 3))
+    feed(made, delta(0, bids=[(100, 1)]))
+    assert best(made) == ((100, 1), (102, 3))
+
+
+def test_a_whole_book_takes_the_place_of_one_with_a_higher_number(venue: Core) -> None:
+    older = snapshot([(50, 1)], [(51, 2)], update_id=3)
+    feed(venue, older)
+    assert best(venue) == ((99, 5), (101, 4)), "an old answer of the venue's does not"
+    feed(venue, BookSnapshot(3, older.bids, older.asks, is_whole=True))
+    assert best(venue) == ((50, 1), (51, 2))
+    feed(venue, delta(4, bids=[(50, 7)]))
+    assert best(venue) == ((50, 7), (51, 2))
+
+
+def test_levels_that_are_pushed_beyond_the_depth_of_a_book_are_gone() -> None:
+    made = core("us", recorded=True)
+    feed(made, BookSnapshot(1, scaled([(99, 5), (98, 7)]), scaled([(101, 4), (102, 6)]), depth=2))
+    feed(made, delta(2, bids=[(100, 1)]), delta(3, bids=[(100, 0), (99, 0)]))
+    assert best(made) == (None, (101, 4)), "of 98 nothing was told any more"
+
+
+def test_while_nothing_is_known_nothing_can_be_had_and_a_place_in_a_queue_is_kept(venue: Core) -> None:
+    venue.submit(1, order("us", BUY, 2, 99))
+    feed(venue, BookSnapshot(0, [], [], is_whole=True))
+    assert best(venue) == (None, None)
+    feed(venue, snapshot([(99, 9)], [(101, 4)], update_id=99))
+    assert feed(venue, sold(99, 5)) == [], "five were ahead"
+    assert feed(venue, sold(99, 1)) == [(99, 1)]
