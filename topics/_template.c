@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { OPS_MOST = 80, VALUES_MOST = 24, FEW = 32, WHOLE_MOST = 18, NUMBER_MOST = 40, KNOWN = 1 << 13 };
+enum { OPS_MOST = 80, VALUES_MOST = 24, FEW = 32, WHOLE_MOST = 18, NUMBER_MOST = 40, KNOWN = 1 << 10 };
 enum { LITERAL = 1 };
 
 static const int64_t MILLIS_MOST = 9000000000000; /* past the year 2200, and as nanoseconds still 64 bits */
@@ -59,7 +59,8 @@ static PyObject *text_of(Span span)
     return text;
 }
 
-/* Texts read lately, and their numbers where they were asked for: most prices come again with the next frame. */
+/* Texts read lately, and their numbers where they were asked for. Worth it for names and Decimals; a level's texts are
+   made in less time than they are found. */
 typedef struct {
     PyObject *text, *number;
 } Known;
@@ -237,16 +238,14 @@ static int grow(Levels *levels)
     return 0;
 }
 
-/* The levels of a whole book would but push out what is known. */
 static int add_level(Levels *levels, Span price, Span size)
 {
-    PyObject *(*made)(Span) = levels->n < FEW ? known_text : text_of;
     if (levels->n == levels->room && grow(levels) < 0)
         return -1;
     PyObject *level = PyTuple_New(2);
     if (level == NULL)
         return -1;
-    PyObject *first = made(price), *second = made(size);
+    PyObject *first = text_of(price), *second = text_of(size);
     PyTuple_SET_ITEM(level, 0, first);
     PyTuple_SET_ITEM(level, 1, second);
     PyObject_GC_UnTrack(level); /* of texts alone: no cycle can begin here */
@@ -471,7 +470,7 @@ static int read_one(Reader *r, const Op **op)
         r->at += minus ? 4 : 5;
         return take(r, PyBool_FromLong(minus));
     case 'n':
-        return read_number(r, &span) ? take(r, known_text(span)) : 0;
+        return read_number(r, &span) ? take(r, text_of(span)) : 0;
     case 'D':
         return read_number(r, &span) ? take(r, known_number(span)) : 0;
     case 'i':

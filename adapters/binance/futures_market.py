@@ -55,8 +55,7 @@ class FuturesMarketData(MarketData):
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         return self._site.spelling.instrument_of(venue, venue_symbol)
 
-    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        return symbols_in(frame)
+    symbols_in = staticmethod(symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         """Depth snapshots, wherever they were asked for; open interest; definitions that were asked for by one contract."""

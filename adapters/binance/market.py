@@ -39,8 +39,7 @@ class BinanceMarketData(MarketData):
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         return symbols.instrument_of(venue, venue_symbol)
 
-    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        return symbols.symbols_in(frame)
+    symbols_in = staticmethod(symbols.symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         """Depth snapshots, wherever they were asked for; definitions of one symbol."""

@@ -40,7 +40,7 @@ def _of_stream(name: bytes) -> tuple[str, ...]:
     return (name.decode("ascii", "replace").upper(),)
 
 
-def symbols_in(frame: bytes) -> tuple[str, ...]:
+def symbols_in(frame: bytes, url: str = "") -> tuple[str, ...]:
     """The symbol a frame is about, without parsing it: from its stream's name, else the first ``"s"`` or
     ``"symbol"``; none where there is none.
     """

@@ -62,8 +62,7 @@ class BybitMarketData(MarketData):
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         return symbols.instrument_of(venue, venue_symbol)
 
-    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        return symbols.symbols_in(frame, url)
+    symbols_in = staticmethod(symbols.symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         """One instrument's definition; a list of all of a market is about no one instrument."""

@@ -106,7 +106,7 @@ _TOPIC = re.compile(rb'"topic":\s*"([^"]{1,80})"')
 _FIRST = b'{"topic":"'
 
 
-def symbols_in(frame: bytes, url: str) -> tuple[str, ...]:
+def symbols_in(frame: bytes, url: str = "") -> tuple[str, ...]:
     """From the topic: its last part. Without a known address: inverse where it is in USD, else linear."""
     if frame.startswith(_FIRST):
         return _of_topic(frame[10 : frame.find(b'"', 10, 90)], url)

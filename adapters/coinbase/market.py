@@ -40,8 +40,7 @@ class CoinbaseMarketData(MarketData):
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         return symbols.instrument_of(venue, venue_symbol)
 
-    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        return symbols.symbols_in(frame)
+    symbols_in = staticmethod(symbols.symbols_in)
 
     def sequence_in(self, frame: bytes) -> int | None:
         found = _SEQUENCE.search(frame, 0, 300)

@@ -31,7 +31,7 @@ def instrument_of(venue: Venue, symbol: str) -> InstrumentId:
     return f"{venue}:{found[1]}-USDC-PERP" if found[3] else f"{venue}:{symbol}"
 
 
-def symbols_in(frame: bytes) -> list[str]:
+def symbols_in(frame: bytes, url: str = "") -> list[str]:
     """Every product that a frame names, without parsing it; a book's change names its one near its beginning."""
     first = _NAMED.search(frame, 0, 400)
     if first is not None and frame.startswith(_BOOK) and frame.find(b"]", first.end()) >= len(frame) - 4:

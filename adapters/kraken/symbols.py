@@ -47,7 +47,7 @@ _SYMBOL = re.compile(rb'"(?:symbol|pair)"\s*:\s*"([^"\\]{1,41})"')
 _CATALOG = re.compile(rb'\A\s*\{\s*"channel"\s*:\s*"instrument"')
 
 
-def symbols_in(frame: bytes) -> tuple[str, ...]:
+def symbols_in(frame: bytes, url: str = "") -> tuple[str, ...]:
     """The pairs a frame is about. v1's arrays end with theirs; v2's trades may be of several; its list of all pairs is
     about none.
     """

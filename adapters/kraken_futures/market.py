@@ -38,8 +38,7 @@ class KrakenFuturesMarketData(MarketData):
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         return symbols.instrument_of(venue, venue_symbol)
 
-    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        return symbols.symbols_in(frame)
+    symbols_in = staticmethod(symbols.symbols_in)
 
     @property
     def catalogs(self) -> tuple[Catalog, ...]:

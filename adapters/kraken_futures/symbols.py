@@ -52,7 +52,7 @@ def kind_of(instrument: InstrumentId) -> str:
 _PRODUCT = b'{"feed":"book","product_id":"'
 
 
-def symbols_in(frame: bytes) -> tuple[str, ...]:
+def symbols_in(frame: bytes, url: str = "") -> tuple[str, ...]:
     """The product a frame is about."""
     if frame.startswith(_PRODUCT):
         return _only(frame[29 : frame.find(b'"', 29, 80)])

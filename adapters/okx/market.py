@@ -48,8 +48,7 @@ class OkxMarketData(MarketData):
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         return symbols.instrument_of(venue, venue_symbol)
 
-    def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
-        return symbols.symbols_in(frame)
+    symbols_in = staticmethod(symbols.symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         """Definitions that were asked for by one instrument."""

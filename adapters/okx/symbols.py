@@ -47,7 +47,7 @@ def _check(name: str, perpetual: str, told: str) -> None:
 _NAMED = re.compile(rb'"instId"\s*:\s*"([^"\\]{1,64})"')
 
 
-def symbols_in(frame: bytes) -> tuple[str, ...]:
+def symbols_in(frame: bytes, url: str = "") -> tuple[str, ...]:
     """Liquidations may be of several."""
     if frame.startswith(b'{"arg":{"channel":"books","instId":"'):
         return _only(frame[36 : frame.find(b'"', 36, 100)])

@@ -84,7 +84,7 @@ def test_recorded_frames_and_broken_ones_are_the_same_to_both(venue: str, monkey
 
 
 def _said(parse: Any, line: Line, venue: str) -> str:
-    memory = {"depth": "200"}
+    memory: dict[str, str] = {}
     try:
         found = parse(line.frame, Reading(venue, line.key, line.ts, 1, memory))
         return repr((None if found is None else list(found), memory))
