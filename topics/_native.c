@@ -116,15 +116,25 @@ static Py_ssize_t place_of(PyObject *order, double key)
     return low;
 }
 
+/* As list.pop does. */
+static void remove_at(PyObject *list, Py_ssize_t at)
+{
+    PyObject **items = ((PyListObject *)list)->ob_item, *gone = items[at];
+    Py_ssize_t n = PyList_GET_SIZE(list);
+    memmove(items + at, items + at + 1, (size_t)(n - at - 1) * sizeof *items);
+    Py_SET_SIZE(list, n - 1);
+    Py_DECREF(gone);
+}
+
 static int set_one(PyObject *levels, PyObject *order, const Change *change)
 {
     Py_ssize_t at = place_of(order, change->key);
     if (at < PyList_GET_SIZE(order) && KEY(order, at) == change->key) {
         if (change->level != NULL)
             return PyList_SetItem(levels, at, Py_NewRef(change->level));
-        if (PyList_SetSlice(order, at, at + 1, NULL) < 0)
-            return -1;
-        return PyList_SetSlice(levels, at, at + 1, NULL);
+        remove_at(order, at);
+        remove_at(levels, at);
+        return 0;
     }
     if (change->level == NULL)
         return 0;

@@ -28,6 +28,7 @@ from adapters.binance.parser import (
     traded,
 )
 from adapters.parsing import named, positive, side_of
+from topics import native
 from topics.market import BookDelta, BookSnapshot, Funding, Liquidation, OpenInterest, Ticker
 from topics.record import InstrumentId
 
@@ -124,7 +125,8 @@ class OpenInterestBody(msgspec.Struct):
 
 
 def _delta(d: FuturesDepth, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    named(d.s, wanted, reading)
+    if d.s != wanted:
+        named(d.s, wanted, reading)
     if d.u < d.U or d.u <= d.pu:
         raise BadFrame(f"update ids run backwards: {d.pu}, then {d.U} to {d.u}")
     return (
@@ -234,15 +236,31 @@ _DEPTH = kind(
 _MARK = kind(MarkPrice, _marked)
 
 
+def _body(symbol: str, sequence: int, ms: int, bids: Levels, asks: Levels) -> FuturesDepthBody:
+    return FuturesDepthBody(sequence, bids, asks, ms, symbol)
+
+
+_SNAPSHOT = kind(FuturesDepthBody, _snapshot)._replace(
+    type=_body,
+    usual=native.template(
+        b'{"rest":"depth","symbol":"%s","data":{"lastUpdateId":%d,"E":%#,"T":%m,"bids":'
+        + LEVELS
+        + b',"asks":'
+        + LEVELS
+        + b"}}"
+    ),
+)
+
+
 def dialect(venue_symbol: Callable[[InstrumentId], str]) -> Dialect:
     return Dialect(
         venue_symbol=venue_symbol,
         streams=_KINDS | {"depth": _DEPTH, "markPrice": _MARK},
         events=_KINDS | {"depthUpdate": _DEPTH, "markPriceUpdate": _MARK},
         answers={
-            "depth": kind(FuturesDepthBody, _snapshot),
+            "depth": _SNAPSHOT,
             "exchangeInfo": kind(FuturesInfo, _defined),
             "openInterest": kind(OpenInterestBody, _open_interest),
         },
-        often=(_DEPTH, _KINDS["bookTicker"], AGGREGATE),
+        often=(_DEPTH, _KINDS["bookTicker"], AGGREGATE, _SNAPSHOT),
     )

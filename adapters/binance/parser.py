@@ -228,7 +228,8 @@ def _defined(info: ExchangeInfo, reading: Reading, wanted: str) -> Sequence[Pars
 
 
 def _delta(d: DepthUpdate, reading: Reading, wanted: str) -> Sequence[Parsed]:
-    named(d.s, wanted, reading)
+    if d.s != wanted:
+        named(d.s, wanted, reading)
     if d.u < d.U:
         raise BadFrame(f"update ids run backwards: {d.U} to {d.u}")
     return (
@@ -290,7 +291,8 @@ def _quote(d: BookTicker, reading: Reading, wanted: str) -> Sequence[Parsed] | N
 
 
 def quoted(d: BookTicker, ts_event: int, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    named(d.s, wanted, reading)
+    if d.s != wanted:
+        named(d.s, wanted, reading)
     if not d.b or not d.a:
         return None  # how the venue writes an empty side: there is no best price to tell
     if not (LEAST <= d.b < d.a < MOST and LEAST <= d.B < MOST and LEAST <= d.A < MOST):

@@ -30,14 +30,14 @@ Millis = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
 UpdateId = Annotated[int, Meta(ge=1, le=2**62)]
 
 
-class BookData(msgspec.Struct):
+class BookData(msgspec.Struct, gc=False):
     s: str
     b: tuple[Level, ...]
     a: tuple[Level, ...]
     u: UpdateId
 
 
-class BookFrame(msgspec.Struct):
+class BookFrame(msgspec.Struct, gc=False):
     """The page's "Orderbook", ``orderbook.200.BTCUSDT``: a snapshot, then absolute sizes, 0 removes, levels that fall off
     the end among them. ``u`` 1 begins the book anew: the venue's service was restarted.
 
@@ -52,7 +52,7 @@ class BookFrame(msgspec.Struct):
     cts: Millis = 0
 
 
-class TradeRow(msgspec.Struct):
+class TradeRow(msgspec.Struct, gc=False):
     """``S`` is the taker's side: ``{"T":1786310819680,"s":"BTCUSDT","S":"Sell","v":"0.004","p":"65114.20",
     "L":"MinusTick","i":"a9188a0a-82bc-50de-be60-03eedbe3cdd7","BT":false,"RPI":false,"seq":753843954913}``
     """
@@ -65,13 +65,13 @@ class TradeRow(msgspec.Struct):
     i: Annotated[str, Meta(min_length=1)]
 
 
-class TradeFrame(msgspec.Struct):
+class TradeFrame(msgspec.Struct, gc=False):
     """The page's "Trade", ``publicTrade.BTCUSDT``; its type is always ``snapshot``, and each frame is new trades."""
 
     data: list[TradeRow]
 
 
-class TickerFrame(msgspec.Struct):
+class TickerFrame(msgspec.Struct, gc=False):
     """The page's "Ticker", ``tickers.BTCUSDT``."""
 
     type: Literal["snapshot", "delta"]
@@ -97,7 +97,7 @@ class LiquidationFrame(msgspec.Struct):
     data: list[LiquidationRow]
 
 
-class Head(msgspec.Struct):
+class Head(msgspec.Struct, gc=False):
     """What any frame says of itself. ``{"success":false,"ret_msg":"error:handler not found","op":"subscribe",…}``"""
 
     topic: str = ""
@@ -207,7 +207,7 @@ def _usual(found: tuple[Any, ...], reading: Reading) -> Sequence[Parsed] | None:
     depth, ts, symbol, bids, asks, number, cts = found
     if symbol != _own_symbol(reading.instrument) or depth == "1" or number <= 1:
         return None
-    if not depth.isdigit() or not of_the_book(depth, 0, False, reading.memory):
+    if not reading.memory.get(BOOK, "").startswith(f"{depth} "):
         return None
     return (
         BookDelta(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -15,7 +16,11 @@ MOST_MS = 9_000_000_000_000
 KEPT = ("bid1Price", "bid1Size", "ask1Price", "ask1Size", "fundingRate", "nextFundingTime")
 
 
-class TickerData(msgspec.Struct):
+_number = lru_cache(4096)(Decimal)
+"""Most come again: a frame tells what changed of four."""
+
+
+class TickerData(msgspec.Struct, gc=False):
     """None: not told, as nothing changed; an empty text: there is none.
 
     ``{"symbol":"BTCUSDT","lastPrice":"65114.30",…,"markPrice":"65117.44","indexPrice":"65137.76",
@@ -86,10 +91,10 @@ def _quote(
 ) -> Quote | None:
     """What it is made of is kept, once it is sound; an empty text or a 0 is an empty side."""
     best_bid, quantity, best_ask, ask_quantity = numbers = (
-        Decimal(bid or 0),
-        Decimal(bid_size or 0),
-        Decimal(ask or 0),
-        Decimal(ask_size or 0),
+        _number(bid or "0"),
+        _number(bid_size or "0"),
+        _number(ask or "0"),
+        _number(ask_size or "0"),
     )
     quote = None
     if all(numbers):
