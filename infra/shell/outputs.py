@@ -14,6 +14,8 @@ from topics.record import Record
 from topics.routes import Subscriptions, group
 
 FLUSH_S = 30.0
+ONE_AT_A_TIME = {"max.in.flight.requests.per.connection": 1}
+"""Nothing waits when it is quiet; under load what comes while one request is on its way travels in the next."""
 
 
 class Outputs:
@@ -43,7 +45,7 @@ class Outputs:
         self._show = show
         self._names: dict[str, str] = {}
         self._failure: KafkaError | None = None
-        self._producer = kafka.producer(conf)
+        self._producer = kafka.producer(conf, **ONE_AT_A_TIME)
 
     def publish(self, outputs: list[Record], partition: int, offset: int) -> None:
         """All outputs of one input record, in order, without waiting."""
