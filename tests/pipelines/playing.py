@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,9 @@ from topics import wire
 from topics.catalog import MARKET_EVENTS, MARKET_RAW, TOPICS
 from topics.coordinates import HEADER, Coordinate
 from topics.record import InstrumentId, Record
+
+RESYNC_S = 2.0
+"""For a request of normalize's to reach the venue, and its answer the tape."""
 
 
 class Show(NamedTuple):
@@ -50,14 +53,20 @@ def renamed(show: Show, instrument: InstrumentId) -> InstrumentId:
     return f"{show.venue}:{instrument.partition(':')[2]}"
 
 
-async def shown(config: Config, conf: dict[str, str], show: Show, player: Player, timeout_s: float = 240.0) -> None:
-    """The whole recording through ingest: to its end, and until ingest has found its connections closed behind the last frame."""
+async def shown(
+    config: Config, conf: dict[str, str], show: Show, player: Player, settled: Callable[[], Awaitable[None]]
+) -> None:
+    """The whole recording through ingest: to its end, until what is asked for there has come (``settled``), and until ingest has
+    found its connections closed behind the last frame.
+    """
     stop = asyncio.Event()
     ingest = asyncio.create_task(run_ingest(config, conf, show.venue, stop))
     playing = asyncio.create_task(player.run())
-    done, _ = await asyncio.wait({ingest, playing}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({ingest, playing}, timeout=240.0, return_when=asyncio.FIRST_COMPLETED)
     assert playing in done, f"{show.venue}: {player.state} at {player.place}"
     playing.result()
+    if show.faults != NO_FAULTS:
+        await settled()
     await player.close()
     path = config.run_dir / "status" / f"ingest.{show.venue}.json"
     async with asyncio.timeout(60):
@@ -144,6 +153,12 @@ async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Se
     config = load(path, {})
     with normalizing(path, environment(home, endpoints)) as process:
         await caught_up(config.run_dir, process)
-        await asyncio.gather(*(shown(config, conf, show, players[show.venue]) for show in shows))
+
+        async def settled() -> None:
+            for _ in range(2):
+                await caught_up(config.run_dir, process)
+                await asyncio.sleep(RESYNC_S)
+
+        await asyncio.gather(*(shown(config, conf, show, players[show.venue], settled) for show in shows))
         await caught_up(config.run_dir, process)
     return players
