@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,6 +136,7 @@ async def caught_up(run_dir: Path, process: "subprocess.Popen[bytes]") -> None:
 
 async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Sequence[Show]) -> dict[str, Player]:
     """All of them at once; the players as they are at the end."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))  # each ingest keeps one of its threads
     conf = dict(endpoints.kafka)
     kafka.create_topics(conf, prefix, topics=list(TOPICS.values()))
     players = {show.venue: Player(show.recording, show.speed, show.faults) for show in shows}
