@@ -87,8 +87,8 @@ class Recording:
                 self._counts.update(found)
                 self.connections.setdefault(item.connection, set()).update(found)
                 for instrument in found:
-                    if instrument not in self.samples:
-                        self.samples[instrument] = item.data
+                    if self.samples.get(instrument, b"{").startswith(b"{"):
+                        self.samples[instrument] = item.data  # of Kraken's two versions the older sends arrays
             elif item.kind is Kind.ANSWER:
                 self._look_at_answer(n, item, unnamed)
         if not self.symbols:

@@ -37,7 +37,7 @@ class Spelling:
         for instrument, symbol in symbols.items():
             self._named.setdefault(own_symbol(symbol).lower(), []).append(instrument)
             connections = adapter.connections(Endpoints(ws_url="ws://player"), [symbol])
-            self._paths[instrument] = {urlsplit(c.url).path for c in connections}
+            self._paths[instrument] = {urlsplit(c.url).path or "/" for c in connections}
             self._words[instrument] = {w for c in connections for m in c.subscribe for w in _WORD.findall(m)}
         spelled = "|".join(re.escape(name) for name in sorted(self._named, key=len, reverse=True))
         self._token = re.compile(rf"(?<![a-z0-9/-])(?:{spelled})(?![\w/-])")

@@ -6,7 +6,8 @@ import asyncio
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,9 @@ from topics import wire
 from topics.catalog import MARKET_EVENTS, MARKET_RAW, TOPICS
 from topics.coordinates import HEADER, Coordinate
 from topics.record import InstrumentId, Record
+
+RESYNC_S = 2.0
+"""For a request of normalize's to reach the venue, and its answer the tape."""
 
 
 class Show(NamedTuple):
@@ -50,14 +54,20 @@ def renamed(show: Show, instrument: InstrumentId) -> InstrumentId:
     return f"{show.venue}:{instrument.partition(':')[2]}"
 
 
-async def shown(config: Config, conf: dict[str, str], show: Show, player: Player, timeout_s: float = 240.0) -> None:
-    """The whole recording through ingest: to its end, and until ingest has found its connections closed behind the last frame."""
+async def shown(
+    config: Config, conf: dict[str, str], show: Show, player: Player, settled: Callable[[], Awaitable[None]]
+) -> None:
+    """The whole recording through ingest: to its end, until what is asked for there has come (``settled``), and until ingest has
+    found its connections closed behind the last frame.
+    """
     stop = asyncio.Event()
     ingest = asyncio.create_task(run_ingest(config, conf, show.venue, stop))
     playing = asyncio.create_task(player.run())
-    done, _ = await asyncio.wait({ingest, playing}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({ingest, playing}, timeout=240.0, return_when=asyncio.FIRST_COMPLETED)
     assert playing in done, f"{show.venue}: {player.state} at {player.place}"
     playing.result()
+    if show.faults != NO_FAULTS:
+        await settled()
     await player.close()
     path = config.run_dir / "status" / f"ingest.{show.venue}.json"
     async with asyncio.timeout(60):
@@ -126,6 +136,7 @@ async def caught_up(run_dir: Path, process: "subprocess.Popen[bytes]") -> None:
 
 async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Sequence[Show]) -> dict[str, Player]:
     """All of them at once; the players as they are at the end."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))  # each ingest keeps one of its threads
     conf = dict(endpoints.kafka)
     kafka.create_topics(conf, prefix, topics=list(TOPICS.values()))
     players = {show.venue: Player(show.recording, show.speed, show.faults) for show in shows}
@@ -144,6 +155,12 @@ async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Se
     config = load(path, {})
     with normalizing(path, environment(home, endpoints)) as process:
         await caught_up(config.run_dir, process)
-        await asyncio.gather(*(shown(config, conf, show, players[show.venue]) for show in shows))
+
+        async def settled() -> None:
+            for _ in range(2):
+                await caught_up(config.run_dir, process)
+                await asyncio.sleep(RESYNC_S)
+
+        await asyncio.gather(*(shown(config, conf, show, players[show.venue], settled) for show in shows))
         await caught_up(config.run_dir, process)
     return players

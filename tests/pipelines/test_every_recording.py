@@ -166,7 +166,7 @@ def assert_books(one: Shown, every: int = 20) -> int:
     }
     compared = 0
     for instrument, symbol in one.show.recording.symbols.items():
-        naive, book = NAIVE[one.show.recording.venue](), None
+        naive, book, begun = NAIVE[one.show.recording.venue](), None, False
         for item in one.items:
             if item.kind is Kind.OPENED:
                 naive.feed(item)
@@ -174,8 +174,11 @@ def assert_books(one: Shown, every: int = 20) -> int:
         for n, step in enumerate(tape, start=1):
             for frame in step.frames:
                 for item in items_of(frame, recorded, depth.get(instrument, "")):
-                    naive.feed(item)
+                    if item.kind is not Kind.ANSWER or not begun:
+                        naive.feed(item)
+                    begun = begun or item.kind is Kind.ANSWER
             book = folded(book, step)
+            begun = book is not None  # a live book needs no other answer; one that came too early does
             if book is not None and (n % every == 0 or n == len(tape)):
                 assert (dict(book.bids()), dict(book.asks())) == naive.books[symbol], (instrument, n)
                 compared += 1
@@ -234,11 +237,11 @@ def changes(recording: Recording) -> list[int]:
 
 
 def spoilt(venue: str, *paths: Path) -> Show:
-    """A change lost, another one repeated, later all connections cut; at ten times the recorded pace."""
+    """A change lost, another one repeated, later all connections cut; at five times the recorded pace."""
     recording = Recording(paths)
     places = changes(recording)
     lost, repeated, cut = (places[len(places) * part // 10] for part in (3, 5, 7))
-    return Show(venue, recording, Faults(frozenset({lost}), frozenset({repeated}), frozenset({cut})), speed=10.0)
+    return Show(venue, recording, Faults(frozenset({lost}), frozenset({repeated}), frozenset({cut})), speed=5.0)
 
 
 SPOILT = {
@@ -267,12 +270,13 @@ def test_a_lost_frame_and_a_cut_end_in_a_gap_and_then_in_the_same_books(recovere
         unharmed.feed(item)
     gaps = Counter(gap.reason for gap in of_kind(one, Gap))
     assert set(gaps) <= {"sequence", "connection", "checksum", "reconnected"}
-    assert gaps["reconnected"] >= 1
-    assert sum(gaps.values()) > gaps["reconnected"]
+    assert gaps.total() > gaps["reconnected"]
     for instrument, symbol in one.show.recording.symbols.items():
-        book = None
+        book, sessions = None, 0
         for step in one.tape[renamed(one.show, instrument)]:
             book = folded(book, step)
+            sessions += sum(frame.startswith(b'{"session":') for frame in step.frames)
         assert book is not None, instrument
+        assert sessions >= 2
         assert (dict(book.bids()), dict(book.asks())) == unharmed.books[symbol], instrument
     assert of_kind(one, DeadLetter) == []
