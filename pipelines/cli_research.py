@@ -17,7 +17,7 @@ from rich.tree import Tree
 
 from infra import services
 from infra.config import Config, ConfigError, find, load
-from infra.errors import Problem
+from infra.errors import Hopeless
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration; default: the recorded run's own.")
@@ -76,7 +76,7 @@ def backtest(
     from pipelines.backtest import Settings
 
     if not source:
-        raise Problem("name what to run over: --from <capture>, --from <folder of a run> or --from topic")
+        raise Hopeless("name what to run over: --from <capture>, --from <folder of a run> or --from topic")
     maker, taker = options.rates(fees)
     settings = Settings(
         seed=seed,
@@ -147,9 +147,9 @@ def _sweep(
     from pipelines.backtest_sweep import Done, Input, planned_jobs, sweep
 
     if strategy is None:
-        raise Problem("--sweep is of one strategy's parameters: name it")
+        raise Hopeless("--sweep is of one strategy's parameters: name it")
     if list(map(str, source)) == [TOPIC]:
-        raise Problem("--sweep reads its input once per process: name the run's folder, for its archive")
+        raise Hopeless("--sweep reads its input once per process: name the run's folder, for its archive")
     home = services.default_home()
     planned = plan(config, strategy, source, {**params, **points[0]}, name, home)
     jobs = planned_jobs(points, lambda point: planned.again(strategy, {**params, **point}))
@@ -209,11 +209,11 @@ def replay_stage(
     from pipelines.replay_all import covered, not_covered, replay_one
 
     if (stage is None) == (not every):
-        raise Problem("name one stage, or --all")
+        raise Hopeless("name one stage, or --all")
     if recode is not None and recode < 1:
-        raise Problem("--recode is a number of events, at least 1")
+        raise Hopeless("--recode-every is a number of events, at least 1")
     if first < 0 or (end is not None and end <= first):
-        raise Problem(f"no input lies from {first} to {end}: --from is an offset, 0 or more, and --to one behind it")
+        raise Hopeless(f"no input lies{_asked(first, end)}: --from is an offset, 0 or more, and --to one behind it")
     loaded, recorded, run_dir = _recorded(run, config, live)
     names = covered(loaded) if every else [str(stage)]
     if software or param or limit or _is_other(run, config):
@@ -222,14 +222,22 @@ def replay_stage(
         raw = raw_config(config or run)
         what_if(names, recorded, run_dir, raw, param or (), limit or (), software, Range(first, end), as_json)
         return
-    equal = True
+    results = []
     for one in names:
-        result = replay_one(one, loaded, recorded, run_dir, within=Range(first, end), recode_every=recode)
-        equal = equal and result.difference is None
-        _print_replayed(result)
+        results.append(replay_one(one, loaded, recorded, run_dir, within=Range(first, end), recode_every=recode))
+        _print_replayed(results[-1])
     if every:
         out.print(f"[dim]not replayed, being edges: {', '.join(not_covered(loaded))}[/dim]")
-    raise typer.Exit(0 if equal else 1)
+    if any(result.difference is not None for result in results):
+        raise typer.Exit(1)
+    if not any(result.chosen for result in results):
+        raise Hopeless(f"nothing to replay: no recorded input of {'these' if every else names[0]}{_asked(first, end)}")
+
+
+def _asked(first: int, end: int | None) -> str:
+    if not first and end is None:
+        return ""
+    return f" from offset {first}" + ("" if end is None else f" to {end}")
 
 
 def explain(
@@ -306,7 +314,10 @@ def _print_replayed(result: Any) -> None:
     line = f"{result.stage}: "
     beyond = f", {result.beyond:,} beyond what it had taken" if result.beyond else ""
     repeated = f", {result.repeated:,} delivered again" if result.repeated else ""
-    if result.difference is None:
+    if result.difference is None and not result.chosen:
+        before = f", {result.inputs:,} inputs before the range" if result.inputs else ""
+        out.print(f"{line}nothing to replay{before}")
+    elif result.difference is None:
         out.print(f"{line}[green]equal[/green], {result.equal:,} records of {result.inputs:,} inputs{beyond}{repeated}")
     else:
         d = result.difference
@@ -314,8 +325,9 @@ def _print_replayed(result: Any) -> None:
         out.print(f"  coordinate {escape(d.coordinate)}")
         if d.place is not None:
             out.print(f"  recorded at {d.place.topic}/{d.place.partition}@{d.place.offset}")
-        _print_side("recorded", d.recorded)
-        _print_side("replayed", d.replayed)
+        if d.recorded is not None or d.replayed is not None:
+            _print_side("recorded", d.recorded)
+            _print_side("replayed", d.replayed)
     if result.begun:
         places = ", ".join(f"{offset} of partition {p}" for p, offset in sorted(result.begun.items()))
         out.print(f"  [dim]begun at snapshots: {places}[/dim]")
