@@ -3,11 +3,14 @@
 ``<home>/runs/<name>/tapedeck.toml``, ``archive/`` and ``status/``. The archive's files depend on the records alone.
 """
 
+import shutil
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 
 from infra import archive, typed
@@ -64,10 +67,22 @@ def run_backtest(
     progress: Callable[[float], None] = lambda share: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Counts:
-    """Run it into the configuration's own run folder; Problem where that has an archive already."""
+    """Run it into the configuration's own run folder; Problem where that has an archive already, or where it cannot be written."""
     root = config.run_dir / "archive"
     if root.exists():
         raise Problem(f"{root} exists already: use another run name")
+    with _whole_or_none(config.run_dir):
+        return _run(config, source, settings, root, progress, stopped)
+
+
+def _run(
+    config: Config,
+    source: Source,
+    settings: Settings,
+    root: Path,
+    progress: Callable[[float], None],
+    stopped: Callable[[], bool],
+) -> Counts:
     sink = ArchiveSink(root)
     backtest = Backtest(config, source, settings, sink, counted=True)
     sink.version = backtest.version
@@ -77,6 +92,20 @@ def run_backtest(
     sink.close()
     _write_statuses(config, backtest)
     return counts
+
+
+@contextmanager
+def _whole_or_none(folder: Path) -> Iterator[None]:
+    """Half a run would be taken for a run."""
+    new = not folder.exists()
+    try:
+        yield
+    except (OSError, duckdb.IOException) as error:
+        shutil.rmtree(folder if new else folder / "archive", ignore_errors=True)
+        why = str(error).partition("\n")[0]
+        raise Problem(
+            f"the run could not be written and is removed: {why}; make room there, or name another TAPEDECK_HOME"
+        ) from error
 
 
 def _write_statuses(config: Config, backtest: Backtest) -> None:

@@ -434,3 +434,15 @@ def last_offset_of(run: Path, topic: Topic) -> int:
 def test_a_range_without_inputs_is_nothing_to_replay(recorded: Path, stage: str) -> None:
     with pytest.raises(Hopeless, match="nothing to replay"):
         command("replay-stage", stage, "--from", "999999", "--run", str(recorded))
+
+
+def test_a_damaged_file_of_the_archive_is_named(run: Path) -> None:
+    (path,) = archive.folder(run / "archive", Place(ORDERS_EVENTS.name, 0)).glob("*.parquet")
+    whole = path.read_bytes()
+    middle = len(whole) // 3
+    for damaged in (whole[:100], whole[:middle] + bytes(8) + whole[middle + 8 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(archive.ArchiveProblem, match="is damaged") as refused:
+            replay(run, "orders")
+        assert str(path) in str(refused.value)
+        assert "\n" not in str(refused.value)
