@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra import archive
-from infra.errors import Problem
+from infra.errors import Hopeless
 from infra.tail import Place
 from topics.catalog import Topic
 from topics.coordinates import HEADER
@@ -39,7 +39,7 @@ def archive_of(path: Path) -> Path:
     for folder in (path / "archive", path):
         if any(folder.glob("*/*/*.parquet")):
             return folder
-    raise Problem(f"{path} holds no archive: name a run's folder, or its archive")
+    raise Hopeless(f"{path} holds no archive: name a run's folder, or its archive")
 
 
 def partitions(root: Path, topic: Topic) -> list[int]:

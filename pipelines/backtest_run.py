@@ -15,7 +15,7 @@ import msgspec
 
 from infra import archive, typed
 from infra.config import Config
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from infra.shell.status import status_path
 from infra.tail import Place, Taken
 from pipelines.backtest import Backtest, Counts, Settings
@@ -70,7 +70,7 @@ def run_backtest(
     """Run it into the configuration's own run folder; Problem where that has an archive already, or where it cannot be written."""
     root = config.run_dir / "archive"
     if root.exists():
-        raise Problem(f"{root} exists already: use another run name")
+        raise Hopeless(f"{root} exists already: use another run name")
     with _whole_or_none(config.run_dir):
         return _run(config, source, settings, root, progress, stopped)
 

@@ -18,7 +18,7 @@ from adapters.simulated import instruments as listed
 from adapters.simulated import wire as simulated
 from adapters.simulated.model import SelfTradePrevention
 from adapters.simulated.units import decimal, units
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines import archive_reader
 from pipelines.backtest_arrivals import Arrival, Source
 from pipelines.backtest_runs import Archive
@@ -106,10 +106,10 @@ def _read(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(lines, start=1):
                 ts, _, frame = line.strip().partition(b" ")
                 if not ts.isdigit() or not frame.startswith(b"{"):
-                    raise Problem(f"{path}: line {number} is no '<nanoseconds> <frame>' of a capture")
+                    raise Hopeless(f"{path}: line {number} is no '<nanoseconds> <frame>' of a capture")
                 yield int(ts), frame
     except (OSError, EOFError) as error:
-        raise Problem(f"{path}: {error}") from error
+        raise Hopeless(f"{path}: {error}") from error
 
 
 def _first(path: Path) -> tuple[int, str]:
@@ -120,7 +120,7 @@ def _first(path: Path) -> tuple[int, str]:
         symbol = _stream(path, frame).partition("@")[0].upper()
         if symbol:
             return start, symbol
-    raise Problem(f"{path}: no stream frame in this capture")
+    raise Hopeless(f"{path}: no stream frame in this capture")
 
 
 def _last(path: Path) -> int:
@@ -131,7 +131,7 @@ def _stream(path: Path, frame: bytes) -> str:
     try:
         return _head.decode(frame).stream
     except msgspec.MsgspecError as error:
-        raise Problem(f"{path}: not a frame of Binance spot: {error}") from error
+        raise Hopeless(f"{path}: not a frame of Binance spot: {error}") from error
 
 
 def _listing(symbol: str, files: Iterable[Path]) -> listed.Instrument:
@@ -143,18 +143,18 @@ def _listing(symbol: str, files: Iterable[Path]) -> listed.Instrument:
                 levels = [(units(p), units(q)) for p, q in [*body["bids"], *body["asks"]]]
                 return listed.TABLE.get(symbol) or listed.infer(symbol, levels)
     names = ", ".join(p.name for p in files)
-    raise Problem(f"{names}: no depth snapshot of {symbol}: it continues another capture, name that one first")
+    raise Hopeless(f"{names}: no depth snapshot of {symbol}: it continues another capture, name that one first")
 
 
 def open_source(paths: Sequence[Path], venue: Venue) -> Source:
     """Captures (files), or one run's folder or archive."""
     missing = [p for p in paths if not p.exists()]
     if missing:
-        raise Problem(f"no {missing[0]}: name a capture, or the folder of a run")
+        raise Hopeless(f"no {missing[0]}: name a capture, or the folder of a run")
     if len(paths) == 1 and paths[0].is_dir():
         return Archive(archive_reader.archive_of(paths[0]))
     if any(p.is_dir() for p in paths):
-        raise Problem("several captures are one stream; of runs, name one")
+        raise Hopeless("several captures are one stream; of runs, name one")
     return Captures(paths, venue)
 
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.tree import Tree
 
 from infra import services
-from infra.config import Config, ConfigError, find, load
+from infra.config import Config, ConfigError, check_run_name, find, load
 from infra.errors import Hopeless
 
 ConfigOption = Annotated[
@@ -88,6 +88,7 @@ def backtest(
     )
     settings = options.with_latency(settings, latency)
     run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
+    check_run_name(run_name)
     given = options.params(params)
     if sweep:
         _sweep(config, strategy, source, given, options.grid(sweep), settings, run_name, processes)
@@ -143,15 +144,18 @@ def _sweep(
     processes: int | None,
 ) -> None:
     from pipelines import backtest_sweep_page as page
-    from pipelines.backtest_plan import TOPIC, plan
-    from pipelines.backtest_sweep import Done, Input, planned_jobs, sweep
+    from pipelines.backtest_plan import TOPIC, Unusable, plan
+    from pipelines.backtest_sweep import Done, Input, planned_jobs, refused, sweep
 
     if strategy is None:
         raise Hopeless("--sweep is of one strategy's parameters: name it")
     if list(map(str, source)) == [TOPIC]:
         raise Hopeless("--sweep reads its input once per process: name the run's folder, for its archive")
     home = services.default_home()
-    planned = plan(config, strategy, source, {**params, **points[0]}, name, home)
+    try:
+        planned = plan(config, strategy, source, {**params, **points[0]}, name, home)
+    except Unusable as error:
+        raise refused(points[0], error) from error
     jobs = planned_jobs(points, lambda point: planned.again(strategy, {**params, **point}))
     folder, done = planned.config.run_dir, list[Done]()
     table = page.Table(folder / "sweep.duckdb", list(points[0]))

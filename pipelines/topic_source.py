@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra import kafka
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines import archive_reader
 from pipelines.archive_reader import Row
 from pipelines.backtest_source import Captures
@@ -47,7 +47,7 @@ def archived(path: Path, topic: Topic) -> TopicSource:
     of_topic = path.name == topic.name and any(path.glob("*/*.parquet"))
     root = path.parent if of_topic else archive_reader.archive_of(path)
     if not archive_reader.partitions(root, topic):
-        raise Problem(f"{root}: {topic.name} is not in this archive")
+        raise Hopeless(f"{root}: {topic.name} is not in this archive")
     time_of = _time(topic)
 
     def merged() -> Iterator[tuple[int, Row]]:
@@ -108,5 +108,5 @@ def _time(topic: Topic) -> Callable[[Row], int]:
 
 def topic_named(name: str) -> Topic:
     if name not in TOPICS:
-        raise Problem(f"no topic named {name!r}: one of {', '.join(sorted(TOPICS))}")
+        raise Hopeless(f"no topic named {name!r}: one of {', '.join(sorted(TOPICS))}")
     return TOPICS[name]

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from infra.config import ConfigError, check_run_name
 from infra.errors import Problem
 from pipelines import backtest_options as options
 from pipelines.backtest import Settings
@@ -157,3 +158,9 @@ def test_a_signal_that_its_bytes_would_change_goes_by_its_bytes(value: float) ->
 def test_samples_make_settings_of_their_own() -> None:
     settings = Settings(sampled=Samples((2,), (3,)))
     assert settings.latency().feed() == settings.usual_feed_ns == 3
+
+
+@pytest.mark.parametrize("name", ["../../esc", "a/b", "", ".hidden", "a b"])
+def test_what_cannot_name_a_run_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a run's name"):
+        check_run_name(name)
