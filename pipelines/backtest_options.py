@@ -69,8 +69,10 @@ def rates(text: str) -> tuple[Decimal, Decimal]:
         maker, taker = (Decimal(part) for part in parts)
     except (ValueError, InvalidOperation):
         raise Hopeless(f"--fees {text!r}: two rates, like maker=0.001,taker=0.001") from None
-    if not all(0 <= rate < 1 and _is_exact(rate) for rate in (maker, taker)):
-        raise Hopeless(f"--fees {text!r}: rates from 0 to 1 of at most 8 decimals, like maker=0.001,taker=0.001")
+    if not all(_is_exact(abs(rate)) and abs(rate) < 1 for rate in (maker, taker)):
+        raise Hopeless(
+            f"--fees {text!r}: rates between -1 (a rebate) and 1 of at most 8 decimals, like maker=0.001,taker=0.001"
+        )
     return maker, taker
 
 

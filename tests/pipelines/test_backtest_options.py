@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from adapters.simulated.units import share
 from infra.config import ConfigError, check_run_name
 from infra.errors import Problem
 from pipelines import backtest_options as options
@@ -132,6 +133,14 @@ def test_what_are_no_parameters_is_refused_in_one_line(text: str) -> None:
 def test_fees_are_named_or_in_the_order_of_maker_and_taker() -> None:
     expected = (Decimal("0.001"), Decimal("0.002"))
     assert options.rates("taker=0.002,maker=0.001") == options.rates("0.001,0.002") == expected
+
+
+def test_a_maker_may_be_paid() -> None:
+    assert options.rates("maker=-0.0001,taker=0.0004") == (Decimal("-0.0001"), Decimal("0.0004"))
+    assert (share(15_000, -100_000), share(19_999, -10_000)) == (-15, -1)  # never more than the rate
+    for text in ("maker=-1,taker=0", "maker=0,taker=1", "maker=nan,taker=0"):
+        with pytest.raises(Problem, match="rates between"):
+            options.rates(text)
 
 
 def test_a_grid_is_every_combination_with_exact_steps() -> None:
