@@ -7,6 +7,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipelines.backtest import Backtest, Counts, Settings
 from pipelines.backtest_source import Source
 from pipelines.compose import TOPIC_ID, Written
 from pipelines.toml import to_toml
+from topics.catalog import DEAD_LETTERS
 
 ROWS = 20_000
 BYTES = 32 * 1024 * 1024
@@ -32,12 +34,14 @@ class ArchiveSink:
 
     def __init__(self, root: Path) -> None:
         self.version = b""
+        self.unreadable = 0
         self._root = root
         self._held: dict[Place, list[Taken]] = defaultdict(list)
         self._bytes: dict[Place, int] = defaultdict(int)
 
     def __call__(self, written: Written) -> None:
         place = Place(written.topic.name, written.partition)
+        self.unreadable += written.topic is DEAD_LETTERS
         self._held[place].append(self._taken(written))
         self._bytes[place] += len(written.value)
         if len(self._held[place]) >= ROWS or self._bytes[place] >= BYTES:
@@ -91,7 +95,7 @@ def _run(
     counts = backtest.run(progress, stopped)
     sink.close()
     _write_statuses(config, backtest)
-    return counts
+    return replace(counts, unreadable=sink.unreadable)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ topic      the same of the configured run, read from the broker
 import gzip
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from adapters.simulated.units import decimal, units
 from infra.errors import Hopeless
 from pipelines import archive_reader
 from pipelines.backtest_arrivals import Arrival, Source
+from pipelines.backtest_flaws import Flaws, survey
 from pipelines.backtest_runs import Archive
 from pipelines.raw import encode_line
 from topics.catalog import MARKET_RAW
@@ -52,7 +54,9 @@ class Captures:
         self._listed = {symbol: _listing(symbol, files) for symbol, files in self._files.items()}
         self.instruments = [self._instrument(one) for one in self._listed.values()]
         begins = [_first(files[0])[0] for files in self._files.values()]
-        self.span = (min(begins), max(_last(files[-1]) for files in self._files.values()))
+        found = [survey(partial(_read_all, files)) for files in self._files.values()]
+        self.span = (min(begins), max(one.last for one in found))
+        self.flaws = Flaws(self.span[1], sum(one.backward for one in found), sum(one.repeated for one in found))
 
     def arrivals(self) -> Iterator[Arrival]:
         streams = [self._lines(symbol, files) for symbol, files in self._files.items()]
@@ -64,12 +68,11 @@ class Captures:
         yield self._arrival(start, name, session_frame("capture", symbol))
         yield self._arrival(start, name, rest_frame("exchangeInfo", symbol, self._exchange_info(symbol, start)))
         last = start
-        for path in files:
-            for ts, frame in _read(path):
-                last = max(last, ts)
-                if frame.startswith(b'{"lastUpdateId"'):
-                    frame = rest_frame("depth", symbol, frame)
-                yield self._arrival(last, name, frame)
+        for ts, frame in _read_all(files):
+            last = max(last, ts)
+            if frame.startswith(b'{"lastUpdateId"'):
+                frame = rest_frame("depth", symbol, frame)
+            yield self._arrival(last, name, frame)
 
     def _arrival(self, ts: int, name: InstrumentId, frame: bytes) -> Arrival:
         return Arrival(ts, MARKET_RAW, name.encode(), encode_line(ts, name, frame), None)
@@ -123,8 +126,9 @@ def _first(path: Path) -> tuple[int, str]:
     raise Hopeless(f"{path}: no stream frame in this capture")
 
 
-def _last(path: Path) -> int:
-    return max((ts for ts, _ in _read(path)), default=0)
+def _read_all(files: Iterable[Path]) -> Iterator[tuple[int, bytes]]:
+    for path in files:
+        yield from _read(path)
 
 
 def _stream(path: Path, frame: bytes) -> str:

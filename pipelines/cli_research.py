@@ -121,6 +121,7 @@ def _one_backtest(
         )
     took = time.monotonic() - began
     err.print(f"{counts.arrivals:,} recorded and {counts.records:,} written records in {took:.1f} s")
+    _tell_flaws(planned.source, counts.unreadable)
     if interrupt.requested:
         err.print(
             f"ended early, at {datetime.fromtimestamp(counts.until / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC of the input"
@@ -131,6 +132,14 @@ def _one_backtest(
         err.print(f"report: {build_report(planned.config, planned.config.run_dir / 'report.html')}")
     err.print(f"run: {planned.config.run_dir}")
     raise typer.Exit(128 + signal.SIGINT if interrupt.requested else 0)
+
+
+def _tell_flaws(source: Any, unreadable: int = 0) -> None:
+    """A run's own records are sound but for the unreadable ones."""
+    from pipelines.backtest_flaws import Flaws
+
+    if told := getattr(source, "flaws", Flaws()).told(unreadable):
+        err.print(f"[yellow]{told}[/yellow]")
 
 
 def _sweep(
@@ -167,6 +176,7 @@ def _sweep(
                 table.add(one)
                 done.append(one)
                 bar.update(task, completed=len(done))
+    _tell_flaws(planned.source)
     text = page.render(name, strategy, planned.source.name, settings.seed, len(jobs), done)
     (folder / "sweep.html").write_text(text)
     for one in done:

@@ -13,6 +13,7 @@ from infra.config import ConfigError, check_run_name
 from infra.errors import Problem
 from pipelines import backtest_options as options
 from pipelines.backtest import Settings
+from pipelines.backtest_flaws import Flaws, survey
 from pipelines.backtest_latency import Samples, ages, recorded, round_trips, thinned
 from pipelines.compose import MS, as_decoded
 from strategies import StrategyError
@@ -173,3 +174,11 @@ def test_samples_make_settings_of_their_own() -> None:
 def test_what_cannot_name_a_run_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be a run's name"):
         check_run_name(name)
+
+
+def test_lines_that_are_played_twice_are_counted() -> None:
+    lines = [(n, b"{%d}" % n) for n in range(100)]
+    assert survey(lambda: lines) == Flaws(last=99)
+    assert survey(lambda: lines[:60] + lines[40:]) == Flaws(last=99, backward=19, repeated=20)
+    assert survey(lambda: [*lines, lines[-1]]) == Flaws(last=99, backward=0, repeated=1)
+    assert survey(lambda: [lines[5], lines[3]]) == Flaws(last=5, backward=1, repeated=0)
