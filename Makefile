@@ -10,7 +10,7 @@ PACKAGES := adapters infra pipelines strategies topics
 .PHONY: help setup demo test chaos scale bench bench-recovery proto lint types pytest format lock check-lock up down clean distclean
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## virtual environment in .venv with the locked dependencies
 

@@ -39,12 +39,37 @@ MERGE_AT = 12
 MERGED_BYTES = 64 * 1024 * 1024
 """No merged file is larger."""
 BATCH = 4096
+WHY = 120
+"""Letters of a library's words on a damaged file."""
 GROUP_ROWS, GROUP_BYTES = 131_072, 32 * 1024 * 1024
 """Of a merge so much is in memory at once, and becomes a row group."""
 
 
 class ArchiveProblem(Hopeless):
     """One line that says what is wrong with the folder."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """ArchiveProblem where the file cannot be read; FileNotFoundError where a merge has taken it away."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        why = (str(error).strip().splitlines() or ["it cannot be read"])[0]
+        raise ArchiveProblem(f"{path} is damaged: {why[:WHY]}; put back a whole copy of this file") from error
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An error of writing tells of which file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
 
 
 @dataclass(frozen=True, order=True)
@@ -100,11 +125,16 @@ def clean(archive: Path, place: Place) -> None:
 def check_identity(archive: Path, place: Place, topic_id: str) -> None:
     """ArchiveProblem when the files are of a topic that was deleted and made anew: its offsets began again at 0."""
     found = segments(archive, place)
-    known = (pq.read_schema(found[-1].path).metadata or {}).get(b"topic_id", b"").decode() if found else topic_id
-    if known != topic_id:
+    if found and identity(found[-1].path) != topic_id:
         raise ArchiveProblem(
             f"{folder(archive, place)} holds an earlier topic of that name: move {archive} away or use another run name"
         )
+
+
+def identity(path: Path) -> str:
+    """Of the topic whose records the file holds."""
+    with reading(path):
+        return str((pq.read_schema(path).metadata or {}).get(b"topic_id", b"").decode())
 
 
 def write(archive: Path, place: Place, rows: Sequence[Taken]) -> Segment:
@@ -135,6 +165,7 @@ def _appear(where: Path, start: int, end: int, schema: pa.Schema, parts: Iterabl
     final = where / f"{start:020d}-{end:020d}.parquet"
     temporary = final.with_suffix(".tmp")
     with (
+        _named(final),
         temporary.open("wb") as file,
         pq.ParquetWriter(
             file,
@@ -216,7 +247,7 @@ def join(archive: Path, place: Place, group: Sequence[Segment], remove: Remove =
 def _rows_of(group: Sequence[Segment]) -> Iterator[pa.RecordBatch]:
     expected = group[0].start
     for segment in group:
-        with pq.ParquetFile(segment.path) as file:
+        with reading(segment.path), pq.ParquetFile(segment.path) as file:
             for batch in file.iter_batches(BATCH):
                 fresh = batch.filter(pc.greater_equal(batch.column("offset"), expected))
                 if fresh.num_rows:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -236,7 +237,16 @@ def parse(raw: dict[str, Any], origin: str = "configuration") -> Config:
     return config
 
 
+def check_run_name(name: str) -> None:
+    """It names a folder, a Postgres schema and the topics."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) is None:
+        raise ConfigError(
+            f"{name!r} cannot be a run's name: up to 100 letters, digits, '-', '_' and '.', a letter or digit first"
+        )
+
+
 def _check(config: Config, origin: str) -> None:
+    check_run_name(config.run.name)
     for account in config.accounts:
         if venue_of(account) not in config.venues:
             raise ConfigError(f"{origin}: accounts.{account}: no venue {venue_of(account)!r} in [venues]")

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra import archive
-from infra.errors import Problem
+from infra.errors import Hopeless
 from infra.tail import Place
 from topics.catalog import Topic
 from topics.coordinates import HEADER
@@ -39,7 +39,7 @@ def archive_of(path: Path) -> Path:
     for folder in (path / "archive", path):
         if any(folder.glob("*/*/*.parquet")):
             return folder
-    raise Problem(f"{path} holds no archive: name a run's folder, or its archive")
+    raise Hopeless(f"{path} holds no archive: name a run's folder, or its archive")
 
 
 def partitions(root: Path, topic: Topic) -> list[int]:
@@ -50,7 +50,7 @@ def topic_id(root: Path, topic: Topic) -> str:
     """The identity of the topic that was archived; empty when nothing was."""
     for partition in partitions(root, topic):
         first = archive.segments(root, Place(topic.name, partition))[0]
-        return str((pq.read_schema(first.path).metadata or {}).get(b"topic_id", b"").decode())
+        return archive.identity(first.path)
     return ""
 
 
@@ -65,11 +65,12 @@ def rows(root: Path, topic: Topic, partition: int, first: int = 0, holding: str 
         if segment.end <= expected:
             continue
         try:
-            file = pq.ParquetFile(segment.path)
+            with archive.reading(segment.path):
+                file = pq.ParquetFile(segment.path)
         except FileNotFoundError:  # a merge has replaced and removed it
             left = deque(archive.segments(root, place))
             continue
-        with file:
+        with archive.reading(segment.path), file:
             for batch in file.iter_batches(BATCH, columns=COLUMNS):
                 if holding:
                     batch = batch.filter(pc.match_substring_regex(batch.column("value"), holding))

@@ -76,11 +76,12 @@ class Settings:
 
 @dataclass
 class Counts:
-    """``until``: the time of the last market data that was used."""
+    """``until``: the time of the last market data that was used; ``unreadable``: records that became dead letters."""
 
     arrivals: int = 0
     records: int = 0
     until: int = 0
+    unreadable: int = 0
 
 
 class Backtest:

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines import archive_reader
 from pipelines.clock_skew import ClockSkew
 from pipelines.compose import Constant
@@ -148,15 +148,15 @@ def _of_table(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
         found = [(str(row["kind"]), int(row["ns"])) for row in table]
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         line = str(error).partition("\n")[0]
-        raise Problem(f"{path}: no Parquet file with the columns kind and ns: {line}") from error
+        raise Hopeless(f"{path}: no Parquet file with the columns kind and ns: {line}") from error
     return tuple(ns for kind, ns in found if kind == "order"), tuple(ns for kind, ns in found if kind == "feed")
 
 
 def _checked(path: Path, orders: tuple[int, ...], feed: tuple[int, ...]) -> Samples:
     if not orders:
-        raise Problem(f"{path}: no order was sent and accepted there, so no order latency to draw from")
+        raise Hopeless(f"{path}: no order was sent and accepted there, so no order latency to draw from")
     if not feed:
-        raise Problem(f"{path}: no market data there, so no feed latency to draw from")
+        raise Hopeless(f"{path}: no market data there, so no feed latency to draw from")
     if min(*orders, *feed) < 0:
-        raise Problem(f"{path}: a latency below 0")
+        raise Hopeless(f"{path}: a latency below 0")
     return Samples(orders, feed)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.simulated.queues import QueueModel, queue_model
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines.backtest import Settings
 from pipelines.backtest_latency import recorded
 
@@ -33,19 +33,19 @@ def with_latency(settings: Settings, text: str) -> Settings:
     if kind == "sampled" and rest:
         path = Path(rest)
         if not path.exists():
-            raise Problem(f"--latency {text!r}: no {rest}: name a run's folder, or a Parquet file")
+            raise Hopeless(f"--latency {text!r}: no {rest}: name a run's folder, or a Parquet file")
         return replace(settings, sampled=recorded(path))
     if kind == "constant":
         return replace(settings, latency_ns=nanoseconds(first), feed_ns=nanoseconds(second) if second else None)
     if kind == "jittered" and second:
         return replace(settings, latency_ns=nanoseconds(first), jitter_ns=nanoseconds(second))
-    raise Problem(f"--latency {text!r}: {LATENCIES}, or sampled:<run's folder or Parquet file>")
+    raise Hopeless(f"--latency {text!r}: {LATENCIES}, or sampled:<run's folder or Parquet file>")
 
 
 def nanoseconds(text: str) -> int:
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise Problem(f"not a duration: {text!r} (like 5ms, 250us, 1.5s)")
+        raise Hopeless(f"not a duration: {text!r} (like 5ms, 250us, 1.5s)")
     return int(Decimal(found[1]) * UNITS[found[2]])
 
 
@@ -53,7 +53,7 @@ def queue(text: str) -> QueueModel:
     try:
         return queue_model(text)
     except ValueError as error:
-        raise Problem(f"--queue: {error}") from error
+        raise Hopeless(f"--queue: {error}") from error
 
 
 # --- money ------------------------------------------------------------------------------------------------------------
@@ -68,9 +68,11 @@ def rates(text: str) -> tuple[Decimal, Decimal]:
     try:
         maker, taker = (Decimal(part) for part in parts)
     except (ValueError, InvalidOperation):
-        raise Problem(f"--fees {text!r}: two rates, like maker=0.001,taker=0.001") from None
-    if not all(0 <= rate < 1 and _is_exact(rate) for rate in (maker, taker)):
-        raise Problem(f"--fees {text!r}: rates from 0 to 1 of at most 8 decimals, like maker=0.001,taker=0.001")
+        raise Hopeless(f"--fees {text!r}: two rates, like maker=0.001,taker=0.001") from None
+    if not all(_is_exact(abs(rate)) and abs(rate) < 1 for rate in (maker, taker)):
+        raise Hopeless(
+            f"--fees {text!r}: rates between -1 (a rebate) and 1 of at most 8 decimals, like maker=0.001,taker=0.001"
+        )
     return maker, taker
 
 
@@ -81,7 +83,7 @@ def balance(text: str) -> tuple[str, Decimal]:
     except InvalidOperation:
         amount = Decimal(-1)
     if not currency or not _is_exact(amount):
-        raise Problem(f"--balance {text!r}: a currency and an amount of at most 8 decimals, like USDT=10000")
+        raise Hopeless(f"--balance {text!r}: a currency and an amount of at most 8 decimals, like USDT=10000")
     return currency, amount
 
 
@@ -108,9 +110,9 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise Problem(f"--params is no JSON: {error}") from None
+        raise Hopeless(f"--params is no JSON: {error}") from None
     if not isinstance(found, dict):
-        raise Problem("--params is key=value,…, a TOML file, or a JSON object")
+        raise Hopeless("--params is key=value,…, a TOML file, or a JSON object")
     return found
 
 
@@ -118,13 +120,13 @@ def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise Problem(f"--params {path}: {error}") from error
+        raise Hopeless(f"--params {path}: {error}") from error
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = (part.strip() for part in text.partition("="))
     if not (name and equals and value):
-        raise Problem(f"{option}: {text.strip()!r} is no key=value")
+        raise Hopeless(f"{option}: {text.strip()!r} is no key=value")
     return name, value
 
 
@@ -134,25 +136,28 @@ def grid(text: str) -> list[dict[str, str]]:
     for part in text.split():
         name, values = _pair("--sweep", part)
         if name in axes:
-            raise Problem(f"--sweep: {name} twice")
+            raise Hopeless(f"--sweep: {name} twice")
         axes[name] = list(dict.fromkeys(v for value in values.split(",") for v in _values(value)))
     points = 1
     for found in axes.values():
         points *= len(found)
     if not axes:
-        raise Problem(f"--sweep {text!r}: no parameter in it; as 'spread=1,2,3 hold=5:20:5'")
+        raise Hopeless(f"--sweep {text!r}: no parameter in it; as 'spread=1,2,3 hold=5:20:5'")
     if points > MOST_RUNS:
-        raise Problem(f"--sweep {text!r}: {points:,} runs (1 to {MOST_RUNS:,})")
+        raise Hopeless(f"--sweep {text!r}: {points:,} runs (1 to {MOST_RUNS:,})")
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
 
 
 def _values(text: str) -> Iterable[str]:
     if not text:
-        raise Problem("--sweep: an empty value")
+        raise Hopeless("--sweep: an empty value")
     found = _RANGE.fullmatch(text)
     if found is None:
         return [text]
     first, last, step = (Decimal(found[n]) for n in (1, 2, 3))
-    if step == 0 or last < first or (last - first) / step > MOST_RUNS:
-        raise Problem(f"--sweep {text!r}: first:last:step, upwards")
-    return [str(first + n * step) for n in range(int((last - first) / step) + 1)]
+    if step == 0 or last < first:
+        raise Hopeless(f"--sweep {text!r}: first:last:step, upwards")
+    count = int((last - first) / step) + 1
+    if count > MOST_RUNS:
+        raise Hopeless(f"--sweep {text!r}: {count:,} values (at most {MOST_RUNS:,})")
+    return [str(first + n * step) for n in range(count)]

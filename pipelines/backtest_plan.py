@@ -31,6 +31,10 @@ LIMITS = {
 """For a strategy that is run without a configuration: wide, and still checked."""
 
 
+class Unusable(ConfigError):
+    """These parameters cannot be the strategy's."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """``origin``: the configuration before it was narrowed to a strategy; None where a class path stands for it."""
@@ -139,7 +143,7 @@ def _usable(class_path: str, known: Mapping[str, Any], given: Mapping[str, Any])
         typed = typed_params(class_path, given)
         load_strategy(class_path, {**known, **typed})
     except StrategyError as error:
-        raise ConfigError(str(error)) from error
+        raise Unusable(str(error)) from error
     return typed
 
 

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines.archive_reader import Row, timed
 from pipelines.backtest_arrivals import Arrival
 from pipelines.raw import decode_lines
@@ -23,11 +23,11 @@ class RunSource:
         self._run = run
         self._topic = MARKET_RAW if run.partitions(MARKET_RAW) else MARKET_EVENTS
         if not run.partitions(self._topic):
-            raise Problem(f"{name}: neither {MARKET_RAW.name} nor {MARKET_EVENTS.name} was recorded there")
+            raise Hopeless(f"{name}: neither {MARKET_RAW.name} nor {MARKET_EVENTS.name} was recorded there")
         self.instruments = _definitions(run)
         times = [arrival.ts for arrival in self.arrivals()]
         if not times or not self.instruments:
-            raise Problem(f"{name}: no market data, or no instrument definitions, were recorded there")
+            raise Hopeless(f"{name}: no market data, or no instrument definitions, were recorded there")
         self.span = (times[0], times[-1])
 
     def arrivals(self) -> Iterator[Arrival]:

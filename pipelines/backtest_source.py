@@ -9,6 +9,7 @@ topic      the same of the configured run, read from the broker
 import gzip
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,9 +21,10 @@ from adapters.simulated import wire as simulated
 from adapters.simulated.model import SelfTradePrevention
 from adapters.simulated.units import decimal, units
 from infra.captures import CaptureError, Format, recordings, venue_hint
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines import archive_reader
 from pipelines.backtest_arrivals import Arrival, Source
+from pipelines.backtest_flaws import Flaws, survey
 from pipelines.backtest_recordings import Recordings
 from pipelines.backtest_runs import Archive
 from pipelines.raw import encode_line
@@ -55,7 +57,9 @@ class Captures:
         self._listed = {symbol: _listing(symbol, files) for symbol, files in self._files.items()}
         self.instruments = [self._instrument(one) for one in self._listed.values()]
         begins = [_first(files[0])[0] for files in self._files.values()]
-        self.span = (min(begins), max(_last(files[-1]) for files in self._files.values()))
+        found = [survey(partial(_read_all, files)) for files in self._files.values()]
+        self.span = (min(begins), max(one.last for one in found))
+        self.flaws = Flaws(self.span[1], sum(one.backward for one in found), sum(one.repeated for one in found))
 
     def arrivals(self) -> Iterator[Arrival]:
         streams = [self._lines(symbol, files) for symbol, files in self._files.items()]
@@ -67,12 +71,11 @@ class Captures:
         yield self._arrival(start, name, session_frame("capture", symbol))
         yield self._arrival(start, name, rest_frame("exchangeInfo", symbol, self._exchange_info(symbol, start)))
         last = start
-        for path in files:
-            for ts, frame in _read(path):
-                last = max(last, ts)
-                if frame.startswith(b'{"lastUpdateId"'):
-                    frame = rest_frame("depth", symbol, frame)
-                yield self._arrival(last, name, frame)
+        for ts, frame in _read_all(files):
+            last = max(last, ts)
+            if frame.startswith(b'{"lastUpdateId"'):
+                frame = rest_frame("depth", symbol, frame)
+            yield self._arrival(last, name, frame)
 
     def _arrival(self, ts: int, name: InstrumentId, frame: bytes) -> Arrival:
         return Arrival(ts, MARKET_RAW, name.encode(), encode_line(ts, name, frame), None)
@@ -109,10 +112,10 @@ def _read(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(lines, start=1):
                 ts, _, frame = line.strip().partition(b" ")
                 if not ts.isdigit() or not frame.startswith(b"{"):
-                    raise Problem(f"{path}: line {number} is no '<nanoseconds> <frame>' of a capture")
+                    raise Hopeless(f"{path}: line {number} is no '<nanoseconds> <frame>' of a capture")
                 yield int(ts), frame
     except (OSError, EOFError) as error:
-        raise Problem(f"{path}: {error}") from error
+        raise Hopeless(f"{path}: {error}") from error
 
 
 def _first(path: Path) -> tuple[int, str]:
@@ -123,18 +126,19 @@ def _first(path: Path) -> tuple[int, str]:
         symbol = _stream(path, frame).partition("@")[0].upper()
         if symbol:
             return start, symbol
-    raise Problem(f"{path}: no stream frame in this capture")
+    raise Hopeless(f"{path}: no stream frame in this capture")
 
 
-def _last(path: Path) -> int:
-    return max((ts for ts, _ in _read(path)), default=0)
+def _read_all(files: Iterable[Path]) -> Iterator[tuple[int, bytes]]:
+    for path in files:
+        yield from _read(path)
 
 
 def _stream(path: Path, frame: bytes) -> str:
     try:
         return _head.decode(frame).stream
     except msgspec.MsgspecError as error:
-        raise Problem(f"{path}: not a frame of Binance spot: {error}") from error
+        raise Hopeless(f"{path}: not a frame of Binance spot: {error}") from error
 
 
 def _listing(symbol: str, files: Iterable[Path]) -> listed.Instrument:
@@ -146,7 +150,7 @@ def _listing(symbol: str, files: Iterable[Path]) -> listed.Instrument:
                 levels = [(units(p), units(q)) for p, q in [*body["bids"], *body["asks"]]]
                 return listed.TABLE.get(symbol) or listed.infer(symbol, levels)
     names = ", ".join(p.name for p in files)
-    raise Problem(f"{names}: no depth snapshot of {symbol}: it continues another capture, name that one first")
+    raise Hopeless(f"{names}: no depth snapshot of {symbol}: it continues another capture, name that one first")
 
 
 def open_source(paths: Sequence[Path], venue: Venue, venues: Mapping[str, Venue] | None = None) -> Source:
@@ -156,11 +160,11 @@ def open_source(paths: Sequence[Path], venue: Venue, venues: Mapping[str, Venue]
     """
     missing = [p for p in paths if not p.exists()]
     if missing:
-        raise Problem(f"no {missing[0]}: name a capture, or the folder of a run")
+        raise Hopeless(f"no {missing[0]}: name a capture, or the folder of a run")
     if len(paths) == 1 and paths[0].is_dir():
         return Archive(archive_reader.archive_of(paths[0]))
     if any(p.is_dir() for p in paths):
-        raise Problem("several captures are one stream; of runs, name one")
+        raise Hopeless("several captures are one stream; of runs, name one")
     return Captures(paths, venue) if are_captures(paths) else Recordings(paths, venues or {})
 
 

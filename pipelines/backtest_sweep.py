@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infra.config import Config
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from infra.shell.processor import StageBroken
 from pipelines.backtest import Backtest, Settings
 from pipelines.backtest_figures import Collector, Figures
@@ -134,6 +134,10 @@ def planned_jobs(points: Sequence[Point], configure: Callable[[Point], Config]) 
         try:
             jobs.append(Job(n, point, configure(point)))
         except Problem as error:
-            text = " ".join(f"{name}={value}" for name, value in point.items())
-            raise Problem(f"--sweep {text}: {error}") from error
+            raise refused(point, error) from error
     return jobs
+
+
+def refused(point: Point, error: Problem) -> Hopeless:
+    text = " ".join(f"{name}={value}" for name, value in point.items())
+    return Hopeless(f"--sweep {text}: {error}")

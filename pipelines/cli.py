@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import duckdb
 import typer
 from confluent_kafka import KafkaException
 from rich.console import Console
@@ -204,6 +205,9 @@ def main() -> None:
         _leave(problem.exit_code)
     except KafkaException as error:
         err.print(f"tapedeck: Kafka: {error.args[0].str()}", style="red", markup=False)
+        _leave(1)
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:  # DuckDB names the file
+        err.print(f"tapedeck: {' '.join(str(error).partition('LINE ')[0].split())}", style="red", markup=False)
         _leave(1)
     except OSError as error:
         err.print(f"tapedeck: {error}", style="red", markup=False)

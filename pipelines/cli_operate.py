@@ -12,7 +12,7 @@ from rich.table import Table
 
 from infra import services
 from infra.config import Config, load
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from infra.kafka import KafkaConf, check_broker
 from pipelines import denials, exact, operate, operate_orders
 from pipelines.plain import plain_json
@@ -149,7 +149,7 @@ def modify(
 
 def order_test(
     instrument: str,
-    side: Annotated[Side, typer.Argument(help="buy or sell")],
+    side: Annotated[str, typer.Argument(help="buy or sell")],
     qty: str,
     price: Annotated[str | None, typer.Option(help="The limit; without one a market order.")] = None,
     trigger: Annotated[str | None, typer.Option(help="Makes it a stop order.")] = None,
@@ -157,12 +157,14 @@ def order_test(
     config: ConfigOption = None,
 ) -> None:
     """Try an order out: all checks of the running gateway, then the venue's own test. Nothing is placed or recorded."""
+    if side not in set(Side):
+        raise Hopeless(f"{side!r} is no side: {' or '.join(Side)}")
     loaded = load(config)
     amounts = [
         operate_orders.number(value, name) for value, name in ((qty, "QTY"), (price, "price"), (trigger, "trigger"))
     ]
     assert amounts[0] is not None
-    said = operate_orders.try_order(loaded, instrument, side, amounts[0], amounts[1], amounts[2], account)
+    said = operate_orders.try_order(loaded, instrument, Side(side), amounts[0], amounts[1], amounts[2], account)
     out.print(f"{said}: it would pass every check here and at the venue; nothing was placed")
 
 

@@ -9,7 +9,7 @@ import typer
 
 from infra import services
 from infra.config import Config, load
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines.cli_research import _Interrupt, _progress, err
 
 
@@ -42,7 +42,7 @@ def replay(
 
     pacing, target, loaded = Pacing.of(speed), topic_named(to), load(config)
     if target not in MARKET and not anyway:
-        raise Problem(
+        raise Hopeless(
             f"{target.name} is not market data: what is played there counts as this run's own orders, executions or controls, and no "
             "book agrees with the venue any more; --anyway does it all the same, for a run that nothing trades on"
         )
@@ -88,7 +88,7 @@ def _source(tapes: list[str], target: Any, config: Config, conf: Any, venue: str
     if all(path.is_file() for path in paths):
         return captured(paths, *_venues(venue, config, paths))
     if len(tapes) > 1:
-        raise Problem(
+        raise Hopeless(
             f"several tapes are recordings in a row, and {next(p for p in paths if not p.is_file())} is no file"
         )
     (tape,), path = tapes, paths[0]
@@ -96,9 +96,9 @@ def _source(tapes: list[str], target: Any, config: Config, conf: Any, venue: str
         return archived(path, TOPICS.get(path.name, target))
     run = next((tape.removesuffix(f".{t}") for t in TOPICS if tape.endswith(f".{t}")), "")
     if not run:
-        raise Problem(f"no tape {tape}: a run's folder, a capture, or <run>.<topic> such as live.market.raw")
+        raise Hopeless(f"no tape {tape}: a run's folder, a capture, or <run>.<topic> such as live.market.raw")
     if run == config.prefix and tape == f"{run}.{target.name}":
-        raise Problem(f"{tape} would be played into itself: configure another run")
+        raise Hopeless(f"{tape} would be played into itself: configure another run")
     return on_broker(conf, run, topic_named(tape.removeprefix(f"{run}.")))
 
 
@@ -116,7 +116,7 @@ def _venue(venue: str, config: Config) -> str:
     if not venue and len(config.venues) == 1:
         return next(iter(config.venues))
     if venue not in config.venues:
-        raise Problem(
+        raise Hopeless(
             f"--venue names one of {', '.join(config.venues) or 'no'} venues: a capture does not tell its own"
         )
     return venue
@@ -128,6 +128,6 @@ def _ns(text: str) -> int | None:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise Problem(f"{text!r} is no time: like 2026-01-31T12:00:00") from None
+        raise Hopeless(f"{text!r} is no time: like 2026-01-31T12:00:00") from None
     since = (when if when.tzinfo is not None else when.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000

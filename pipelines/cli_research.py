@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.tree import Tree
 
 from infra import services
-from infra.config import Config, ConfigError, find, load
-from infra.errors import Problem
+from infra.config import Config, ConfigError, check_run_name, find, load
+from infra.errors import Hopeless
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration; default: the recorded run's own.")
@@ -77,7 +77,7 @@ def backtest(
     from pipelines.backtest import Settings
 
     if not source:
-        raise Problem("name what to run over: --from <capture>, --from <folder of a run> or --from topic")
+        raise Hopeless("name what to run over: --from <capture>, --from <folder of a run> or --from topic")
     maker, taker = options.rates(fees)
     settings = Settings(
         seed=seed,
@@ -89,6 +89,7 @@ def backtest(
     )
     settings = options.with_latency(settings, latency)
     run_name = name or datetime.now(UTC).strftime("backtest-%Y%m%d-%H%M%S")
+    check_run_name(run_name)
     given = options.params(params)
     if sweep is not None:
         _sweep(config, strategy, source, given, options.grid(sweep), settings, run_name, processes)
@@ -121,6 +122,7 @@ def _one_backtest(
         )
     took = time.monotonic() - began
     err.print(f"{counts.arrivals:,} recorded and {counts.records:,} written records in {took:.1f} s")
+    _tell_flaws(planned.source, counts.unreadable)
     if interrupt.requested:
         err.print(
             f"ended early, at {datetime.fromtimestamp(counts.until / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC of the input"
@@ -131,6 +133,14 @@ def _one_backtest(
         err.print(f"report: {build_report(planned.config, planned.config.run_dir / 'report.html')}")
     err.print(f"run: {planned.config.run_dir}")
     raise typer.Exit(128 + signal.SIGINT if interrupt.requested else 0)
+
+
+def _tell_flaws(source: Any, unreadable: int = 0) -> None:
+    """A run's own records are sound but for the unreadable ones."""
+    from pipelines.backtest_flaws import Flaws
+
+    if told := getattr(source, "flaws", Flaws()).told(unreadable):
+        err.print(f"[yellow]{told}[/yellow]")
 
 
 def _sweep(
@@ -144,15 +154,18 @@ def _sweep(
     processes: int | None,
 ) -> None:
     from pipelines import backtest_sweep_page as page
-    from pipelines.backtest_plan import TOPIC, plan
-    from pipelines.backtest_sweep import Done, Input, planned_jobs, sweep
+    from pipelines.backtest_plan import TOPIC, Unusable, plan
+    from pipelines.backtest_sweep import Done, Input, planned_jobs, refused, sweep
 
     if strategy is None:
-        raise Problem("--sweep is of one strategy's parameters: name it")
+        raise Hopeless("--sweep is of one strategy's parameters: name it")
     if list(map(str, source)) == [TOPIC]:
-        raise Problem("--sweep reads its input once per process: name the run's folder, for its archive")
+        raise Hopeless("--sweep reads its input once per process: name the run's folder, for its archive")
     home = services.default_home()
-    planned = plan(config, strategy, source, {**params, **points[0]}, name, home)
+    try:
+        planned = plan(config, strategy, source, {**params, **points[0]}, name, home)
+    except Unusable as error:
+        raise refused(points[0], error) from error
     jobs = planned_jobs(points, lambda point: planned.again(strategy, {**params, **point}))
     folder, done = planned.config.run_dir, list[Done]()
     table = page.Table(folder / "sweep.duckdb", points)
@@ -164,6 +177,7 @@ def _sweep(
                 table.add(one)
                 done.append(one)
                 bar.update(task, completed=len(done))
+    _tell_flaws(planned.source)
     text = page.render(name, strategy, planned.source.name, settings.seed, len(jobs), done)
     (folder / "sweep.html").write_text(text)
     for one in done:
@@ -210,11 +224,11 @@ def replay_stage(
     from pipelines.replay_all import covered, not_covered, replay_one
 
     if (stage is None) == (not every):
-        raise Problem("name one stage, or --all")
+        raise Hopeless("name one stage, or --all")
     if recode is not None and recode < 1:
-        raise Problem("--recode is a number of events, at least 1")
+        raise Hopeless("--recode-every is a number of events, at least 1")
     if first < 0 or (end is not None and end <= first):
-        raise Problem(f"no input lies from {first} to {end}: --from is an offset, 0 or more, and --to one behind it")
+        raise Hopeless(f"no input lies{_asked(first, end)}: --from is an offset, 0 or more, and --to one behind it")
     loaded, recorded, run_dir = _recorded(run, config, live)
     names = covered(loaded) if every else [str(stage)]
     if software or param or limit or _is_other(run, config):
@@ -223,14 +237,22 @@ def replay_stage(
         raw = raw_config(config or run)
         what_if(names, recorded, run_dir, raw, param or (), limit or (), software, Range(first, end), as_json)
         return
-    equal = True
+    results = []
     for one in names:
-        result = replay_one(one, loaded, recorded, run_dir, within=Range(first, end), recode_every=recode)
-        equal = equal and result.difference is None
-        _print_replayed(result)
+        results.append(replay_one(one, loaded, recorded, run_dir, within=Range(first, end), recode_every=recode))
+        _print_replayed(results[-1])
     if every:
         out.print(f"[dim]not replayed, being edges: {', '.join(not_covered(loaded))}[/dim]")
-    raise typer.Exit(0 if equal else 1)
+    if any(result.difference is not None for result in results):
+        raise typer.Exit(1)
+    if not any(result.chosen for result in results):
+        raise Hopeless(f"nothing to replay: no recorded input of {'these' if every else names[0]}{_asked(first, end)}")
+
+
+def _asked(first: int, end: int | None) -> str:
+    if not first and end is None:
+        return ""
+    return f" from offset {first}" + ("" if end is None else f" to {end}")
 
 
 def explain(
@@ -312,7 +334,10 @@ def _print_replayed(result: Any) -> None:
     line = f"{result.stage}: "
     beyond = f", {result.beyond:,} beyond what it had taken" if result.beyond else ""
     repeated = f", {result.repeated:,} delivered again" if result.repeated else ""
-    if result.difference is None:
+    if result.difference is None and not result.chosen:
+        before = f", {result.inputs:,} inputs before the range" if result.inputs else ""
+        out.print(f"{line}nothing to replay{before}")
+    elif result.difference is None:
         out.print(f"{line}[green]equal[/green], {result.equal:,} records of {result.inputs:,} inputs{beyond}{repeated}")
     else:
         d = result.difference
@@ -320,8 +345,9 @@ def _print_replayed(result: Any) -> None:
         out.print(f"  coordinate {escape(d.coordinate)}")
         if d.place is not None:
             out.print(f"  recorded at {d.place.topic}/{d.place.partition}@{d.place.offset}")
-        _print_side("recorded", d.recorded)
-        _print_side("replayed", d.replayed)
+        if d.recorded is not None or d.replayed is not None:
+            _print_side("recorded", d.recorded)
+            _print_side("replayed", d.replayed)
     if result.begun:
         places = ", ".join(f"{offset} of partition {p}" for p, offset in sorted(result.begun.items()))
         out.print(f"  [dim]begun at snapshots: {places}[/dim]")

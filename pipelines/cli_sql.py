@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.table import Column, Table
 
 from infra.config import load
 from infra.duck import open_archive, view_name, views
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from topics.catalog import TOPICS
 
 MOST = 1000
@@ -41,23 +42,27 @@ def sql(
     root = archive_of(load(config).run_dir if run is None else run)
     form = "json" if as_json else "csv" if as_csv else "table"
     if as_json and as_csv:
-        raise Problem("--json or --csv, not both")
+        raise Hopeless("--json or --csv, not both")
     with open_archive(root) as con:
         if query is not None:
             write(ask(con, query), form)
         elif sys.stdin.isatty():
             Prompt(con, form, root).run()
         else:
-            write(ask(con, sys.stdin.read()), form)
+            prompt = Prompt(con, form, root)
+            for entered in entries(sys.stdin):
+                prompt.obey(entered)
 
 
 def ask(con: duckdb.DuckDBPyConnection, query: str) -> Rows:
     """Problem in one line where DuckDB refuses it. Names and rows of the last statement."""
     try:
+        if not con.extract_statements(query):
+            raise Hopeless("an empty query: like 'SELECT count(*) FROM fills'")
         con.execute(query)
         return [column[0] for column in con.description or ()], con.fetchall()
     except duckdb.Error as error:
-        raise Problem(" ".join(str(error).split("LINE 1:")[0].split())) from None
+        raise Hopeless(" ".join(str(error).split("LINE 1:")[0].split())) from None
 
 
 def write(found: Rows, form: str) -> None:
@@ -128,23 +133,24 @@ class Prompt:
     def answer(self, entered: str) -> None:
         """One command or query; what is wrong with it is one line, and the prompt goes on."""
         try:
-            command, _, rest = entered.strip().rstrip(";").partition(" ")
-            match command:
-                case "":
-                    return
-                case ".tables":
-                    write((["view"], [(name,) for name in sorted(view_names())]), self._form)
-                case ".schema":
-                    write(
-                        ask(self._con, f'SELECT column_name, column_type FROM (DESCRIBE "{rest.strip()}")'), self._form
-                    )
-                case _ if command.startswith("."):
-                    typer.echo(HELP)
-                case _:
-                    views(self._con, self._root)  # the run may have gone on
-                    write(ask(self._con, entered), self._form)
+            self.obey(entered)
         except Problem as problem:
             typer.echo(f"{problem}", err=True)
+
+    def obey(self, entered: str) -> None:
+        command, _, rest = entered.strip().rstrip(";").partition(" ")
+        match command:
+            case "":
+                return
+            case ".tables":
+                write((["view"], [(name,) for name in sorted(view_names())]), self._form)
+            case ".schema":
+                write(ask(self._con, f'SELECT column_name, column_type FROM (DESCRIBE "{rest.strip()}")'), self._form)
+            case _ if command.startswith("."):
+                typer.echo(HELP)
+            case _:
+                views(self._con, self._root)  # the run may have gone on
+                write(ask(self._con, entered), self._form)
 
 
 def view_names() -> list[str]:
@@ -172,12 +178,26 @@ def _read() -> str | None:
         if not lines and line.strip() in (".quit", ".exit"):
             return None
         lines.append(line)
-        if (
-            line.rstrip().endswith(";")
-            or (len(lines) == 1 and line.lstrip().startswith("."))
-            or not "".join(lines).strip()
-        ):
+        if _is_whole(lines):
             return "\n".join(lines)
+
+
+def entries(lines: Iterable[str]) -> Iterator[str]:
+    """As a prompt would take them, from a pipe; the last query may end without ';'."""
+    held: list[str] = []
+    for line in lines:
+        if not held and line.strip() in (".quit", ".exit"):
+            return
+        held.append(line.rstrip("\n"))
+        if _is_whole(held):
+            yield "\n".join(held)
+            held.clear()
+    yield "\n".join(held)
+
+
+def _is_whole(lines: list[str]) -> bool:
+    last, command = lines[-1].rstrip(), len(lines) == 1 and lines[0].lstrip().startswith(".")
+    return command or last.endswith(";") or not "".join(lines).strip()
 
 
 def _with_history(path: Path) -> Any:

@@ -52,7 +52,7 @@ def _print(name: str, found: list[Differing], asked: WhatIf) -> None:
         return
     counts = Counter((one.what, one.kind) for one in found)
     told = ", ".join(f"{n:,} {kind} {what}" for (what, kind), n in counts.items())
-    out.print(f"{name}: {len(found):,} decisions differ: {told}", markup=False)
+    out.print(f"{name}: {len(found):,} decisions differ: {told}", markup=False, soft_wrap=True)
     columns = ("input", "", "decision", "about", "recorded", "replayed")
     table = Table(*(Column(c, overflow="fold") for c in columns), box=None, pad_edge=False)
     for one in found[:MOST]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines import denials
 from pipelines.archive_reader import Row
 from pipelines.gateway.checks import FLATTEN_CAUSE
@@ -87,7 +87,7 @@ def explain(run: Recorded, order: ClientOrderId) -> Node:
     facts = list(_of(tape, ORDERS_EVENTS, order))
     intent = next((found for found in _of(tape, ORDERS_INTENTS, order) if isinstance(found[2], SubmitOrder)), None)
     if not facts and intent is None:
-        raise Problem(f"no order {order} on this tape: 'tapedeck orders' lists the client order ids")
+        raise Hopeless(f"no order {order} on this tape: 'tapedeck orders' lists the client order ids")
     became = Node("what became of it", "", "" if facts else "nothing yet: the gateway has not answered")
     fills = list(_of(tape, FILLS, order))
     last = 0

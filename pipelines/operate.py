@@ -10,7 +10,7 @@ from getpass import getuser
 
 from infra import kafka
 from infra.config import Config
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from infra.kafka import KafkaConf
 from topics import catalog, wire
 from topics.controls import (
@@ -40,7 +40,7 @@ def scope_of(text: str, config: Config) -> Scope:
     try:
         scope = Scope.parse(text)
     except ValueError as error:
-        raise Problem(str(error)) from None
+        raise Hopeless(str(error)) from None
     known = {
         ScopeKind.VENUE: set(config.venues),
         ScopeKind.ACCOUNT: set(config.accounts),
@@ -48,13 +48,13 @@ def scope_of(text: str, config: Config) -> Scope:
         ScopeKind.INSTRUMENT: {i for v in config.venues for i in config.instruments_of(v)},
     }.get(scope.kind)
     if known is not None and scope.id not in known:
-        raise Problem(f"no {scope.kind} named {scope.id!r}: one of {', '.join(sorted(known))}")
+        raise Hopeless(f"no {scope.kind} named {scope.id!r}: one of {', '.join(sorted(known))}")
     return scope
 
 
 def _common(scope: Scope, who: str, why: str) -> dict[str, object]:
     if not why.strip():
-        raise Problem("say why: --why 'reason'")
+        raise Hopeless("say why: --why 'reason'")
     return {"control_id": uuid.uuid4().hex, "scope": scope, "who": who, "why": why, "ts_init": time.time_ns()}
 
 
@@ -85,15 +85,15 @@ def parsed_params(config: Config, strategy: str, changes: list[str]) -> bytes:
 
     given = dict(change.partition("=")[::2] for change in changes)
     if bad := [c for c in changes if "=" not in c]:
-        raise Problem(f"not NAME=VALUE: {bad[0]!r}")
+        raise Hopeless(f"not NAME=VALUE: {bad[0]!r}")
     try:
         cls = type(load_strategy(config.strategies[strategy].class_path, config.strategies[strategy].params))
         unknown = sorted(set(given) - set(cls.Params.__struct_fields__))
         if unknown:
-            raise Problem(f"no parameter {unknown[0]!r}: one of {', '.join(cls.Params.__struct_fields__)}")
+            raise Hopeless(f"no parameter {unknown[0]!r}: one of {', '.join(cls.Params.__struct_fields__)}")
         whole = msgspec.convert({**config.strategies[strategy].params, **given}, cls.Params, strict=False)
     except (StrategyError, msgspec.ValidationError) as error:
-        raise Problem(f"strategy {strategy}: {error}") from error
+        raise Hopeless(f"strategy {strategy}: {error}") from error
     return msgspec.json.encode({name: getattr(whole, name) for name in given})
 
 
@@ -113,12 +113,12 @@ def folded_params(config: Config, strategy: str, controls: Iterable[AnyControl])
     from strategies.loading import load_strategy, merge_params
 
     if strategy not in config.strategies:
-        raise Problem(f"no strategy {strategy!r} in [strategies]: one of {', '.join(config.strategies) or 'none'}")
+        raise Hopeless(f"no strategy {strategy!r} in [strategies]: one of {', '.join(config.strategies) or 'none'}")
     given = config.strategies[strategy]
     try:
         loaded = load_strategy(given.class_path, given.params)
     except StrategyError as error:
-        raise Problem(f"strategies.{strategy}: {error}") from error
+        raise Hopeless(f"strategies.{strategy}: {error}") from error
     state, params = ControlsState(), loaded.params
     where = {name: "configuration" if name in given.params else "default" for name in params.__struct_fields__}
     for control in controls:
@@ -134,19 +134,19 @@ def folded_params(config: Config, strategy: str, controls: Iterable[AnyControl])
 def set_limit(scope: Scope, name: str, value: str, who: str, why: str) -> SetLimit:
     """Problem when the name or the number is none."""
     if name not in set(LimitName):
-        raise Problem(f"no limit named {name!r}: one of {', '.join(LimitName)}")
+        raise Hopeless(f"no limit named {name!r}: one of {', '.join(LimitName)}")
     try:
         number = Decimal(value)
     except InvalidOperation:
-        raise Problem(f"not a number: {value!r}") from None
+        raise Hopeless(f"not a number: {value!r}") from None
     if not number.is_finite() or number < 0:
-        raise Problem(f"a limit is a number of at least 0, not {value}")
+        raise Hopeless(f"a limit is a number of at least 0, not {value}")
     return SetLimit(limit=LimitName(name), value=number, **_common(scope, who, why))  # type: ignore[arg-type]
 
 
 def remove_limit(scope: Scope, name: str, who: str, why: str) -> RemoveLimit:
     if name not in set(LimitName):
-        raise Problem(f"no limit named {name!r}: one of {', '.join(LimitName)}")
+        raise Hopeless(f"no limit named {name!r}: one of {', '.join(LimitName)}")
     return RemoveLimit(limit=LimitName(name), **_common(scope, who, why))  # type: ignore[arg-type]
 
 
@@ -201,9 +201,9 @@ def cancel(
     """Ask for one order's cancel and wait for what became of it; Problem when there is no such working order, or no answer."""
     order = next((o for o in orders(config, conf) if o.client_order_id == client_order_id), None)
     if order is None:
-        raise Problem(f"no order {client_order_id}: see 'tapedeck orders'")
+        raise Hopeless(f"no order {client_order_id}: see 'tapedeck orders'")
     if order.status.is_terminal:
-        raise Problem(f"order {client_order_id} is {order.status} already")
+        raise Hopeless(f"order {client_order_id} is {order.status} already")
     command = CancelOrder(
         command_id=f"operator-{uuid.uuid4().hex}",
         client_order_id=client_order_id,

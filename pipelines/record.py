@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.registry import adapter_of
-from infra.config import load
-from infra.errors import Problem
+from infra.config import check_run_name, load
+from infra.errors import Hopeless
 from pipelines.system import System
 from topics.record import InstrumentId, venue_of
 
@@ -25,10 +25,11 @@ def record(
 ) -> Path:
     """The folder of the captures. ``seconds`` 0: until Ctrl-C. Problem for a venue that there is no adapter of."""
     name = run or time.strftime("record-%Y%m%d-%H%M%S", time.gmtime())
+    check_run_name(name)
     path = home / "runs" / name / "tapedeck.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
-        raise Problem(f"a run {name!r} is there already ({path.parent}): name another with --run")
+        raise Hopeless(f"a run {name!r} is there already ({path.parent}): name another with --run")
     path.write_text(toml(name, home, instruments))
     config = load(path)
     with System(config, path.absolute(), say) as system:
@@ -47,7 +48,7 @@ def toml(name: str, home: Path, instruments: Sequence[InstrumentId]) -> str:
     try:
         found = {venue: adapter_of(venue) for venue in by_venue}
     except ValueError as error:
-        raise Problem(str(error)) from error
+        raise Hopeless(str(error)) from error
     parts = [f"# Written by 'tapedeck record'.\n[run]\nname = {json.dumps(name)}\nhome = {json.dumps(str(home))}\n"]
     for venue, some in by_venue.items():
         parts.append(

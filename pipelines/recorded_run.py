@@ -15,6 +15,9 @@ from topics.coordinates import HEADER, VERSION_HEADER
 class Recorded(Protocol):
     """Partitions are read in the order of offsets; asking again begins anew."""
 
+    grows: bool
+    """Whether a topic that is asked for later may reach further than one that was asked for before."""
+
     def topic_id(self, topic: Topic) -> str:
         """Empty where nothing was recorded."""
 
@@ -25,6 +28,8 @@ class Recorded(Protocol):
 
 
 class ArchivedRun:
+    grows = False
+
     def __init__(self, root: Path) -> None:
         self._root = root
 
@@ -40,6 +45,8 @@ class ArchivedRun:
 
 class LiveRun:
     """The topics as of the first question about each."""
+
+    grows = True
 
     def __init__(self, conf: kafka.KafkaConf, prefix: str) -> None:
         self._conf, self._prefix = conf, prefix

@@ -5,7 +5,7 @@ fence that the worker had. Where another version went on after a clean stop, its
 then, so what one version did otherwise is not told of the next one. Recorded outputs are those whose coordinate names
 the stage, each coordinate once. Of a compacted topic only what compaction left is compared. What a stage had not taken
 when the recording ended (beyond its last checkpoint, or its last output where no status tells that) is counted and not
-compared.
+compared. Outputs of inputs that are not recorded are a difference: the input has to reach as far as they do.
 """
 
 from collections.abc import Mapping
@@ -67,11 +67,13 @@ class Segment:
 class Replayed:
     """``equal`` output records were the same; ``beyond`` were not recorded yet; ``difference`` is the first of all.
 
+    ``inputs`` were folded, ``chosen`` of them lie in the range;
     ``segments`` by version; ``begun``: of each partition that was not folded from the start, the offset it began at.
     """
 
     stage: str
     inputs: int = 0
+    chosen: int = 0
     equal: int = 0
     beyond: int = 0
     repeated: int = 0
@@ -144,6 +146,7 @@ class _Comparison:
         for at, known in self._known.items():
             if at[1] in self._within:
                 self._left(at, known, ends.get(at[0], 0))
+        self._beyond_the_input(ends)
         if self._difference is not None:
             self._result.difference = self._difference[1]
         return self._result
@@ -173,7 +176,7 @@ class _Comparison:
     def _note(self, topic: Topic, row: Row) -> None:
         coordinate = Coordinate.decode((row.src or "").encode())
         source, _, partition = coordinate.source.rpartition("/")
-        if source != f"{self._stage.input.name}@{self._topic_id}":
+        if not self._is_input(source):
             return
         at = (int(partition), coordinate.major, coordinate.minor)
         place, digest = Place(topic.name, row.partition, row.offset), _digest(topic.name, row.key, row.value)
@@ -185,8 +188,13 @@ class _Comparison:
             first = self._side(self._known[at].place)
             self._differs(at, "delivered twice with other bytes", first, _side(topic.name, row), place, row.ver)
 
-    def _replay(self, partition: int) -> int:
-        """The offset after the last of the input."""
+    def _is_input(self, source: str) -> bool:
+        """Where nothing of the input is recorded, neither is its identity."""
+        name, _, identity = source.partition("@")
+        return name == self._stage.input.name and (not self._topic_id or identity == self._topic_id)
+
+    def _replay(self, partition: int) -> int | None:
+        """The offset after the last of the input; None where the fold broke."""
         seats = self._seats.get(partition, {})
         expected = max((offset for offset in seats if offset <= self._within.first), default=0)
         if expected:
@@ -200,11 +208,12 @@ class _Comparison:
             if self._within.end is not None and row.offset >= self._within.end:
                 return expected
             self._result.inputs += 1
+            self._result.chosen += row.offset in self._within
             try:
                 self._fold.feed(Inbound(row.partition, row.offset, row.key, row.value, row.headers))
             except StageBroken as error:
                 self._differs((partition, row.offset, 0), f"the fold raised: {error}", None, None, None, None)
-                return 0
+                return None
         return expected
 
     def _lacks(self, partition: int, first: int, found: int) -> str:
@@ -240,11 +249,22 @@ class _Comparison:
         elif not topic.compacted:
             self._differs(at, "replayed, not recorded", None, made, None, self._version_at(at))
 
-    def _left(self, at: tuple[int, int, int], known: Known, end: int) -> None:
-        if at[1] < end:
+    def _left(self, at: tuple[int, int, int], known: Known, end: int | None) -> None:
+        if end is not None and at[1] < end:
             self._differs(at, "recorded, not replayed", self._side(known.place), None, known.place, known.version)
-        else:
-            self._result.beyond += 1
+
+    def _beyond_the_input(self, ends: Mapping[int, int | None]) -> None:
+        """What was written because of inputs that are not recorded."""
+        for partition in sorted({at[0] for at in self._known}):
+            end = ends.get(partition, 0)
+            if end is None:
+                continue
+            left = sorted(at for at in self._known if at[0] == partition and at[1] >= end and at[1] in self._within)
+            if self._run.grows:
+                self._result.beyond += len(left)
+            elif left:
+                what = lacking(f"{self._stage.input.name}/{partition}", end, left[-1][1], len(left))
+                self._differs(left[0], what, None, None, None, self._known[left[0]].version)
 
     def _version_at(self, at: tuple[int, int, int]) -> str | None:
         """Of what was written next to a record that was not."""
@@ -275,6 +295,12 @@ class _Comparison:
         topic = TOPICS[place.topic]
         row = next(r for r in self._run.rows(topic, place.partition) if r.offset == place.offset)
         return _side(place.topic, row)
+
+
+def lacking(place: str, end: int, last: int, outputs: int) -> str:
+    """``end``: the offset after the last of the recorded input; ``last``: the one that the outputs reach to."""
+    recorded = f"is recorded to offset {end - 1} only" if end else "is not recorded"
+    return f"its input {place} {recorded}, {outputs:,} recorded outputs are of offsets up to {last}"
 
 
 def changes_of_version(known: Mapping[tuple[int, int, int], Known]) -> dict[int, list[tuple[int, int]]]:

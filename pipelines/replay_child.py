@@ -60,6 +60,8 @@ def fold(config: Config, name: str, topic_id: str, rows: Iterable[Row]) -> Itera
 class Kept:
     """Recorded topics held in memory."""
 
+    grows = False
+
     def __init__(self, inputs: Iterable[Input]) -> None:
         self._rows: dict[str, dict[int, list[Row]]] = {}
         for one in inputs:

@@ -16,9 +16,9 @@ from pipelines.archive_reader import Row
 from pipelines.gateway import decide
 from pipelines.gateway.state import AMENDS, CARRIES_OUT, EVERYTHING, TAKES, State
 from pipelines.recorded_run import Recorded
-from pipelines.replay import Difference, Place, Range, Replayed, Side
+from pipelines.replay import Difference, Place, Range, Replayed, Side, lacking
 from topics import wire
-from topics.catalog import CONTROLS, ORDERS_EVENTS, PORTFOLIO_INBOX, Topic
+from topics.catalog import CONTROLS, ORDERS_EVENTS, ORDERS_STATE, PORTFOLIO_INBOX, Topic
 from topics.controls import LimitName, Scope, SetLimit
 from topics.coordinates import Coordinate
 from topics.orders import Judgement, ModifyDenied, ModifyRequested, OrderDenied, OrderRequested
@@ -111,10 +111,28 @@ def replay_decisions(account: Account, run: Recorded, *, within: Range = Range()
     for one in rejudged(account, run):
         result.inputs += 1
         if one.row.offset in within:
+            result.chosen += 1
             _compare(one, result)
         if result.difference is not None:
-            break
+            return result
+    if within.end is None and not run.grows:
+        _check_whole(run, result)
     return result
+
+
+def _check_whole(run: Recorded, result: Replayed) -> None:
+    """The decisions stand in ``orders.events``: it has to reach as far as what the orders stage made of it."""
+    end = 1 + max((row.offset for row in run.rows(ORDERS_EVENTS, 0)), default=-1)
+    made = [at for row in run.rows(ORDERS_STATE, 0) if (at := _coordinate(row)) is not None]
+    missing = [at for at in made if at.producer == "orders" and _is_of_events(at) and at.major >= end]
+    if missing:
+        what = lacking(f"{ORDERS_EVENTS.name}/0", end, max(at.major for at in missing), len(missing))
+        result.difference = Difference(what, missing[0].encode().decode(), None, None)
+
+
+def _is_of_events(at: Coordinate) -> bool:
+    topic, _, partition = at.source.rpartition("/")
+    return topic.partition("@")[0] == ORDERS_EVENTS.name and partition == "0"
 
 
 def _compare(one: Rejudged, result: Replayed) -> None:

@@ -87,6 +87,7 @@ class _Comparison:
             if self._result.difference is not None:
                 return self._result
         self._left()
+        self._check_whole(partition)
         if self._passed_over:
             self._result.notes.append(f"{self._passed_over} inputs that an ended epoch wrote late were passed over")
         return self._result
@@ -118,6 +119,7 @@ class _Comparison:
             return
         self._epochs[at.major] = at.minor
         self._result.inputs += 1
+        self._result.chosen += row.offset in self._within
         self._result.segment(row.ver)
         seen = seen_of(row.value or b"")
         if self._is_as_recorded(seen, row, at):
@@ -185,6 +187,14 @@ class _Comparison:
             elif self._within.end is None and self._within.first == 0:
                 at = Coordinate(self._result.stage, "", epoch, n)
                 self._differs("recorded, not replayed", at, known.side, None, known.place)
+
+    def _check_whole(self, partition: int) -> None:
+        """Commands follow the inbox's records: without any of these they came from nowhere."""
+        if self._known and not self._epochs:
+            self._result.beyond = 0
+            _, epoch, n = min(self._known, key=lambda one: one[1:])
+            what = f"its input {HOST_INBOX.name}/{partition} is not recorded, {len(self._known):,} recorded outputs are"
+            self._differs(what, Coordinate(self._result.stage, "", epoch, n), None, None, None)
 
     def _differs(
         self, what: str, at: Coordinate, recorded: Side | None, replayed: Side | None, place: Place | None

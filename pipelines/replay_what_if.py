@@ -19,14 +19,15 @@ from typing import Any
 import msgspec
 
 from infra.config import Config, parse
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from pipelines import toml
+from pipelines.operate import scope_of
 from pipelines.recorded_run import Recorded
 from pipelines.replay import Range, outputs_of
 from pipelines.replay_child import Input, Made, Request, fold, judge, read_frames, write_frames
 from pipelines.workers import stage_of
 from topics.catalog import CONTROLS, ORDERS_EVENTS, PORTFOLIO_INBOX, TOPICS
-from topics.controls import LimitName, Scope
+from topics.controls import LimitName
 from topics.coordinates import Coordinate
 
 IDENTIFY = ("client_order_id", "command_id", "account", "strategy", "instrument", "name", "spec", "scope", "trade_id")
@@ -64,9 +65,10 @@ def changed(raw: dict[str, Any], params: Iterable[str], limits: Iterable[str], s
         name, value = _split(text, "--param", "quoter.order_qty=0.3")
         strategy, _, key = name.partition(".")
         if strategy not in raw.get("strategies", {}):
-            raise Problem(f"--param {text!r}: no strategy {strategy!r} in this configuration")
+            raise Hopeless(f"--param {text!r}: no strategy {strategy!r} in this configuration")
         raw["strategies"][strategy].setdefault("params", {})[key] = _value(value)
-    return WhatIf(raw, [_limit(text) for text in limits], software)
+    config = parse(raw)
+    return WhatIf(raw, [_limit(text, config) for text in limits], software)
 
 
 def differing(name: str, run: Recorded, whatif: WhatIf, within: Range, taken: Mapping[int, int]) -> list[Differing]:
@@ -132,7 +134,7 @@ def _elsewhere(whatif: WhatIf, request: Request, inputs: Iterable[Input]) -> Ite
     assert whatif.software is not None
     software = whatif.software.absolute()
     if not (software / "pipelines").is_dir():
-        raise Problem(f"--with {software}: no checkout of tapedeck there")
+        raise Hopeless(f"--with {software}: no checkout of tapedeck there")
     own = software / ".venv" / "bin" / "python"
     with tempfile.TemporaryDirectory(prefix="tapedeck-replay-") as name:
         folder = Path(name)
@@ -213,7 +215,7 @@ def _coordinate(src: str | None) -> Coordinate | None:
 def _split(text: str, option: str, like: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or "." not in name:
-        raise Problem(f"{option} {text!r}: write it like {like}")
+        raise Hopeless(f"{option} {text!r}: write it like {like}")
     return name, value
 
 
@@ -224,15 +226,15 @@ def _value(text: str) -> Any:
         return text
 
 
-def _limit(text: str) -> tuple[str, str, str]:
+def _limit(text: str, config: Config) -> tuple[str, str, str]:
     name, value = _split(text, "--limit", "firm.max_order_value=100")
     scope, _, limit = name.rpartition(".")
     try:
-        Scope.parse(scope)
-    except ValueError as error:
-        raise Problem(f"--limit {text!r}: {error}") from None
+        scope_of(scope, config)
+    except Problem as error:
+        raise Hopeless(f"--limit {text!r}: {error}") from None
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value) is None:
-        raise Problem(f"--limit {text!r}: {value!r} is no number of plain digits")
+        raise Hopeless(f"--limit {text!r}: {value!r} is no number of plain digits")
     if limit not in set(LimitName):
-        raise Problem(f"--limit {text!r}: no limit {limit!r}: one of {', '.join(LimitName)}")
+        raise Hopeless(f"--limit {text!r}: no limit {limit!r}: one of {', '.join(LimitName)}")
     return scope, limit, value

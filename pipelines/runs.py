@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from psycopg import sql
 
 from infra import kafka, services
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from pipelines.recorded_run import is_up
 from pipelines.system import alone
 from topics.catalog import TOPICS
@@ -68,7 +68,7 @@ def remove(home: Path, name: str, found: services.Endpoints) -> str:
     """What was removed, in a line. Problem where there is no such run, or it is running."""
     folder = home / "runs" / name
     if not name or Path(name).name != name or not folder.is_dir():
-        raise Problem(f"no run {name!r} in {home}: see 'tapedeck runs ls'")
+        raise Hopeless(f"no run {name!r} in {home}: see 'tapedeck runs ls'")
     if _is_running(folder):
         raise Problem(f"run {name!r} is up: stop it first")
     with alone(folder):

@@ -5,7 +5,7 @@ import keyword
 import re
 from pathlib import Path
 
-from infra.errors import Problem
+from infra.errors import Hopeless
 
 
 def write_strategy(name: str, folder: Path) -> list[Path]:
@@ -14,9 +14,9 @@ def write_strategy(name: str, folder: Path) -> list[Path]:
     files = {f"{name}.py": STRATEGY, f"test_{name}.py": TEST, f"{name}.toml": CONFIG}
     for file in files:
         if (folder / file).exists():
-            raise Problem(f"{folder / file} exists already: choose another name or --dir")
+            raise Hopeless(f"{folder / file} exists already: choose another name or --dir")
     if importlib.util.find_spec(name) is not None:
-        raise Problem(f"{name!r} is the name of an installed module: choose another one")
+        raise Hopeless(f"{name!r} is the name of an installed module: choose another one")
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
         (folder / file).write_text(_filled(text, name))
@@ -24,8 +24,10 @@ def write_strategy(name: str, folder: Path) -> list[Path]:
 
 
 def _check(name: str) -> None:
-    if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) is None or keyword.iskeyword(name):
-        raise Problem(
+    if keyword.iskeyword(name):
+        raise Hopeless(f"{name!r} cannot be a strategy's module: it is a keyword of Python")
+    if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) is None:
+        raise Hopeless(
             f"{name!r} cannot be a strategy's module: up to 40 small letters, digits and '_', a letter first, like dip_buyer"
         )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from infra import kafka
 from infra.config import Config
 from infra.edge import Edge
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines.pacing import Pacing
 from pipelines.partitioning import partition_of
 from pipelines.topic_source import Played, TopicSource
@@ -44,35 +44,35 @@ class Chosen:
 def check(source: TopicSource, target: Topic, partitions: int, chosen: Chosen) -> int:
     """How many records there are to play. Problem for what cannot be played there."""
     if target.compacted:
-        raise Problem(f"{target.name} holds states, which its writer makes: play the log that they are folded from")
+        raise Hopeless(f"{target.name} holds states, which its writer makes: play the log that they are folded from")
     _check_types(source.topic, target)
     if partitions != target.partitions:
-        raise Problem(f"{target.name} has {partitions} partitions, not {target.partitions}: use another run name")
+        raise Hopeless(f"{target.name} has {partitions} partitions, not {target.partitions}: use another run name")
     count = 0
     for record in chosen.of(source, target):
         count += 1
         if record.key is not None and record.partition not in (None, partition_of(record.key, partitions)):
-            raise Problem(
+            raise Hopeless(
                 f"{source.name}: key {record.key.decode(errors='replace')} was on partition {record.partition}, on {target.name} it would be "
                 f"on {partition_of(record.key, partitions)}: the target is partitioned otherwise"
             )
         if record.key is None and (record.partition or 0) >= partitions:
-            raise Problem(f"{source.name}: {target.name} has no partition {record.partition}")
+            raise Hopeless(f"{source.name}: {target.name} has no partition {record.partition}")
     if count == 0:
-        raise Problem(f"{source.name}: nothing to play in what was chosen")
+        raise Hopeless(f"{source.name}: nothing to play in what was chosen")
     return count
 
 
 def _check_types(source: Topic, target: Topic) -> None:
     if not source.types or not target.types:
         if source is not target:
-            raise Problem(
+            raise Hopeless(
                 f"{source.name} cannot be played into {target.name}: frames as received are played into their own topic"
             )
         return
     foreign = [t.__name__ for t in source.types if t not in target.types]
     if foreign:
-        raise Problem(f"{source.name} cannot be played into {target.name}, which holds no {foreign[0]}")
+        raise Hopeless(f"{source.name} cannot be played into {target.name}, which holds no {foreign[0]}")
 
 
 def partitions_of(conf: kafka.KafkaConf, config: Config, target: Topic) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra import kafka
-from infra.errors import Problem
+from infra.errors import Hopeless
 from pipelines import archive_reader
 from pipelines.archive_reader import Row
 from pipelines.backtest_recordings import feeds
@@ -48,7 +48,7 @@ def archived(path: Path, topic: Topic) -> TopicSource:
     of_topic = path.name == topic.name and any(path.glob("*/*.parquet"))
     root = path.parent if of_topic else archive_reader.archive_of(path)
     if not archive_reader.partitions(root, topic):
-        raise Problem(f"{root}: {topic.name} is not in this archive")
+        raise Hopeless(f"{root}: {topic.name} is not in this archive")
     time_of = _time(topic)
 
     def merged() -> Iterator[tuple[int, Row]]:
@@ -89,7 +89,7 @@ def _recorded(paths: Sequence[Path], venues: Mapping[str, Venue]) -> TopicSource
     found, name = feeds(paths, venues), ", ".join(path.name for path in paths)
     for feed in found:
         if feed.adapter not in venues:
-            raise Problem(f"{name}: a recording of {feed.adapter}, and no venue with that adapter is configured")
+            raise Hopeless(f"{name}: a recording of {feed.adapter}, and no venue with that adapter is configured")
 
     def records() -> Iterator[Played]:
         lines = heapq.merge(*(feed.lines() for feed in found), key=lambda line: line.ts)
@@ -128,5 +128,5 @@ def _time(topic: Topic) -> Callable[[Row], int]:
 
 def topic_named(name: str) -> Topic:
     if name not in TOPICS:
-        raise Problem(f"no topic named {name!r}: one of {', '.join(sorted(TOPICS))}")
+        raise Hopeless(f"no topic named {name!r}: one of {', '.join(sorted(TOPICS))}")
     return TOPICS[name]

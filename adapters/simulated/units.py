@@ -44,5 +44,5 @@ def notional(price: int, qty: int) -> int:
 
 
 def share(amount: int, rate: int) -> int:
-    """A fee: `rate` in 1e-8 of the amount, rounded down."""
-    return amount * rate // SCALE
+    """A fee, or of a rate below 0 a rebate: `rate` in 1e-8 of the amount, rounded towards 0."""
+    return amount * rate // SCALE if rate >= 0 else -(amount * -rate // SCALE)

@@ -8,9 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from adapters.simulated.units import share
+from infra.config import ConfigError, check_run_name
 from infra.errors import Problem
 from pipelines import backtest_options as options
 from pipelines.backtest import Settings
+from pipelines.backtest_flaws import Flaws, survey
 from pipelines.backtest_latency import Samples, ages, recorded, round_trips, thinned
 from pipelines.compose import MS, as_decoded
 from strategies import StrategyError
@@ -133,6 +136,14 @@ def test_fees_are_named_or_in_the_order_of_maker_and_taker() -> None:
     assert options.rates("taker=0.002,maker=0.001") == options.rates("0.001,0.002") == expected
 
 
+def test_a_maker_may_be_paid() -> None:
+    assert options.rates("maker=-0.0001,taker=0.0004") == (Decimal("-0.0001"), Decimal("0.0004"))
+    assert (share(15_000, -100_000), share(19_999, -10_000)) == (-15, -1)  # never more than the rate
+    for text in ("maker=-1,taker=0", "maker=0,taker=1", "maker=nan,taker=0"):
+        with pytest.raises(Problem, match="rates between"):
+            options.rates(text)
+
+
 def test_a_grid_is_every_combination_with_exact_steps() -> None:
     found = options.grid("a=1,2 b=0:0.3:0.1")
     assert [(p["a"], p["b"]) for p in found] == [(a, b) for a in "12" for b in ("0.0", "0.1", "0.2", "0.3")]
@@ -157,3 +168,17 @@ def test_a_signal_that_its_bytes_would_change_goes_by_its_bytes(value: float) ->
 def test_samples_make_settings_of_their_own() -> None:
     settings = Settings(sampled=Samples((2,), (3,)))
     assert settings.latency().feed() == settings.usual_feed_ns == 3
+
+
+@pytest.mark.parametrize("name", ["../../esc", "a/b", "", ".hidden", "a b"])
+def test_what_cannot_name_a_run_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a run's name"):
+        check_run_name(name)
+
+
+def test_lines_that_are_played_twice_are_counted() -> None:
+    lines = [(n, b"{%d}" % n) for n in range(100)]
+    assert survey(lambda: lines) == Flaws(last=99)
+    assert survey(lambda: lines[:60] + lines[40:]) == Flaws(last=99, backward=19, repeated=20)
+    assert survey(lambda: [*lines, lines[-1]]) == Flaws(last=99, backward=0, repeated=1)
+    assert survey(lambda: [lines[5], lines[3]]) == Flaws(last=5, backward=1, repeated=0)

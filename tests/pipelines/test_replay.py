@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from infra import archive
 from infra.config import Config, ConfigError, load
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from infra.tail import Place, Taken
 from pipelines import archive_reader, cli_research
 from pipelines.archive import compact_all
@@ -410,3 +410,39 @@ def test_what_is_no_stage_is_named(recorded: Path, name: str) -> None:
 def test_how_far_each_stage_came_stands_in_the_runs_statuses(recorded: Path) -> None:
     assert committed(recorded, "orders") == {0: len(list(archive_reader.all_rows(recorded / "archive", ORDERS_EVENTS)))}
     assert committed(recorded, "nothing") == {}
+
+
+def test_outputs_of_an_input_that_is_not_recorded_are_no_replay(run: Path) -> None:
+    whole = last_offset_of(run, ORDERS_EVENTS)
+    rewrite(run, ORDERS_EVENTS, lambda rows: rows[: len(rows) // 2])
+    code, text = command("replay-stage", "--all", "--run", str(run))
+    assert code == 1
+    assert "orders: DIFFERS: its input orders.events/0 is recorded to offset" in text
+    assert f"gateway/{ACCOUNT}: DIFFERS" in text
+    rewrite(run, ORDERS_EVENTS, lambda rows: [])
+    code, text = command("replay-stage", "orders", "--run", str(run))
+    assert code == 1
+    assert "its input orders.events/0 is not recorded" in text
+    assert f"of offsets up to {whole}" in text
+
+
+def last_offset_of(run: Path, topic: Topic) -> int:
+    return max(row.offset for row in archive_reader.all_rows(run / "archive", topic))
+
+
+@pytest.mark.parametrize("stage", ["orders", "--all", f"gateway/{ACCOUNT}"])
+def test_a_range_without_inputs_is_nothing_to_replay(recorded: Path, stage: str) -> None:
+    with pytest.raises(Hopeless, match="nothing to replay"):
+        command("replay-stage", stage, "--from", "999999", "--run", str(recorded))
+
+
+def test_a_damaged_file_of_the_archive_is_named(run: Path) -> None:
+    (path,) = archive.folder(run / "archive", Place(ORDERS_EVENTS.name, 0)).glob("*.parquet")
+    whole = path.read_bytes()
+    middle = len(whole) // 3
+    for damaged in (whole[:100], whole[:middle] + bytes(8) + whole[middle + 8 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(archive.ArchiveProblem, match="is damaged") as refused:
+            replay(run, "orders")
+        assert str(path) in str(refused.value)
+        assert "\n" not in str(refused.value)

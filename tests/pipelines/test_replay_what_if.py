@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import Problem
+from infra.errors import Hopeless, Problem
 from pipelines.cli_research import raw_config
 from pipelines.recorded_run import ArchivedRun
 from pipelines.replay import Range
@@ -121,3 +121,9 @@ def test_the_command_lists_them_and_exits_with_0(recorded: Path) -> None:
     code, text = command(*options, "--json")
     assert code == 0
     assert len(json.loads(text)) == len(requested(recorded))
+
+
+@pytest.mark.parametrize("limit", ["strategy:nosuch.max_order_value=1", "instrument:sim:NO-SUCH.max_order_value=1"])
+def test_a_limit_of_what_is_not_configured_is_refused(recorded: Path, limit: str) -> None:
+    with pytest.raises(Hopeless, match="named"):
+        ask(recorded, GATEWAY, limit=limit)

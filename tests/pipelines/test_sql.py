@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from infra.errors import Problem
 from pipelines import cli_sql
+from pipelines.cli_sql import entries
 from tests.synthetic_run import SyntheticRun
 
 REPOSITORY = Path(__file__).parents[2]
@@ -54,7 +55,7 @@ def test_decimals_have_plain_digits(archived: Path) -> None:
     assert json.loads(text) == {"zero": "0", "small": "0.00000001"}
 
 
-@pytest.mark.parametrize("query", ["SELECT", "SELECT * FROM nothing", "SELECT nothing FROM fills", "nonsense"])
+@pytest.mark.parametrize("query", ["SELECT", "SELECT * FROM nothing", "SELECT nothing FROM fills", "nonsense", ""])
 def test_what_is_wrong_is_one_line(archived: Path, query: str) -> None:
     with pytest.raises(Problem) as refused:
         ask(archived, query)
@@ -82,3 +83,9 @@ def test_the_prompt_lists_views_answers_and_survives_errors(archived: Path) -> N
     assert "DECIMAL(38,18)" in said
     assert "Binder Error" in said
     assert "1 row" in said
+
+
+def test_a_pipe_is_read_as_the_prompt_reads() -> None:
+    lines = [".tables\n", "SELECT 1;\n", "SELECT\n", "2;\n", "SELECT 3\n"]
+    assert list(entries(lines)) == [".tables", "SELECT 1;", "SELECT\n2;", "SELECT 3"]
+    assert list(entries([".tables\n", ".quit\n", "SELECT 1;\n"])) == [".tables"]
