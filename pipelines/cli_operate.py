@@ -29,6 +29,8 @@ ScopeArgument = Annotated[
     str, typer.Argument(help="firm, venue:VENUE, account:ACCOUNT, strategy:NAME or instrument:VENUE:BASE-QUOTE")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+SOMETIMES = ("trigger", "avg", "reason")
+"""Columns of orders that are left out where they would be empty: a terminal may be narrow."""
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 250)
 
 
@@ -83,14 +85,19 @@ def orders(
         "order": "client_order_id",
         "instrument": "instrument",
         "side": "side",
+        "type": "order_type",
         "qty": "order_qty",
         "price": "price",
+        "trigger": "trigger_price",
         "status": "status",
         "filled": "cum_qty",
         "avg": "avg_px",
         "reason": "reason",
     }
-    show(chosen, columns, as_json, "no working orders" if found else "no orders yet")
+    told = {
+        t: f for t, f in columns.items() if t not in SOMETIMES or any(getattr(o, f) not in (None, "") for o in chosen)
+    }
+    show(chosen, told, as_json, "no working orders" if found else "no orders yet")
 
 
 def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
