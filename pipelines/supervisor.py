@@ -67,6 +67,7 @@ class Child:
     restart_at: float = 0.0
     well: bool = False
     unwell_since: float = 0.0
+    alarm: str = ""
     wanted: bool = True
     last_exit: int | None = None
 
@@ -180,6 +181,15 @@ class Supervisor:
                     self._hold(f"{name} is not well for {UNWELL_S:g} s: {why}")
             if well:
                 child.well, child.unwell_since = True, 0.0
+                self._alarmed(child, str(status.get("alarm") or ""))
+
+    def _alarmed(self, child: Child, alarm: str) -> None:
+        """Say once what a worker wants somebody to look at (a halted strategy), and once that it is over."""
+        if alarm and alarm != child.alarm:
+            self._hold(f"{child.name}: {alarm}")
+        elif child.alarm and not alarm:
+            self._hold(f"{child.name}: no alarm any more")
+        child.alarm = alarm
 
     def _died(self, child: Child, code: int, now: float) -> None:
         child.last_exit = code

@@ -22,6 +22,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class MarketData(rpc.MarketDataServicer):
     def __init__(self, hub: Hub, conf: KafkaConf, prefix: str) -> None:
         self.ready = False
+        self.sent = 0
         self._hub, self._conf, self._prefix = hub, conf, prefix
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.MarketRecord]:
@@ -34,9 +35,11 @@ class MarketData(rpc.MarketDataServicer):
                 await context.send_initial_metadata(())
             else:
                 async for record in self._before(subscriber, instruments, context):
+                    self.sent += 1
                     yield message(record)
             while True:
                 for record, skipped in await subscriber.take():
+                    self.sent += 1
                     yield message(record, skipped)
                 if subscriber.overrun:
                     await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "fell too far behind: ask again")

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Message, TopicPartition
+from prometheus_client.core import Metric
 
 from infra import kafka
 from infra.config import Config
 from infra.feed import Feed
-from infra.metrics import Exposition, Words
+from infra.metrics import SHORT, Exposition, Histogram, Stated, Words, catalog
 from pipelines.edge_process import keep_status, write_status
 from pipelines.marketdata.history import beginnings, market_of
 from pipelines.marketdata.hub import Hub
@@ -37,7 +39,8 @@ class Worker:
     def __init__(self, config: Config, conf: kafka.KafkaConf) -> None:
         self.config, self.conf = config, conf
         self.hub = Hub()
-        self.told = Words()
+        self.told = Words(self._own)
+        self._processing = Histogram(SHORT)
         self.service = MarketData(self.hub, conf, config.prefix)
         self.server = Server(self.service)
         self._name = kafka.physical(config.prefix, MARKET_EVENTS)
@@ -74,8 +77,10 @@ class Worker:
         write_status(self.config.run_dir / f"{NAME}.json", {"address": self.server.address})
 
     def _take(self, batch: Sequence[Message]) -> None:
+        began = time.perf_counter()
         for message in batch:
             self.hub.take(market_of(message))
+        self._processing.observe(time.perf_counter() - began)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
@@ -89,10 +94,15 @@ class Worker:
             "stage": NAME,
             "ready": self.service.ready,
             "records_in": self.hub.records,
+            "records_out": self.service.sent,
+            "dead_letters": 0,  # it passes bytes on and reads none
             "skipped_by_fence": self.hub.repeated,
             "subscribers": len(self.hub.subscribers),
             "lag": self._lag(),
         }
+
+    def _own(self, words: Stated) -> Iterator[Metric]:
+        yield catalog.PROCESSING.histograms([((), self._processing)])
 
     def _lag(self) -> int:
         if self._feed is None:
