@@ -176,7 +176,7 @@ def order_test(
 def kill(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
     """Stop new risk in scope and cancel everything in it, until 'resume'. Works without a gateway."""
     loaded, conf = _system(config)
-    control = operate.kill(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    control = operate.kill(operate.typed_scope(scope, loaded, conf), who or operate.whoami(), why)
     operate.record(loaded, conf, control)
     out.print(
         f"killed {control.scope}: recorded as {control.control_id}; the gateway cancels until the venue confirms (see 'tapedeck orders')"
@@ -186,7 +186,7 @@ def kill(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = N
 def resume(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
     """Re-enable what a kill, a halt or a failed strategy stopped."""
     loaded, conf = _system(config)
-    control = operate.resume(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    control = operate.resume(operate.typed_scope(scope, loaded, conf), who or operate.whoami(), why)
     operate.record(loaded, conf, control)
     out.print(f"resumed {control.scope}, by {control.who}: recorded as {control.control_id}")
 
@@ -194,7 +194,7 @@ def resume(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption =
 def flatten(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
     """Cancel everything in scope and close its positions at the market."""
     loaded, conf = _system(config)
-    control = operate.flatten(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    control = operate.flatten(operate.typed_scope(scope, loaded, conf), who or operate.whoami(), why)
     operate.record(loaded, conf, control)
     out.print(f"flattening {control.scope}: recorded as {control.control_id} (see 'tapedeck positions')")
 
@@ -219,14 +219,14 @@ def limits(
     if remove:
         if scope is None or name is None or value is not None:
             raise Problem(f"to remove a limit give SCOPE NAME --remove, the name one of {', '.join(LimitName)}")
-        removed = operate.remove_limit(operate.scope_of(scope, loaded), name, who or operate.whoami(), why)
+        removed = operate.remove_limit(operate.typed_scope(scope, loaded, conf), name, who or operate.whoami(), why)
         operate.record(loaded, conf, removed)
         out.print(f"{removed.scope} {removed.limit} removed, by {removed.who}: recorded as {removed.control_id}")
         return
     if scope is not None:
         if name is None or value is None:
             raise Problem(f"to set a limit give SCOPE NAME VALUE, the name one of {', '.join(LimitName)}")
-        control = operate.set_limit(operate.scope_of(scope, loaded), name, value, who or operate.whoami(), why)
+        control = operate.set_limit(operate.typed_scope(scope, loaded, conf), name, value, who or operate.whoami(), why)
         operate.record(loaded, conf, control)
         out.print(
             f"{control.scope} {control.limit} = {text(control.value)}, by {control.who}: recorded as {control.control_id}"
