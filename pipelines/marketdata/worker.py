@@ -41,7 +41,8 @@ class Worker:
         self.hub = Hub()
         self.told = Words(self._own)
         self._processing = Histogram(SHORT)
-        self.service = MarketData(self.hub, conf, config.prefix)
+        self._wanted = {i for venue in config.venues for i in config.instruments_of(venue)}
+        self.service = MarketData(self.hub, conf, config.prefix, self._wanted)
         self.server = Server(self.service)
         self._name = kafka.physical(config.prefix, MARKET_EVENTS)
         self._ends: dict[int, int] = {}
@@ -67,8 +68,7 @@ class Worker:
 
     async def _open(self) -> None:
         marks = (await asyncio.to_thread(kafka.watermarks, self.conf, [self._name]))[self._name]
-        wanted = {i for venue in self.config.venues for i in self.config.instruments_of(venue)}
-        starts = await asyncio.to_thread(beginnings, self.conf, self.config.prefix, wanted, marks)
+        starts = await asyncio.to_thread(beginnings, self.conf, self.config.prefix, self._wanted, marks)
         self._ends = {partition: high for partition, (_, high) in marks.items() if high > starts[partition]}
         places = [TopicPartition(self._name, partition, first) for partition, first in starts.items()]
         self._feed = Feed(self.conf, f"{self.config.prefix}.{NAME}", places, self._take, self._fail)
