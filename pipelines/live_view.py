@@ -155,6 +155,11 @@ class LiveView:
         while self._tail is not None and not self._tail.marks and time.monotonic() < deadline:
             time.sleep(0.1)
 
+    def read_twice(self, apart_s: float) -> None:
+        """What is counted per second takes two looks; every worker says its counts once a second."""
+        self.picture()
+        time.sleep(apart_s)
+
     def refresh(self) -> None:
         now = time.monotonic()
         if self._live is None or now - self._drawn < 0.5:

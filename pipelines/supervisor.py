@@ -201,11 +201,22 @@ class Supervisor:
             return
         delay = BACKOFF_S[min(child.deaths_in_a_row, len(BACKOFF_S)) - 1]
         child.restart_at = now + delay
+        if code == 0:
+            self._stopped(child, delay)
+            return
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         if child.deaths_in_a_row == KEEPS_DYING:
             self._hold(f"{child.name} keeps dying ({how}): {why} (log: {log_path(self.run_dir, child.name)})")
         elif child.deaths_in_a_row < KEEPS_DYING:
             self._hold(f"{child.name} died ({how}), restarting in {delay:g} s: {why}")
+
+    def _stopped(self, child: Child, delay: float) -> None:
+        """It ended well, and not because we told it to: somebody sent it SIGTERM or SIGINT."""
+        times = child.deaths_in_a_row
+        if times == KEEPS_DYING:
+            self._hold(f"{child.name} was stopped from outside {times} times in a row; it goes on being started again")
+        elif times < KEEPS_DYING:
+            self._hold(f"{child.name} was told to stop from outside and ended cleanly, restarting in {delay:g} s")
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """Each worker's own word on itself (its status file), by worker name; {} where it has not spoken yet."""
