@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from infra.errors import Hopeless
 from topics.controls import LimitName
-from topics.record import Account, InstrumentId, StrategyId, Venue, venue_of
+from topics.names import is_strategy_name
+from topics.record import EXTERNAL, Account, InstrumentId, StrategyId, Venue, venue_of
 from topics.routes import Subscription, Subscriptions
 
 DEFAULT_FILE = "tapedeck.toml"
@@ -257,6 +258,10 @@ def _check(config: Config, origin: str) -> None:
     for name, s in config.strategies.items():
         if "|" in name or "/" in name:
             raise ConfigError(f"{origin}: strategies.{name}: a name may not contain '|' or '/'")
+        if not is_strategy_name(name) or name == EXTERNAL:
+            raise ConfigError(
+                f"{origin}: strategies.{name!a}: a name is 1 to 64 printable ASCII characters, not {EXTERNAL}"
+            )
         if s.account not in config.accounts:
             raise ConfigError(f"{origin}: strategies.{name}.account: no account {s.account!r} in [accounts]")
         for instrument in s.instruments:

@@ -86,7 +86,7 @@ def configured(config: Config, strategy: str | None, params: Mapping[str, Any], 
         config = _narrowed(config, strategy, params)
     elif params:
         raise ConfigError("--params are one strategy's: name it")
-    return msgspec.structs.replace(_in_stages(config), run=RunConfig(name=name, home=str(home)))
+    return msgspec.structs.replace(in_stages(config), run=RunConfig(name=name, home=str(home)))
 
 
 def live_source(config: Config) -> Source:
@@ -97,7 +97,7 @@ def live_source(config: Config) -> Source:
     return RunSource(f"the topics of {config.run.name}", LiveRun(conf, config.prefix))
 
 
-def _in_stages(config: Config) -> Config:
+def in_stages(config: Config) -> Config:
     """In process there is one way to host a strategy, and no need of the fast one."""
     stages = {name: msgspec.structs.replace(s, host="kafka") for name, s in config.strategies.items()}
     marketdata = msgspec.structs.replace(config.marketdata, serve=False)

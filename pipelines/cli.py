@@ -139,6 +139,7 @@ def top(
     with LiveView(Observed(loaded, endpoints(loaded).kafka)) as live:
         if once:
             live.await_market(5.0)
+            live.read_twice(2.0)
             live.refresh()
         while not once:
             live.refresh()

@@ -29,6 +29,8 @@ ScopeArgument = Annotated[
     str, typer.Argument(help="firm, venue:VENUE, account:ACCOUNT, strategy:NAME or instrument:VENUE:BASE-QUOTE")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+SOMETIMES = ("trigger", "avg", "reason")
+"""Columns of orders that are left out where they would be empty: a terminal may be narrow."""
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 250)
 
 
@@ -83,14 +85,19 @@ def orders(
         "order": "client_order_id",
         "instrument": "instrument",
         "side": "side",
+        "type": "order_type",
         "qty": "order_qty",
         "price": "price",
+        "trigger": "trigger_price",
         "status": "status",
         "filled": "cum_qty",
         "avg": "avg_px",
         "reason": "reason",
     }
-    show(chosen, columns, as_json, "no working orders" if found else "no orders yet")
+    told = {
+        t: f for t, f in columns.items() if t not in SOMETIMES or any(getattr(o, f) not in (None, "") for o in chosen)
+    }
+    show(chosen, told, as_json, "no working orders" if found else "no orders yet")
 
 
 def positions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -171,7 +178,7 @@ def order_test(
 def kill(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
     """Stop new risk in scope and cancel everything in it, until 'resume'. Works without a gateway."""
     loaded, conf = _system(config)
-    control = operate.kill(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    control = operate.kill(operate.typed_scope(scope, loaded, conf), who or operate.whoami(), why)
     operate.record(loaded, conf, control)
     out.print(
         f"killed {control.scope}: recorded as {control.control_id}; the gateway cancels until the venue confirms (see 'tapedeck orders')"
@@ -181,7 +188,7 @@ def kill(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = N
 def resume(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
     """Re-enable what a kill, a halt or a failed strategy stopped."""
     loaded, conf = _system(config)
-    control = operate.resume(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    control = operate.resume(operate.typed_scope(scope, loaded, conf), who or operate.whoami(), why)
     operate.record(loaded, conf, control)
     out.print(f"resumed {control.scope}, by {control.who}: recorded as {control.control_id}")
 
@@ -189,7 +196,7 @@ def resume(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption =
 def flatten(scope: ScopeArgument, why: Why, who: Who = "", config: ConfigOption = None) -> None:
     """Cancel everything in scope and close its positions at the market."""
     loaded, conf = _system(config)
-    control = operate.flatten(operate.scope_of(scope, loaded), who or operate.whoami(), why)
+    control = operate.flatten(operate.typed_scope(scope, loaded, conf), who or operate.whoami(), why)
     operate.record(loaded, conf, control)
     out.print(f"flattening {control.scope}: recorded as {control.control_id} (see 'tapedeck positions')")
 
@@ -214,14 +221,14 @@ def limits(
     if remove:
         if scope is None or name is None or value is not None:
             raise Problem(f"to remove a limit give SCOPE NAME --remove, the name one of {', '.join(LimitName)}")
-        removed = operate.remove_limit(operate.scope_of(scope, loaded), name, who or operate.whoami(), why)
+        removed = operate.remove_limit(operate.typed_scope(scope, loaded, conf), name, who or operate.whoami(), why)
         operate.record(loaded, conf, removed)
         out.print(f"{removed.scope} {removed.limit} removed, by {removed.who}: recorded as {removed.control_id}")
         return
     if scope is not None:
         if name is None or value is None:
             raise Problem(f"to set a limit give SCOPE NAME VALUE, the name one of {', '.join(LimitName)}")
-        control = operate.set_limit(operate.scope_of(scope, loaded), name, value, who or operate.whoami(), why)
+        control = operate.set_limit(operate.typed_scope(scope, loaded, conf), name, value, who or operate.whoami(), why)
         operate.record(loaded, conf, control)
         out.print(
             f"{control.scope} {control.limit} = {text(control.value)}, by {control.who}: recorded as {control.control_id}"

@@ -13,6 +13,7 @@ from infra.errors import Hopeless
 from pipelines import denials
 from pipelines.archive_reader import Row
 from pipelines.gateway.checks import FLATTEN_CAUSE
+from pipelines.host.fold import events_of
 from pipelines.raw import decode_lines
 from pipelines.recorded_run import Recorded
 from topics import wire
@@ -185,8 +186,8 @@ def _record(tape: Tape, topic: str, row: Row, index: int, depth: int) -> Node:
     if depth >= DEEPEST:
         return node
     if cause.startswith("host.inbox/"):
-        node.causes.append(_seen(tape, cause, depth + 1))
-    elif cause.startswith("strategy.inbox/"):
+        return node.caused_by(_seen(tape, cause, told[0], depth + 1))
+    if cause.startswith("strategy.inbox/"):
         inbox, partition, offset, place = cause.split("/")
         event = _at(tape, inbox, int(partition), int(offset), int(place), depth + 1)
         if event.title == Tick.__name__:
@@ -213,8 +214,8 @@ def _known_then(tape: Tape, intent: Any, partition: int, offset: int, depth: int
                 return
 
 
-def _seen(tape: Tape, cause: str, depth: int) -> Node:
-    """A place in a host's own order: what stood there, and the record that it saw."""
+def _seen(tape: Tape, cause: str, intent: Any, depth: int) -> Node:
+    """A place in a host's own order: what stood there, and the record that it saw; under a tick what it saw before."""
     _, epoch, n, place = cause.split("/")
     for row in tape.rows(HOST_INBOX):
         source = _source(row)
@@ -222,14 +223,48 @@ def _seen(tape: Tape, cause: str, depth: int) -> Node:
             continue
         (seen,) = _events(row, HOST_INBOX)
         if isinstance(seen, MarketSeen):
-            told = seen.outputs[int(place)] if seen.outputs else seen
-            node = Node(_names([told]), _place(HOST_INBOX, row, int(place)), _told(told))
-            node.causes.append(_at(tape, MARKET_EVENTS.name, seen.partition, seen.offset, -1, depth + 1))
-            return node
+            return _market_seen(tape, row, seen, int(place), depth)
         if isinstance(seen, InboxSeen):
-            return _at(tape, STRATEGY_INBOX.name, seen.partition, seen.offset, int(place), depth + 1)
+            event = _at(tape, STRATEGY_INBOX.name, seen.partition, seen.offset, int(place), depth + 1)
+            if event.title == Tick.__name__:
+                event.causes += _host_knew(tape, intent, row, depth + 1)
+            return event
         return Node(_names([seen]), _place(HOST_INBOX, row))
     return Node("not recorded", cause, "its host ended before it was on the tape")
+
+
+def _market_seen(tape: Tape, row: Row, seen: MarketSeen, place: int, depth: int) -> Node:
+    told = seen.outputs[place] if seen.outputs else seen
+    node = Node(_names([told]), _place(HOST_INBOX, row, place), _told(told), ts=getattr(told, "ts_init", 0))
+    return node.caused_by(_at(tape, MARKET_EVENTS.name, seen.partition, seen.offset, -1, depth + 1))
+
+
+def _host_knew(tape: Tape, intent: Any, tick: Row, depth: int) -> Iterator[Node]:
+    """As ``_known_then``, in the order of the host."""
+    for earlier in range(tick.offset - 1, -1, -1):
+        row = tape.row(HOST_INBOX.name, tick.partition, earlier)
+        if row is None:
+            return
+        if row.key != tick.key:
+            continue
+        for place, event in reversed(list(enumerate(_held(row)))):
+            if isinstance(event, Signal | Bar) and event.instrument == getattr(intent, "instrument", ""):
+                (seen,) = _events(row, HOST_INBOX)
+                if isinstance(seen, MarketSeen):
+                    node = _market_seen(tape, row, seen, place, depth)
+                else:
+                    node = _at(tape, STRATEGY_INBOX.name, seen.partition, seen.offset, place, depth)
+                node.title = f"last before it: {node.title}"
+                yield node
+                return
+
+
+def _held(row: Row) -> list[Any]:
+    """What there was to fold in one record of ``host.inbox``."""
+    try:
+        return [event for seen in _events(row, HOST_INBOX) for event in events_of(seen)]
+    except wire.BadRecord:
+        return []
 
 
 def _cause(tape: Tape, source: Coordinate, index: int, depth: int) -> Node:

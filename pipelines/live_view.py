@@ -155,6 +155,11 @@ class LiveView:
         while self._tail is not None and not self._tail.marks and time.monotonic() < deadline:
             time.sleep(0.1)
 
+    def read_twice(self, apart_s: float) -> None:
+        """What is counted per second takes two looks; every worker says its counts once a second."""
+        self.picture()
+        time.sleep(apart_s)
+
     def refresh(self) -> None:
         now = time.monotonic()
         if self._live is None or now - self._drawn < 0.5:
@@ -280,7 +285,7 @@ def wide_orders(orders: Sequence[OrderUpdated]) -> Table:
         table.add_column(title, justify="right")
     table.add_column("status")
     for o in orders:
-        figures = (text(o.order_qty), text(o.price), text(o.cum_qty))
+        figures = (text(o.order_qty), _price(o), text(o.cum_qty))
         table.add_row(o.strategy, o.instrument, _side(o), *figures, o.status)
     if not orders:
         table.add_row("none", "", "", "", "", "", "")
@@ -294,7 +299,7 @@ def narrow_orders(orders: Sequence[OrderUpdated]) -> Table:
     for title in ("", "qty", "price", "filled", "status"):
         table.add_column(title, justify="left" if title in ("", "status") else "right", no_wrap=True)
     for o in orders:
-        figures = (text(o.order_qty), text(o.price), text(o.cum_qty))
+        figures = (text(o.order_qty), _price(o), text(o.cum_qty))
         status = "partial" if o.status is OrderStatus.PARTIALLY_FILLED else o.status
         table.add_row(f"{o.strategy} {o.instrument}", _side(o), *figures, status)
     if not orders:
@@ -304,6 +309,11 @@ def narrow_orders(orders: Sequence[OrderUpdated]) -> Table:
 
 def _side(order: OrderUpdated) -> Text:
     return Text(order.side, style="green" if order.side == "buy" else "red")
+
+
+def _price(order: OrderUpdated) -> str:
+    """Of a stop order its kind and trigger."""
+    return text(order.price) if order.trigger_price is None else f"{order.order_type} {text(order.trigger_price)}"
 
 
 def alarms(statuses: Mapping[str, Mapping[str, Any]], stopping: bool = False) -> list[str]:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from getpass import getuser
 
@@ -28,6 +28,7 @@ from topics.controls import (
 )
 from topics.orders import CancelOrder, OrderUpdated
 from topics.portfolio import BalanceChanged, PortfolioLine, PositionChanged
+from topics.record import EXTERNAL, MANUAL, StrategyId
 
 
 def whoami() -> str:
@@ -35,8 +36,10 @@ def whoami() -> str:
     return os.environ.get("TAPEDECK_WHO") or getuser()
 
 
-def scope_of(text: str, config: Config) -> Scope:
-    """The scope a person typed; Problem when it is none, or names something this configuration does not have."""
+def scope_of(text: str, config: Config, seen: Callable[[], Iterable[StrategyId]] = tuple) -> Scope:
+    """The scope a person typed; Problem when it is none, or names something this configuration does not have.
+    ``seen`` are the strategies of orders on the tape: they may come over gRPC without being configured.
+    """
     try:
         scope = Scope.parse(text)
     except ValueError as error:
@@ -44,12 +47,19 @@ def scope_of(text: str, config: Config) -> Scope:
     known = {
         ScopeKind.VENUE: set(config.venues),
         ScopeKind.ACCOUNT: set(config.accounts),
-        ScopeKind.STRATEGY: set(config.strategies) | {"EXTERNAL", "MANUAL"},
+        ScopeKind.STRATEGY: set(config.strategies) | {EXTERNAL, MANUAL},
         ScopeKind.INSTRUMENT: {i for v in config.venues for i in config.instruments_of(v)},
     }.get(scope.kind)
+    if scope.kind is ScopeKind.STRATEGY and known is not None and scope.id not in known:
+        known |= set(seen())
     if known is not None and scope.id not in known:
         raise Hopeless(f"no {scope.kind} named {scope.id!r}: one of {', '.join(sorted(known))}")
     return scope
+
+
+def typed_scope(text: str, config: Config, conf: KafkaConf) -> Scope:
+    """As ``scope_of``, of a run that is on the broker."""
+    return scope_of(text, config, lambda: {order.strategy for order in orders(config, conf)})
 
 
 def _common(scope: Scope, who: str, why: str) -> dict[str, object]:

@@ -4,7 +4,7 @@ The venue is the exchange's matching core; latencies are those of the run at eac
 ticks when the run's did, fee rates and opening balances are the run's. It ends where the live strategies had stopped.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import Any
 
 from infra.config import Config
 from pipelines.backtest import Backtest, Settings
+from pipelines.backtest_plan import in_stages
 from pipelines.backtest_source import Archive, Arrival
 from pipelines.clock import BEAT_NS
 from pipelines.compose import Latency, Sink, Written
 from pipelines.exact import ratio
 from pipelines.parity_fills import Compared, Execution, Resting, Run, compare
+from pipelines.parity_host import hosted_in, inbox_taken
 from pipelines.recorded_latency import AsRecorded, Latencies, recorded_latencies
 from pipelines.recorded_run import Recorded, committed
 from topics import wire
@@ -40,7 +42,7 @@ from topics.orders import (
     OrderRequested,
 )
 from topics.portfolio import BalanceChanged
-from topics.record import ClientOrderId, Currency, Liquidity
+from topics.record import ClientOrderId, Currency, Liquidity, StrategyId
 
 MS = 1_000_000
 FOREVER = 2**63
@@ -108,19 +110,20 @@ def free_run(
 ) -> Free:
     """Backtest ``config`` over the archive ``root`` and compare executions. Problem where the archive has no market data."""
     latencies = recorded_latencies(run)
+    stopped, hosted, config = deciders_stopped(config, run, run_dir), hosted_in(config), in_stages(config)
     model = AsRecorded(latencies)
     maker, taker = fee_rates(run)
     settings = UnderRecorded(
         model=model, latency_ns=latencies.feed.median, maker=maker, taker=taker, balances=opening_balances(run)
     )
     kept = Kept()
-    source = Until(Archive(root), deciders_stopped(config, run, run_dir))
+    source = Until(Archive(root), stopped)
     backtest = Beaten(ticks(run), config, source, settings, kept)
     model.now = lambda: backtest.loop.now
     backtest.run(progress)
     live = side(events_of(run, FILLS), events_of(run, ORDERS_EVENTS))
     compared = compare(live, side(kept.fills, kept.facts), window_ns, wider_ns)
-    return Free(compared, latencies, window_ns, wider_ns, list(_notes(config, run)))
+    return Free(compared, latencies, window_ns, wider_ns, list(_notes(run, hosted)))
 
 
 class Kept:
@@ -179,7 +182,11 @@ def fee_rates(run: Recorded) -> tuple[Decimal, Decimal]:
 
 def deciders_stopped(config: Config, run: Recorded, run_dir: Path) -> int:
     """When the last inbox record that any strategy took was written; never, where no status tells."""
-    taken = [committed(run_dir, f"intents/{strategy}") for strategy in config.strategies]
+    hosted = hosted_in(config)
+    taken = [
+        inbox_taken(run, strategy) if strategy in hosted else committed(run_dir, f"intents/{strategy}")
+        for strategy in config.strategies
+    ]
     ends = {p: max(one.get(p, 0) for one in taken) for p in run.partitions(STRATEGY_INBOX)}
     times = [
         row.timestamp_ms * MS for p, end in ends.items() for row in run.rows(STRATEGY_INBOX, p) if row.offset < end
@@ -187,7 +194,9 @@ def deciders_stopped(config: Config, run: Recorded, run_dir: Path) -> int:
     return max(times, default=FOREVER)
 
 
-def _notes(config: Config, run: Recorded) -> Iterator[str]:
+def _notes(run: Recorded, hosted: Sequence[StrategyId]) -> Iterator[str]:
+    for one in hosted:
+        yield f"{one} was hosted over gRPC: the backtest runs its stages, under the latencies of the tape"
     commands = sum(getattr(one, "who", "config") != "config" for one in events_of(run, CONTROLS))
     if commands:
         yield f"{commands} commands of operators are not repeated in the backtest"

@@ -8,6 +8,7 @@ when the recording ended (beyond its last checkpoint, or its last output where n
 compared. Outputs of inputs that are not recorded are a difference: the input has to reach as far as they do.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -65,7 +66,8 @@ class Segment:
 
 @dataclass
 class Replayed:
-    """``equal`` output records were the same; ``beyond`` were not recorded yet; ``difference`` is the first of all.
+    """``equal`` output records were the same; ``beyond`` were not recorded yet; ``difference`` is the first of all;
+    ``equal_in`` counts the equal ones by topic (of a host only).
 
     ``inputs`` were folded, ``chosen`` of them lie in the range;
     ``segments`` by version; ``begun``: of each partition that was not folded from the start, the offset it began at.
@@ -80,6 +82,7 @@ class Replayed:
     difference: Difference | None = None
     segments: dict[str, Segment] = field(default_factory=dict)
     begun: dict[int, int] = field(default_factory=dict)
+    equal_in: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
     def segment(self, version: str | None) -> Segment:

@@ -155,6 +155,7 @@ class _Comparison:
     def _equal(self, recorded: Side, replayed: Side, what: str, at: Coordinate, row: Row) -> bool:
         if recorded == replayed:
             self._result.equal += row.offset in self._within
+            self._result.equal_in[recorded.topic] += row.offset in self._within
             return True
         return row.offset not in self._within or self._differs(what, at, recorded, replayed, _place(row))
 
@@ -172,6 +173,7 @@ class _Comparison:
         made = Side(output.topic.name, output.key.encode(), output.value)
         if known is not None and known.side == made:
             self._result.equal += 1
+            self._result.equal_in[output.topic.name] += 1
         elif known is not None:
             self._differs("other bytes", at, known.side, made, known.place)
         elif (at.major, at.minor) > self._reached.get(output.topic.name, (-1, -1)):

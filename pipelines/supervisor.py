@@ -67,6 +67,7 @@ class Child:
     restart_at: float = 0.0
     well: bool = False
     unwell_since: float = 0.0
+    alarm: str = ""
     wanted: bool = True
     last_exit: int | None = None
 
@@ -180,6 +181,15 @@ class Supervisor:
                     self._hold(f"{name} is not well for {UNWELL_S:g} s: {why}")
             if well:
                 child.well, child.unwell_since = True, 0.0
+                self._alarmed(child, str(status.get("alarm") or ""))
+
+    def _alarmed(self, child: Child, alarm: str) -> None:
+        """Say once what a worker wants somebody to look at (a halted strategy), and once that it is over."""
+        if alarm and alarm != child.alarm:
+            self._hold(f"{child.name}: {alarm}")
+        elif child.alarm and not alarm:
+            self._hold(f"{child.name}: no alarm any more")
+        child.alarm = alarm
 
     def _died(self, child: Child, code: int, now: float) -> None:
         child.last_exit = code
@@ -191,11 +201,22 @@ class Supervisor:
             return
         delay = BACKOFF_S[min(child.deaths_in_a_row, len(BACKOFF_S)) - 1]
         child.restart_at = now + delay
+        if code == 0:
+            self._stopped(child, delay)
+            return
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         if child.deaths_in_a_row == KEEPS_DYING:
             self._hold(f"{child.name} keeps dying ({how}): {why} (log: {log_path(self.run_dir, child.name)})")
         elif child.deaths_in_a_row < KEEPS_DYING:
             self._hold(f"{child.name} died ({how}), restarting in {delay:g} s: {why}")
+
+    def _stopped(self, child: Child, delay: float) -> None:
+        """It ended well, and not because we told it to: somebody sent it SIGTERM or SIGINT."""
+        times = child.deaths_in_a_row
+        if times == KEEPS_DYING:
+            self._hold(f"{child.name} was stopped from outside {times} times in a row; it goes on being started again")
+        elif times < KEEPS_DYING:
+            self._hold(f"{child.name} was told to stop from outside and ended cleanly, restarting in {delay:g} s")
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """Each worker's own word on itself (its status file), by worker name; {} where it has not spoken yet."""

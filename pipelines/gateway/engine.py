@@ -284,7 +284,9 @@ class Engine:
         elif held.facts.is_terminal or not held.facts.is_at_venue:
             outcome = Refused("TERMINAL", f"the order is {held.facts.status}")
         else:
+            sent_ns = self.clock()
             outcome = await self.adapter.amend(ref(held), fact.order_qty, fact.ts_init)
+            self.metrics.answered("modify", self.clock() - sent_ns)
         learnt = translate.of_amend(held, outcome, self.clock())
         if learnt is not None:
             self.tape.write([learnt])

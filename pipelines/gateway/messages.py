@@ -1,6 +1,7 @@
 """Between the gRPC messages and our records. ValueError, in one line, for a request that is malformed."""
 
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable
+from decimal import Decimal
 
 from adapters.execution import Accepted, NotSent, Outcome, Refused, Unknown
 from infra.proto.tapedeck.v1 import gateway_pb2 as pb
@@ -10,6 +11,7 @@ from pipelines.gateway.checks import FLATTEN_CAUSE
 from pipelines.gateway.state import Held
 from topics import wire
 from topics.controls import AnyControl, Flatten, Kill, LimitName, Resume, Scope, SetLimit
+from topics.names import is_ident, is_plain_decimal, is_strategy_name
 from topics.orders import (
     CancelAll,
     CancelOrder,
@@ -21,7 +23,7 @@ from topics.orders import (
     ReconciliationDifference,
     SubmitOrder,
 )
-from topics.record import MANUAL, Account, OrderType, Side, TimeInForce
+from topics.record import EXTERNAL, MANUAL, Account, OrderType, Side, StrategyId, TimeInForce
 
 SIDES = {pb.SIDE_BUY: Side.BUY, pb.SIDE_SELL: Side.SELL}
 ORDER_TYPES = {
@@ -38,19 +40,49 @@ TIMES_IN_FORCE = {
 }
 
 
+TERMS: dict[type, tuple[str, ...]] = {
+    SubmitOrder: (
+        "strategy",
+        "instrument",
+        "side",
+        "order_type",
+        "order_qty",
+        "price",
+        "trigger_price",
+        "time_in_force",
+        "post_only",
+        "reduce_only",
+    ),
+    ModifyOrder: ("client_order_id", "order_qty", "price", "trigger_price", "revision"),
+}
+"""What makes two commands the same; when and why they were given does not."""
+
+
 def required(value: str, name: str) -> str:
     if not value.strip():
         raise ValueError(f"{name} is required")
     return value
 
 
+def ident(value: str, name: str) -> str:
+    if not is_ident(required(value, name)):
+        raise ValueError(f"{name} is not 1 to 128 printable ASCII characters: {value[:40]!a}")
+    return value
+
+
+def strategy(name: str) -> StrategyId:
+    """As it may stand on an order; none is MANUAL. It need not be configured."""
+    if name == EXTERNAL:
+        raise ValueError(f"strategy {EXTERNAL} is the gateway's own, for orders that the platform did not place")
+    if name and not is_strategy_name(name):
+        raise ValueError(f"strategy is not 1 to 64 printable ASCII characters without '|' and '/': {name[:40]!a}")
+    return name or MANUAL
+
+
 def decimal(value: str, name: str) -> Decimal:
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise ValueError(f"{name} is not a number: {value!r}") from None
-    if not number.is_finite():
-        raise ValueError(f"{name} is not a finite number: {value}")
+    if not is_plain_decimal(value):
+        raise ValueError(f"{name} is not a number: {value[:40]!a} (they are like 0.00010)")
+    number = Decimal(value)
     if not is_sane(number):
         raise ValueError(f"{name} has too many digits: {value[:40]}")
     return number
@@ -70,8 +102,8 @@ def submit_order(request: pb.SubmitOrderRequest, account: Account, now_ns: int) 
     if request.cause.startswith(FLATTEN_CAUSE):
         raise ValueError(f"a cause that begins with {FLATTEN_CAUSE} is the gateway's own")
     return SubmitOrder(
-        client_order_id=required(request.client_order_id, "client_order_id"),
-        strategy=request.strategy or MANUAL,
+        client_order_id=ident(request.client_order_id, "client_order_id"),
+        strategy=strategy(request.strategy),
         account=request.account or account,
         instrument=required(request.instrument, "instrument"),
         side=SIDES[request.side],
@@ -92,7 +124,7 @@ def submit_order(request: pb.SubmitOrderRequest, account: Account, now_ns: int) 
 def modify_order(request: pb.ModifyOrderRequest, held: Held, now_ns: int) -> ModifyOrder:
     f = held.facts
     return ModifyOrder(
-        command_id=required(request.command_id, "command_id"),
+        command_id=ident(request.command_id, "command_id"),
         client_order_id=f.client_order_id,
         strategy=f.strategy,
         account=f.account,
@@ -109,7 +141,7 @@ def modify_order(request: pb.ModifyOrderRequest, held: Held, now_ns: int) -> Mod
 def cancel_order(request: pb.CancelOrderRequest, held: Held, now_ns: int) -> CancelOrder:
     f = held.facts
     return CancelOrder(
-        command_id=required(request.command_id, "command_id"),
+        command_id=ident(request.command_id, "command_id"),
         client_order_id=f.client_order_id,
         strategy=f.strategy,
         account=f.account,
@@ -121,7 +153,7 @@ def cancel_order(request: pb.CancelOrderRequest, held: Held, now_ns: int) -> Can
 
 def cancel_all(request: pb.CancelAllRequest, account: Account, now_ns: int) -> CancelAll:
     return CancelAll(
-        command_id=required(request.command_id, "command_id"),
+        command_id=ident(request.command_id, "command_id"),
         account=account,
         strategy=request.strategy,
         instrument=request.instrument,
@@ -130,8 +162,8 @@ def cancel_all(request: pb.CancelAllRequest, account: Account, now_ns: int) -> C
     )
 
 
-def control(request: pb.SetControlRequest, now_ns: int) -> AnyControl:
-    control_id, scope = required(request.control_id, "control_id"), Scope.parse(request.scope)
+def control(request: pb.SetControlRequest, scope_of: Callable[[str], Scope], now_ns: int) -> AnyControl:
+    control_id, scope = ident(request.control_id, "control_id"), scope_of(request.scope)
     who, why = required(request.who, "who"), required(request.why, "why")
     match request.WhichOneof("control"):
         case "limit":
@@ -159,6 +191,22 @@ def _limit(limit: pb.Limit) -> tuple[LimitName, Decimal]:
 
 def denial(fact: OrderDenied | ModifyDenied) -> pb.Denial:
     return pb.Denial(check=fact.check, value=fact.value, limit=fact.limit)
+
+
+def other_terms(given: SubmitOrder | ModifyOrder | None, asked: SubmitOrder | ModifyOrder) -> pb.Denial | None:
+    """What differs between a command that was decided and one that comes under its id; None where nothing does."""
+    fields = TERMS[type(asked)]
+    found = [n for n in fields if given is not None and getattr(given, n) != getattr(asked, n)]
+    if not found:
+        return None
+    check = "client_order_id" if isinstance(asked, SubmitOrder) else "command_id"
+    told = ", ".join(f"{name} {_shown(getattr(asked, name))}" for name in found)
+    first = ", ".join(f"{name} {_shown(getattr(given, name))}" for name in found)
+    return pb.Denial(check=check, value=f"other terms: {told}", limit=f"decided before, with {first}")
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else text(value) if isinstance(value, Decimal) else str(value)
 
 
 def order(held: Held) -> pb.Order:

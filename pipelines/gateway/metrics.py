@@ -35,10 +35,21 @@ CHECKS = (
     "self_match",
     "reduce_only",
     "free_holdings",
+    "client_order_id",
+    "cause",
+    "time_in_force",
+    "trigger_price",
+    "replaces",
+    "order",
+    "status",
+    "modify",
+    "pending_cancel",
+    "pending_replace",
+    "unjudgeable",
 )
-"""Those shown as 0 before they first deny; another one is shown from its first denial on."""
+"""All that can deny an order or a modification: shown as 0 before they do."""
 
-WORKING = (OrderStatus.PENDING_NEW, OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.UNKNOWN)
+WORKING = tuple(status for status in OrderStatus if not status.is_terminal)
 
 
 class GatewayMetrics:

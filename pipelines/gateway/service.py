@@ -19,11 +19,13 @@ from pipelines.gateway.engine import Engine, NotLeased, WrongAccount
 from pipelines.gateway.state import Held
 from pipelines.gateway.tape import Listener
 from topics import orders
+from topics.controls import Scope
 from topics.orders import ControlDone, ModifyDenied, ModifyRequested, OrderDenied, ReconciliationDifference
 
 SERVICE = pb.DESCRIPTOR.services_by_name["OrderGateway"].full_name
 
 Context = grpc.aio.ServicerContext[Any, Any]
+ScopeOf = Callable[[str], Scope]
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 
@@ -53,8 +55,8 @@ def answered(method: F) -> F:
 class OrderGateway(rpc.OrderGatewayServicer):
     """A write is answered once it is durable, whatever becomes of the call that asked for it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, scope_of: ScopeOf) -> None:
+        self._engine, self._scope_of = engine, scope_of
 
     @answered
     async def SubmitOrder(self, request: pb.SubmitOrderRequest, context: Context) -> pb.SubmitOrderResponse:
@@ -64,6 +66,8 @@ class OrderGateway(rpc.OrderGatewayServicer):
         decided = self._engine.submit(command)
         if decided.durable is not None:
             await asyncio.shield(decided.durable)
+        if not decided.is_new and (other := self._differs(command)) is not None:
+            return pb.SubmitOrderResponse(client_order_id=command.client_order_id, denial=other, repeated=True)
         denied = isinstance(decided.fact, OrderDenied)
         return pb.SubmitOrderResponse(
             client_order_id=command.client_order_id,
@@ -71,6 +75,10 @@ class OrderGateway(rpc.OrderGatewayServicer):
             denial=messages.denial(decided.fact) if isinstance(decided.fact, OrderDenied) else None,
             repeated=not decided.is_new,
         )
+
+    def _differs(self, command: orders.SubmitOrder) -> pb.Denial | None:
+        held = self._engine.state.book.orders.get(command.client_order_id)
+        return None if held is None else messages.other_terms(held.command, command)
 
     async def _validate(self, command: orders.SubmitOrder) -> pb.SubmitOrderResponse:
         fact, outcome = await self._engine.validate(command)
@@ -85,11 +93,16 @@ class OrderGateway(rpc.OrderGatewayServicer):
     @answered
     async def ModifyOrder(self, request: pb.ModifyOrderRequest, context: Context) -> pb.ModifyOrderResponse:
         held = self._find(request.client_order_id)
-        decided = self._engine.modify(messages.modify_order(request, held, self._engine.clock()))
+        command = messages.modify_order(request, held, self._engine.clock())
+        decided = self._engine.modify(command)
         if decided.durable is not None:
             await asyncio.shield(decided.durable)
         fact = decided.fact
         requested = fact if isinstance(fact, ModifyRequested) else None
+        if not decided.is_new and requested is not None:
+            other = messages.other_terms(requested.command, command)
+            if other is not None:
+                return pb.ModifyOrderResponse(order=messages.order(held), denial=other, repeated=True)
         return pb.ModifyOrderResponse(
             order=messages.order(held),
             accepted=requested is not None,
@@ -157,7 +170,7 @@ class OrderGateway(rpc.OrderGatewayServicer):
 
     @answered
     async def SetControl(self, request: pb.SetControlRequest, context: Context) -> pb.SetControlResponse:
-        control = messages.control(request, self._engine.clock())
+        control = messages.control(request, self._scope_of, self._engine.clock())
         await asyncio.shield(self._engine.tape.write([control]))
         return pb.SetControlResponse(control_id=control.control_id)
 
@@ -179,6 +192,8 @@ class OrderGateway(rpc.OrderGatewayServicer):
 
 
 class Server(GrpcServer):
-    def __init__(self, engine: Engine) -> None:
+    """``scope_of`` reads a control's scope; ValueError for one that this configuration does not know."""
+
+    def __init__(self, engine: Engine, scope_of: ScopeOf = Scope.parse) -> None:
         super().__init__(SERVICE, "gateway")
-        rpc.add_OrderGatewayServicer_to_server(OrderGateway(engine), self.server)
+        rpc.add_OrderGatewayServicer_to_server(OrderGateway(engine, scope_of), self.server)

@@ -253,6 +253,10 @@ class Book(msgspec.Struct):
     def count(self, status: OrderStatus) -> int:
         return sum(self.orders[cid].facts.status is status for cid in self.working)
 
+    def strategies(self) -> set[StrategyId]:
+        """Of all orders that are kept, and all positions."""
+        return {held.facts.strategy for held in self.orders.values()} | {strategy for strategy, _ in self.positions}
+
     def position(self, instrument: InstrumentId, strategy: StrategyId | None = None) -> Decimal:
         """Signed; the net of the account where no strategy is named."""
         if strategy is not None:

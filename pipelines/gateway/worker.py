@@ -21,6 +21,7 @@ from infra.config import Config
 from infra.edge import Edge
 from infra.errors import Hopeless, Problem
 from infra.metrics import Exposition
+from pipelines import operate
 from pipelines.gateway.controller import Controller
 from pipelines.gateway.engine import Engine
 from pipelines.gateway.flatten import Flattening
@@ -124,7 +125,7 @@ class Gateway:
         self.recovery.reconciled = self.lease.reconciled  # one word: learnt by the one, handed on by the other
         self.engine.unresolved, self.engine.ask = self.recovery.resolve, self.recovery.ask
         self.controller = Controller(self.engine)
-        self.server = Server(self.engine)
+        self.server = Server(self.engine, self._scope_of)
         self.status = GatewayStatus(config.run_dir, account)
         self._frames = frames
         self._snapshot = path_of(config.run_dir, account)
@@ -221,6 +222,13 @@ class Gateway:
     def _write_address(self) -> None:
         path = self.config.run_dir / f"gateway.{self.account}.json"
         write_atomically(path, {"address": self.server.address, "pid": os.getpid(), "epoch": self.edge.epoch})
+
+    def _scope_of(self, text: str) -> Scope:
+        """As the command line has it; a strategy that only sends orders over gRPC is known by its first one."""
+        try:
+            return operate.scope_of(text, self.config, self.state.book.strategies)
+        except Problem as problem:
+            raise ValueError(str(problem)) from None
 
     # --- the venue -------------------------------------------------------------------------------------------------
 

@@ -109,7 +109,7 @@ class Commands:
 
 
 def _text(number: Decimal | None) -> str:
-    return "" if number is None else str(number)
+    return "" if number is None else f"{number:f}"
 
 
 def submit_request(command: SubmitOrder) -> pb.SubmitOrderRequest | None:
@@ -123,7 +123,7 @@ def submit_request(command: SubmitOrder) -> pb.SubmitOrderRequest | None:
         instrument=command.instrument,
         side=pb.SIDE_BUY if command.side is Side.BUY else pb.SIDE_SELL,
         order_type=ORDER_TYPES[command.order_type],
-        order_qty=str(command.order_qty),
+        order_qty=_text(command.order_qty),
         price=_text(command.price),
         time_in_force=TIMES_IN_FORCE[command.time_in_force],
         post_only=command.post_only,
@@ -133,4 +133,7 @@ def submit_request(command: SubmitOrder) -> pb.SubmitOrderRequest | None:
         trigger_price=_text(command.trigger_price),
         ts_event=command.ts_event,
     )
-    return request if messages.submit_order(request, command.account, command.ts_init) == command else None
+    try:
+        return request if messages.submit_order(request, command.account, command.ts_init) == command else None
+    except ValueError:
+        return None

@@ -54,6 +54,11 @@ class HostFold:
         self._recode_every: int | None = None
         self._since_recode = 0
 
+    @property
+    def running(self) -> Any:
+        """The decision callbacks' state; None before the first input."""
+        return self._running
+
     def recode_every(self, events: int | None) -> None:
         """Encode and decode all state after so many inputs, as a checkpoint and a restart would."""
         self._recode_every = events

@@ -10,24 +10,26 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from confluent_kafka import Message, TopicPartition
+from prometheus_client.core import Metric
 
 from infra import kafka
 from infra.config import Config
 from infra.edge import Edge
 from infra.errors import Problem
 from infra.feed import Feed
-from infra.metrics import Exposition, Words
+from infra.metrics import SHORT, Exposition, Histogram, Stated, Words, catalog
 from infra.proto.tapedeck.v1 import marketdata_pb2 as pb
 from infra.shell.processor import Inbound
 from pipelines.edge_process import keep_status, open_edge
+from pipelines.exhibits import IntentsExhibit
 from pipelines.host.commands import Commands
-from pipelines.host.fold import HostFold, Output, Seen, producer_of
+from pipelines.host.fold import HostFold, Output, Seen, events_of, producer_of
 from pipelines.host.market import MarketStream, address_in
 from pipelines.host.rebuild import Checkpoint, Rebuilding, Standing, read_checkpoint
 from pipelines.partitioning import partition_of
@@ -37,7 +39,7 @@ from topics.catalog import HOST_INBOX, STAGE_LOG, STRATEGY_INBOX
 from topics.coordinates import HEADER, Coordinate
 from topics.orders import Command
 from topics.record import StrategyId
-from topics.strategy import HostStarted, InboxSeen, OrdersRecovered
+from topics.strategy import HostStarted, InboxSeen, MarketSeen, OrdersRecovered
 from topics.system import DeadLetter, StageStarted
 from topics.wire import BadRecord
 
@@ -77,12 +79,15 @@ class Host:
         self.stream = MarketStream(self._market_address, strategy.instruments, self._on_market)
         self.commands = Commands(lambda: address_in(config.run_dir / f"gateway.{strategy.account}.json"))
         self.standing = Standing.of(Checkpoint(""))
-        self.inputs = self.outputs = self.dead_letters = self.repeated = 0
+        self.inputs = self.events = self.outputs = self.dead_letters = self.repeated = 0
         self._inbox = TopicPartition(
             self._physical(STRATEGY_INBOX.name), self._own_partition(STRATEGY_INBOX.partitions)
         )
         self._topic_id = ""
-        self.told = Words()
+        self.told = Words(self._own)
+        self._exhibit = IntentsExhibit(self.id)
+        self._processing = Histogram(SHORT)
+        self._alarm = ""
         self._checkpoint_due = time.monotonic() + CHECKPOINT_S
         self._checkpointing: asyncio.Task[None] | None = None
         self._feed: Feed | None = None
@@ -170,7 +175,8 @@ class Host:
             return
         headers = ((HEADER, record.src),) if record.src else ()
         inbound = Inbound(record.partition, record.offset, record.key.encode(), record.value, headers)
-        self._input(self.fold.see_market(inbound))
+        began = time.perf_counter()
+        self._input(self.fold.see_market(inbound), began)
 
     def _on_messages(self, batch: Sequence[Message]) -> None:
         for message in batch:
@@ -217,17 +223,21 @@ class Host:
             return InboxSeen(strategy=self.id, partition=partition, offset=offset, dead=dead)
         return InboxSeen(strategy=self.id, partition=partition, offset=offset, src=src, events=msgspec.Raw(value))
 
-    def _input(self, seen: Seen) -> None:
+    def _input(self, seen: Seen, began: float | None = None) -> None:
         """Write what was seen, decide, and let the commands go: in this order, and without waiting."""
         acknowledged = self._checkpoint_future()
+        began = time.perf_counter() if began is None else began
         at = self.edge.publish_raw(HOST_INBOX, self.id, wire.encode([seen]), future=acknowledged)
         outputs = self.fold.decide(seen, at.major, at.minor)
         for output in outputs:
             self.edge.publish_raw(output.topic, output.key, output.value)
+            self._exhibit.written(output.topic, output.events)
             self._send(output)
+        self._processing.observe(time.perf_counter() - began)
         self.standing.sequence.last = (at.major, at.minor)
         self.standing.took(seen, (at.major, at.minor))
         self.inputs += 1
+        self.events += 1 if isinstance(seen, MarketSeen) else len(events_of(seen))
         self.outputs += len(outputs)
         if acknowledged is not None:
             self._begin_checkpoint(acknowledged)
@@ -272,15 +282,29 @@ class Host:
             "stage": self.edge.name,
             "ready": caught_up and self.stream.is_up,
             "records_in": self.inputs,
+            "events_in": self.events,
             "records_out": self.edge.n,
             "skipped_by_fence": self.repeated,
             "dead_letters": self.dead_letters,
             "lag": behind,
+            "alarm": self._look(),
             "commands_by_grpc": self.commands.sent,
             "commands_failed": self.commands.failed,
             "market_interruptions": self.stream.interruptions,
             **({} if self._failure_word() is None else {"problem": self._failure_word()}),
         }
+
+    def _look(self) -> str:
+        """Whether the strategy is halted, in the words that `intents` has for it; a new one is logged."""
+        self._exhibit.stand({} if self.fold.running is None else {self.id: self.fold.running})
+        if self._exhibit.alarm and self._exhibit.alarm != self._alarm:
+            log.error("%s", self._exhibit.alarm)
+        self._alarm = self._exhibit.alarm
+        return self._alarm
+
+    def _own(self, words: Stated) -> Iterator[Metric]:
+        yield catalog.PROCESSING.histograms([((), self._processing)])
+        yield from self._exhibit.collect()
 
     def _failure_word(self) -> str | None:
         return str(self._failure.exception()) if self._failure.done() else None

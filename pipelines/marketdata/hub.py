@@ -137,6 +137,11 @@ class Hub:
         self._newest: dict[InstrumentId, Market] = {}
         self._fence = Fence()
 
+    @property
+    def instruments(self) -> Collection[InstrumentId]:
+        """Of which something was on the tape."""
+        return self._newest.keys()
+
     def take(self, record: Market) -> None:
         """The next record of its partition; keyless ones (ticks) have no subscriber."""
         self.next[record.partition] = record.offset + 1

@@ -1,6 +1,6 @@
 """The fan-out over gRPC (grpc.aio), with health and reflection."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import grpc
@@ -16,13 +16,19 @@ from topics.record import InstrumentId
 
 SERVICE = pb.DESCRIPTOR.services_by_name["MarketData"].full_name
 
+SHOWN = 20
+"""Names of instruments in one answer."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class MarketData(rpc.MarketDataServicer):
-    def __init__(self, hub: Hub, conf: KafkaConf, prefix: str) -> None:
+    """``known``: the configured instruments; what else is on the tape may be asked for too."""
+
+    def __init__(self, hub: Hub, conf: KafkaConf, prefix: str, known: Collection[InstrumentId]) -> None:
         self.ready = False
-        self._hub, self._conf, self._prefix = hub, conf, prefix
+        self.sent = 0
+        self._hub, self._conf, self._prefix, self._known = hub, conf, prefix, known
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.MarketRecord]:
         await self._check(request, context)
@@ -34,9 +40,11 @@ class MarketData(rpc.MarketDataServicer):
                 await context.send_initial_metadata(())
             else:
                 async for record in self._before(subscriber, instruments, context):
+                    self.sent += 1
                     yield message(record)
             while True:
                 for record, skipped in await subscriber.take():
+                    self.sent += 1
                     yield message(record, skipped)
                 if subscriber.overrun:
                     await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "fell too far behind: ask again")
@@ -66,6 +74,11 @@ class MarketData(rpc.MarketDataServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"mode is none that is known: {request.mode}")
         if not self.ready:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "not yet at the end of the tape: try again")
+        known = {*self._known, *self._hub.instruments}
+        if unknown := [name for name in request.instruments if name not in known]:
+            names = sorted(known)
+            told = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no instrument {unknown[0]!a}: one of {told}")
 
 
 def message(record: Market, skipped: int = 0) -> pb.MarketRecord:

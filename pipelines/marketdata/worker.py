@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Message, TopicPartition
+from prometheus_client.core import Metric
 
 from infra import kafka
 from infra.config import Config
 from infra.feed import Feed
-from infra.metrics import Exposition, Words
+from infra.metrics import SHORT, Exposition, Histogram, Stated, Words, catalog
 from pipelines.edge_process import keep_status, write_status
 from pipelines.marketdata.history import beginnings, market_of
 from pipelines.marketdata.hub import Hub
@@ -37,8 +39,10 @@ class Worker:
     def __init__(self, config: Config, conf: kafka.KafkaConf) -> None:
         self.config, self.conf = config, conf
         self.hub = Hub()
-        self.told = Words()
-        self.service = MarketData(self.hub, conf, config.prefix)
+        self.told = Words(self._own)
+        self._processing = Histogram(SHORT)
+        self._wanted = {i for venue in config.venues for i in config.instruments_of(venue)}
+        self.service = MarketData(self.hub, conf, config.prefix, self._wanted)
         self.server = Server(self.service)
         self._name = kafka.physical(config.prefix, MARKET_EVENTS)
         self._ends: dict[int, int] = {}
@@ -64,8 +68,7 @@ class Worker:
 
     async def _open(self) -> None:
         marks = (await asyncio.to_thread(kafka.watermarks, self.conf, [self._name]))[self._name]
-        wanted = {i for venue in self.config.venues for i in self.config.instruments_of(venue)}
-        starts = await asyncio.to_thread(beginnings, self.conf, self.config.prefix, wanted, marks)
+        starts = await asyncio.to_thread(beginnings, self.conf, self.config.prefix, self._wanted, marks)
         self._ends = {partition: high for partition, (_, high) in marks.items() if high > starts[partition]}
         places = [TopicPartition(self._name, partition, first) for partition, first in starts.items()]
         self._feed = Feed(self.conf, f"{self.config.prefix}.{NAME}", places, self._take, self._fail)
@@ -74,8 +77,10 @@ class Worker:
         write_status(self.config.run_dir / f"{NAME}.json", {"address": self.server.address})
 
     def _take(self, batch: Sequence[Message]) -> None:
+        began = time.perf_counter()
         for message in batch:
             self.hub.take(market_of(message))
+        self._processing.observe(time.perf_counter() - began)
 
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
@@ -89,10 +94,15 @@ class Worker:
             "stage": NAME,
             "ready": self.service.ready,
             "records_in": self.hub.records,
+            "records_out": self.service.sent,
+            "dead_letters": 0,  # it passes bytes on and reads none
             "skipped_by_fence": self.hub.repeated,
             "subscribers": len(self.hub.subscribers),
             "lag": self._lag(),
         }
+
+    def _own(self, words: Stated) -> Iterator[Metric]:
+        yield catalog.PROCESSING.histograms([((), self._processing)])
 
     def _lag(self) -> int:
         if self._feed is None:

@@ -1,7 +1,9 @@
 """What stages and gateways show to Prometheus of what they decide."""
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from infra.config import Config, parse
 from infra.shell.metrics import Exhibit
 from pipelines import controls, positions
 from pipelines.exhibits import REMEMBERED, exhibit_of
+from pipelines.gateway import checks
 from pipelines.gateway.metrics import GatewayMetrics
 from pipelines.gateway.state import State
 from pipelines.intents import Running
@@ -25,6 +28,7 @@ from topics.orders import OrderAnomaly, OrderStatus, OrderUpdated, Reconciliatio
 from topics.record import Record, Side
 
 D = Decimal
+NAMED = re.compile(r'Denial\(\s*"([a-z_]+)"')
 OURS = {"account": ACCOUNT, "strategy": STRATEGY, "instrument": INSTRUMENT}
 
 
@@ -156,6 +160,16 @@ def test_a_gateway_shows_open_orders_by_status_and_what_is_halted() -> None:
     shown.state_is(state)
     assert {status: n for (_, status), n in values(shown, "orders_open").items() if n} == {"new": 1}
     assert values(shown, "instrument_halted") == {(ACCOUNT, INSTRUMENT): 0}
+
+
+def test_a_gateway_shows_every_check_that_can_deny_and_every_status_that_works_before_it_happens() -> None:
+    shown = GatewayMetrics(ACCOUNT, [STRATEGY], [INSTRUMENT])
+    shown.told.say({"ready": True})
+    folder = Path(checks.__file__).parent
+    named = {n for name in ("checks", "decide") for n in NAMED.findall((folder / f"{name}.py").read_text())}
+    assert len(named) > 15
+    assert named <= {check for _, check in values(shown, "order_denials_total")}
+    assert {status for _, status in values(shown, "orders_open")} == {s.value for s in OrderStatus if not s.is_terminal}
 
 
 def test_the_time_from_the_exchange_is_of_orders_that_the_exchange_caused() -> None:

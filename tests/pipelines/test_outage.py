@@ -1,5 +1,6 @@
 """What the terminal of `tapedeck up` shows when the services go away, and when a stop was not clean."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -82,3 +83,28 @@ def test_a_worker_that_ends_is_not_called_silent() -> None:
     assert _state(long_ago, stopping=False, now_s=time.time())[0] == "silent"
     assert _state(long_ago, stopping=True, now_s=time.time())[0] == "stopped"
     assert _state({**long_ago, "pid": 1}, stopping=True, now_s=time.time())[0] == "stopping"
+
+
+def test_a_worker_that_was_told_to_stop_by_somebody_else_did_not_die(tmp_path: Path, said: list[str]) -> None:
+    watching = Supervisor(tmp_path, tmp_path / "t.toml", (), said.append)
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    watching.children["bars"] = Child("bars", ended)
+    watching.check()
+    watching.tell(time.monotonic())
+    assert said == ["bars was told to stop from outside and ended cleanly, restarting in 0.5 s"]
+
+
+def test_what_a_worker_wants_somebody_to_look_at_is_said_once(tmp_path: Path, said: list[str]) -> None:
+    watching = Supervisor(tmp_path, tmp_path / "t.toml", (), said.append)
+    status = tmp_path / "status" / "host-quoter.json"
+    status.parent.mkdir()
+    with subprocess.Popen(["sleep", "60"]) as running:
+        watching.children["host/quoter"] = Child("host/quoter", running)
+        for alarm in ("strategy quoter is halted", "strategy quoter is halted", "", ""):
+            words = {"pid": running.pid, "ts": time.time_ns(), "ready": True, "alarm": alarm}
+            status.write_text(json.dumps(words))
+            watching.notice()
+            watching.tell(time.monotonic())
+        running.kill()
+    assert said == ["host/quoter: strategy quoter is halted", "host/quoter: no alarm any more"]

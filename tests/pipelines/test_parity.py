@@ -262,6 +262,18 @@ def test_the_command_says_equal_and_leaves_json_and_a_page(run: Path) -> None:
     assert 'id="parity"' in page
 
 
+def test_nothing_decided_again_is_no_parity_while_commands_are_on_the_tape(run: Path) -> None:
+    path = run / "tapedeck.toml"
+    quoter = next(line for line in path.read_text().splitlines() if line.startswith('"quoter" = '))
+    path.write_text(path.read_text().replace(quoter, quoter.replace('"host" = "kafka"', '"host" = "grpc"')))
+    code, said = command(str(run), "--no-report")
+    assert code == 1, said
+    assert "quoter: DIFFERS" in said
+    assert "records of commands was decided again" in said
+    assert "buyer: equal" in said
+    assert "live executions reproduced" in said
+
+
 def test_a_difference_is_told_with_both_sides_and_ends_with_code_1(run: Path) -> None:
     submit = next(e for e in events(run, ORDERS_INTENTS) if isinstance(e, SubmitOrder) and e.strategy == "quoter")
     old = f'"order_qty":"{submit.order_qty}"'.encode()

@@ -165,6 +165,7 @@ async def test_a_hosted_strategy_is_killed_and_comes_back_and_nothing_is_lost_or
     result = fast.replay()
     assert result.difference is None
     assert result.equal >= 2 * fast.quotes
+    assert result.equal_in[ORDERS_INTENTS.name] == fast.quotes
     assert fast.replay(recode_every=7).difference is None
     assert f"host/{STRATEGY}" in covered(fast.config)
 

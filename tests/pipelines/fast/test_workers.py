@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.config import Config, ConfigError, parse
-from pipelines.backtest_plan import _in_stages
+from pipelines.backtest_plan import in_stages
 from pipelines.replay_all import covered, not_covered
 from pipelines.workers import worker_names
 
@@ -38,7 +38,7 @@ def test_its_decisions_are_replayed_and_the_fan_out_is_an_edge() -> None:
 
 
 def test_a_backtest_of_it_runs_its_two_stages() -> None:
-    assert worker_names(_in_stages(config(host="grpc"))) == worker_names(config())
+    assert worker_names(in_stages(config(host="grpc"))) == worker_names(config())
 
 
 def test_a_host_that_is_none_is_refused() -> None:

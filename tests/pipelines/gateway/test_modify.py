@@ -247,6 +247,9 @@ async def test_a_smaller_quantity_keeps_the_order_and_its_place() -> None:
     assert at_venue(bench) == [(D("59900"), D("0.05"))]
     assert (view(bench).order_qty, view(bench).revision, view(bench).pending_replace) == (D("0.05"), 1, False)
     assert bench.state.book.pending(BTC, Side.BUY) == D("0.05")
+    bench.engine.metrics.told.say({"ready": True})
+    answers = next(m for m in bench.engine.metrics.collect() if m.name == "tapedeck_venue_answer_seconds")
+    assert {s.labels["what"]: s.value for s in answers.samples if s.name.endswith("_count")}["modify"] == 1
 
 
 async def test_another_price_cancels_and_sends_the_rest_under_linked_ids() -> None:

@@ -96,6 +96,12 @@ async def test_an_order_lives_and_is_cancelled_over_grpc_and_its_events_are_stre
     assert (first.accepted, first.repeated) == (True, False)
     again = await client.call("SubmitOrder", **wish)
     assert (again.accepted, again.repeated) == (True, True)
+    other = await client.call("SubmitOrder", **{**wish, "order_qty": "0.02"})
+    assert (other.accepted, other.repeated, other.denial.check) == (False, True, "client_order_id")
+    assert (other.denial.value, other.denial.limit) == (
+        "other terms: order_qty 0.02",
+        "decided before, with order_qty 0.01",
+    )
     await until(lambda: "OrderAccepted" in [e.type for e in events], "accepted")
     listed = (await client.call("ListOrders", strategy="by-hand")).orders
     assert [(o.client_order_id, o.status, o.order_qty) for o in listed] == [(wish["client_order_id"], "new", "0.01")]
@@ -137,6 +143,10 @@ async def test_cancel_all_reaches_what_works(gateway: Any) -> None:
 async def test_controls_are_recorded_with_who_and_why_and_are_in_force(gateway: Any) -> None:
     platform, client = gateway
     common = {"scope": "strategy:by-hand", "who": "anna", "why": "a look"}
+    with pytest.raises(grpc.aio.AioRpcError, match="no strategy named 'by-hand': one of EXTERNAL, MANUAL"):
+        await client.call("SetControl", control_id="early", kill={}, **common)
+    bid, _ = await platform.touch()
+    await client.call("SubmitOrder", **limit_order(bid - 200))  # from then on it is known
     await client.call(
         "SetControl", control_id=uuid.uuid4().hex, limit={"name": "max_order_value", "value": "5"}, **common
     )
@@ -166,6 +176,17 @@ async def test_controls_are_recorded_with_who_and_why_and_are_in_force(gateway: 
             {"side": 1, "order_type": 2, "client_order_id": "x", "instrument": BTC, "order_qty": "many"},
             grpc.StatusCode.INVALID_ARGUMENT,
             "order_qty is not a number: 'many'",
+        ),
+        *(
+            ("SubmitOrder", {"side": 1, "order_type": 2, **fields}, grpc.StatusCode.INVALID_ARGUMENT, says)
+            for fields, says in (
+                ({"client_order_id": "x" * 5000}, "client_order_id is not 1 to 128 printable ASCII"),
+                ({"client_order_id": "two\nlines"}, "client_order_id is not 1 to 128 printable ASCII"),
+                ({"client_order_id": "x", "strategy": "EXTERNAL"}, "strategy EXTERNAL is the gateway's own"),
+                ({"client_order_id": "x", "strategy": "größe"}, "strategy is not 1 to 64 printable ASCII"),
+                ({"client_order_id": "x", "instrument": BTC, "order_qty": "٣"}, "order_qty is not a number"),
+                ({"client_order_id": "x", "instrument": BTC, "order_qty": "1_0"}, "order_qty is not a number"),
+            )
         ),
         (
             "SubmitOrder",

@@ -3,7 +3,7 @@
 isort:skip_file
 The order gateway of one account: commands, the orders as folded from their facts, the facts themselves, and operators' controls.
 
-Decimals are strings ("0.00010"), never floats; times are UTC nanoseconds; instruments are "<venue>:BTC-USDT", accounts
+Decimals are strings ("0.00010": ASCII digits and a point), never floats; ids are printable ASCII, 128 characters at most; times are UTC nanoseconds; instruments are "<venue>:BTC-USDT", accounts
 "<venue>.<name>". Errors carry one line: INVALID_ARGUMENT (the request is malformed), NOT_FOUND (no such order), FAILED_PRECONDITION
 (the account is another gateway's), UNAVAILABLE (this gateway may not act right now: try again). An order that a pre-trade check
 denies is no error: the answer says which check, with value and limit.
@@ -111,7 +111,7 @@ class SubmitOrderRequest(_message.Message):
     client_order_id: _builtins.str
     """the idempotency key; required"""
     strategy: _builtins.str
-    """empty: MANUAL"""
+    """empty: MANUAL; need not be configured, but not EXTERNAL; printable ASCII, 64 at most"""
     account: _builtins.str
     """empty: this gateway's"""
     instrument: _builtins.str
@@ -670,7 +670,7 @@ class SetControlRequest(_message.Message):
     control_id: _builtins.str
     """the idempotency key; required"""
     scope: _builtins.str
-    """firm, venue:V, account:A, strategy:S or instrument:V:BASE-QUOTE"""
+    """firm, venue:V, account:A, strategy:S or instrument:V:BASE-QUOTE, as configured; S also one that has ordered"""
     who: _builtins.str
     """required"""
     why: _builtins.str

@@ -86,7 +86,7 @@ class OrderGatewayServicer:
 
     def SubmitOrder(self, request, context):
         """Decide, write ahead, send. Answers once the decision is durable, before the venue does. The same client_order_id again is the same
-        order and gives the same answer.
+        order and gives the same answer; with other terms it is repeated, not accepted, and the denial says what differs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -3,7 +3,7 @@
 isort:skip_file
 The order gateway of one account: commands, the orders as folded from their facts, the facts themselves, and operators' controls.
 
-Decimals are strings ("0.00010"), never floats; times are UTC nanoseconds; instruments are "<venue>:BTC-USDT", accounts
+Decimals are strings ("0.00010": ASCII digits and a point), never floats; ids are printable ASCII, 128 characters at most; times are UTC nanoseconds; instruments are "<venue>:BTC-USDT", accounts
 "<venue>.<name>". Errors carry one line: INVALID_ARGUMENT (the request is malformed), NOT_FOUND (no such order), FAILED_PRECONDITION
 (the account is another gateway's), UNAVAILABLE (this gateway may not act right now: try again). An order that a pre-trade check
 denies is no error: the answer says which check, with value and limit.
@@ -39,7 +39,7 @@ class OrderGatewayStub:
     def __new__(cls, channel: _aio.Channel) -> OrderGatewayAsyncStub: ...
     SubmitOrder: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SubmitOrderRequest, _gateway_pb2.SubmitOrderResponse]
     """Decide, write ahead, send. Answers once the decision is durable, before the venue does. The same client_order_id again is the same
-    order and gives the same answer.
+    order and gives the same answer; with other terms it is repeated, not accepted, and the denial says what differs.
     """
     ModifyOrder: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ModifyOrderRequest, _gateway_pb2.ModifyOrderResponse]
     """Give a working order other terms: in its place where the venue does that, else by cancelling it and sending the rest under a linked
@@ -64,7 +64,7 @@ class OrderGatewayAsyncStub(OrderGatewayStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitOrder: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SubmitOrderRequest, _gateway_pb2.SubmitOrderResponse]  # type: ignore[assignment]
     """Decide, write ahead, send. Answers once the decision is durable, before the venue does. The same client_order_id again is the same
-    order and gives the same answer.
+    order and gives the same answer; with other terms it is repeated, not accepted, and the denial says what differs.
     """
     ModifyOrder: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ModifyOrderRequest, _gateway_pb2.ModifyOrderResponse]  # type: ignore[assignment]
     """Give a working order other terms: in its place where the venue does that, else by cancelling it and sending the rest under a linked
@@ -92,7 +92,7 @@ class OrderGatewayServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.SubmitOrderResponse, _abc.Awaitable[_gateway_pb2.SubmitOrderResponse]]:
         """Decide, write ahead, send. Answers once the decision is durable, before the venue does. The same client_order_id again is the same
-        order and gives the same answer.
+        order and gives the same answer; with other terms it is repeated, not accepted, and the denial says what differs.
         """
 
     @_abc_1.abstractmethod
