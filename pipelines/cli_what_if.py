@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from infra.config import parse
+from infra.errors import Hopeless
 from pipelines.recorded_run import Recorded, committed
 from pipelines.replay import Range
-from pipelines.replay_what_if import Differing, WhatIf, changed, differing
+from pipelines.replay_what_if import Differing, WhatIf, changed, differing, has_input
 
 MOST = 40
 """Lines of one stage's table; JSON has them all."""
@@ -35,6 +36,8 @@ def what_if(
     """The list for each of these stages and gateways."""
     asked = changed(raw, params, limits, software)
     parse(asked.raw)
+    if not any(has_input(name, run, asked, within) for name in names):
+        raise Hopeless("nothing to replay: no recorded input lies there")
     found: list[Differing] = []
     for name in names:
         of_one = differing(name, run, asked, within, committed(run_dir, name))

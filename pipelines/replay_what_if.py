@@ -87,6 +87,12 @@ def differing(name: str, run: Recorded, whatif: WhatIf, within: Range, taken: Ma
     return found
 
 
+def has_input(name: str, run: Recorded, whatif: WhatIf, within: Range) -> bool:
+    topic = ORDERS_EVENTS if name.startswith("gateway/") else stage_of(name, parse(whatif.raw)).input
+    firsts = (next(run.rows(topic, p, within.first), None) for p in run.partitions(topic))
+    return any(row is not None and row.offset in within for row in firsts)
+
+
 Outputs = dict[Place, list[bytes]]
 
 
