@@ -50,6 +50,10 @@ def text(value: Any) -> str:
     return exact.text(value) if isinstance(value, Decimal) else str(value)
 
 
+NARROW = 100
+FOLDING = ("client_order_id", "strategy", "reason")
+
+
 def show(records: list[Any], columns: dict[str, str], as_json: bool, empty: str) -> None:
     """A table of the named fields, or JSON lines of the whole records."""
     if as_json:
@@ -59,9 +63,17 @@ def show(records: list[Any], columns: dict[str, str], as_json: bool, empty: str)
     if not records:
         out.print(empty)
         return
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     for title, field in columns.items():
-        table.add_column(title, justify="left" if isinstance(getattr(records[0], field), str) else "right")
+        is_text = isinstance(getattr(records[0], field), str)
+        folds = field in FOLDING  # where the terminal is narrow, so that no figure is cut
+        table.add_column(
+            title,
+            justify="left" if is_text else "right",
+            overflow="fold",
+            no_wrap=not folds,
+            min_width=10 if folds else None,
+        )
     for r in records:
         table.add_row(*(_cell(r, field) for field in columns.values()))
     out.print(table)
@@ -69,6 +81,8 @@ def show(records: list[Any], columns: dict[str, str], as_json: bool, empty: str)
 
 def _cell(record: Any, field: str) -> str:
     value = text(getattr(record, field))
+    if out.width < NARROW and value == OrderStatus.PARTIALLY_FILLED:
+        return "partial"
     denied = field == "reason" and getattr(record, "status", "") == OrderStatus.DENIED
     return escape(denials.of_reason(value) if denied else value)
 
@@ -94,9 +108,13 @@ def orders(
         "avg": "avg_px",
         "reason": "reason",
     }
-    told = {
-        t: f for t, f in columns.items() if t not in SOMETIMES or any(getattr(o, f) not in (None, "") for o in chosen)
-    }
+
+    def is_told(title: str) -> bool:
+        values = {getattr(o, columns[title]) for o in chosen}
+        return title not in SOMETIMES or not values <= {None, ""}
+
+    left_out = {"avg"} if out.width < NARROW else set()
+    told = {title: field for title, field in columns.items() if title not in left_out and is_told(title)}
     show(chosen, told, as_json, "no working orders" if found else "no orders yet")
 
 

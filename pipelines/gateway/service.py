@@ -78,7 +78,9 @@ class OrderGateway(rpc.OrderGatewayServicer):
 
     def _differs(self, command: orders.SubmitOrder) -> pb.Denial | None:
         held = self._engine.state.book.orders.get(command.client_order_id)
-        return None if held is None else messages.other_terms(held.command, command)
+        if held is None:
+            return None
+        return messages.other_terms(held.command if held.denied is None else held.denied.command, command)
 
     async def _validate(self, command: orders.SubmitOrder) -> pb.SubmitOrderResponse:
         fact, outcome = await self._engine.validate(command)

@@ -125,8 +125,11 @@ async def test_an_order_lives_and_is_cancelled_over_grpc_and_its_events_are_stre
 async def test_a_denial_is_an_answer_and_names_the_check(gateway: Any) -> None:
     platform, client = gateway
     bid, _ = await platform.touch()
-    answer = await client.call("SubmitOrder", **limit_order(bid - 200, order_qty="1"))
+    wish = limit_order(bid - 200, order_qty="1")
+    answer = await client.call("SubmitOrder", **wish)
     assert not answer.accepted
+    other = await client.call("SubmitOrder", **{**wish, "order_qty": "0.01"})
+    assert (other.accepted, other.repeated, other.denial.check) == (False, True, "client_order_id")
     assert (answer.denial.check, answer.denial.limit) == ("max_order_value", f"{LIMITS['max_order_value']} (firm)")
 
 
