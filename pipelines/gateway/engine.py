@@ -248,6 +248,7 @@ class Engine:
             return Refused(translate.NOT_SENT, TOO_LATE)
         sent_ns = self.clock()
         self.tape.write([OrderSent(**translate.about(held), ts_init=sent_ns)])
+        await asyncio.sleep(0)  # the tape goes out at the end of this turn, and so before the order
         self.metrics.sent(fact, sent_ns)
         outcome = await self.adapter.submit(new_order(fact))
         self.metrics.answered("submit", self.clock() - sent_ns)
