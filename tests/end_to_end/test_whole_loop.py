@@ -90,16 +90,18 @@ def test_every_stage_of_the_demo_replays_equal(demo: Demo) -> None:
 
 
 def replayed(run_dir: Path, env: dict[str, str]) -> None:
-    """Every stage from the start, and one from the snapshot of its clean stop."""
+    """Every stage from the start, and one from the snapshot of its clean stop, behind which there is nothing."""
 
-    def ask(*arguments: str) -> str:
+    def ask(expected: int, *arguments: str) -> str:
         command = [*TAPEDECK, "replay-stage", "--run", str(run_dir), *arguments]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=150, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == expected, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
-    assert ask("--all").count(": equal, ") == WORKERS - 4, "all but ingest, clock, audit and archive"
-    assert "begun at snapshots: " in ask("orders", "--live", "--from", "1000000")
+    assert ask(0, "--all").count(": equal, ") == WORKERS - 4, "all but ingest, clock, audit and archive"
+    beyond = ask(2, "orders", "--live", "--from", "1000000")
+    assert "begun at snapshots: " in beyond
+    assert "nothing to replay: " in beyond
 
 
 def test_the_backtests_composition_makes_every_decision_of_the_demo_again(demo: Demo) -> None:
