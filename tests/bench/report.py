@@ -83,7 +83,7 @@ def _generate(root: Path, partition: int, base: str) -> None:
 def _report(home: Path, config: Path) -> float:
     """Seconds. The summary must count every fill."""
     command = [sys.executable, "-c", "from pipelines.cli import main; main()", "report"]
-    compiled = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    compiled = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "TAPEDECK_HOME")}
     began = time.perf_counter()
     done = subprocess.run(
         [*command, "--config", str(config), "--out", str(home / "report.html")],
