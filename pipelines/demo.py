@@ -1,21 +1,15 @@
 """The demo: everything on this machine, a simulated exchange to trade on, three strategies, a verification and a report."""
 
-import ctypes
 import json
 import os
 import secrets
 import shutil
-import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -27,6 +21,7 @@ from infra.errors import Problem
 from pipelines import demo_config
 from pipelines.demo_config import KEY, SECRET
 from pipelines.live_view import LiveView
+from pipelines.market_process import MarketProcess
 from pipelines.system import System
 
 if TYPE_CHECKING:
@@ -37,45 +32,13 @@ TABLE_WIDTH = 150  # digits are never broken: a narrower terminal wraps the line
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def _end_with_parent() -> None:
-    """In the child: ask Linux to end it when the demo dies without having stopped it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-class Exchange(AbstractContextManager["Exchange"]):
-    """The simulated exchange as a process of its own; Problem with its own line when it refuses to start."""
+class Exchange(MarketProcess):
+    """The simulated exchange as a process of its own."""
 
     def __init__(self, folder: Path, env: Mapping[str, str], arguments: list[str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self._errors = (folder / "exchange.log").open("wb")
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "adapters.simulated",
-                "--port",
-                "0",
-                "--folder",
-                str(folder),
-                "--wait-for-start",
-                *arguments,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**env},
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait(5)
-            words = (folder / "exchange.log").read_text(errors="replace").strip().splitlines()
-            raise Problem(words[-1] if words else "the simulated exchange did not start")
-        self.ready: dict[str, Any] = json.loads(line)
+        named = ["adapters.simulated", "--port", "0", "--folder", str(folder), "--wait-for-start", *arguments]
+        super().__init__(named, folder / "exchange.log", env, "the simulated exchange")
 
     @property
     def address(self) -> str:
@@ -84,12 +47,6 @@ class Exchange(AbstractContextManager["Exchange"]):
     @property
     def ledger(self) -> Path:
         return self.folder / "ledger.jsonl"
-
-    def begin(self) -> None:
-        """Let the market move."""
-        request = urllib.request.Request(f"http://{self.address}/control/start", method="POST", data=b"")
-        with urllib.request.urlopen(request, timeout=5):
-            pass
 
     def prices(self) -> dict[str, Decimal]:
         """The best ask of every symbol it lists."""
@@ -104,23 +61,6 @@ class Exchange(AbstractContextManager["Exchange"]):
     def _get(self, path: str) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
             return dict(json.load(answer))
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._errors.close()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def run_demo(*, captures: Sequence[Path], seconds: float, speed: float | None, seed: int, view: bool) -> int:

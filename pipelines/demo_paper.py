@@ -2,20 +2,13 @@
 venue's adapter, and the strategies trade on paper, against the venue's public book.
 """
 
-import ctypes
-import json
-import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from infra.errors import Problem
+from pipelines.market_process import MarketProcess
 from pipelines.paper.listing import step_of
 from pipelines.player.defining import first_book, steps_in
 from pipelines.player.recording import Recording
@@ -28,62 +21,16 @@ OPENING = "1000000000000"
 MOST = "1000000000000"
 
 
-def _end_with_parent() -> None:
-    """In the child: ask Linux to end it when the demo dies without having stopped it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-class Played(AbstractContextManager["Played"]):
+class Played(MarketProcess):
     """``tapedeck play`` as a process, held until ``begin``. ``ledger`` is that of the paper exchange."""
 
     def __init__(
         self, run_dir: Path, captures: Sequence[Path], venue: str, speed: float, env: Mapping[str, str]
     ) -> None:
-        run_dir.mkdir(parents=True, exist_ok=True)
         self.ledger = run_dir / "exchange" / "ledger.jsonl"
-        self._errors = (run_dir / "player.log").open("wb")
-        arguments = [*map(str, captures), "--venue", venue, "--speed", str(speed), "--wait-for-start"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli", "play", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**env},
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait(5)
-            words = (run_dir / "player.log").read_text(errors="replace").strip().splitlines()
-            raise Problem(words[-1].removeprefix("tapedeck: ") if words else "the player did not start")
-        self.ready: dict[str, Any] = json.loads(line)
-
-    @property
-    def address(self) -> str:
-        return str(self.ready["address"])
-
-    def begin(self) -> None:
-        """Let the market move."""
-        request = urllib.request.Request(f"http://{self.address}/control/start", method="POST", data=b"")
-        with urllib.request.urlopen(request, timeout=5):
-            pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._errors.close()
+        options = ["--venue", venue, "--speed", str(speed), "--wait-for-start"]
+        named = ["pipelines.cli", "play", *map(str, captures), *options]
+        super().__init__(named, run_dir / "player.log", env, "the player")
 
 
 def pace(recording: Recording, seconds: float, wanted: float | None) -> float:
