@@ -17,7 +17,7 @@ from adapters.registry import market_data
 from pipelines import book_orders, compared
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, sample
-from pipelines.overlap import Told
+from pipelines.overlap import TRADES_MOST, TRADES_MOST_BESIDE, Told
 from pipelines.raw import UNREADABLE, Line, decode_lines
 from topics import market
 from topics.catalog import MARKET_RAW
@@ -238,7 +238,8 @@ def _orders(state: MarketState) -> book_orders.OrdersState:
 
 
 def _on_trade(state: MarketState, source: sync.Source, event: market.Trade, line: Line) -> Sequence[Record]:
-    if state.book.overlap.at(line.ts) and state.told.is_copy(event):
+    most = TRADES_MOST_BESIDE if state.book.overlap.at(line.ts) else TRADES_MOST
+    if state.told.is_copy(event, most):
         return ()
     state.ts_venue = event.ts_event
     state.trades += 1

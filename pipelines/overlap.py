@@ -1,4 +1,6 @@
-"""Several connections that deliver the same: while they do, and what of it was told already. Pure; by receive time."""
+"""Several connections that deliver the same: while they do, and what was told already. Pure; by receive time."""
+
+from decimal import Decimal
 
 import msgspec
 
@@ -11,7 +13,11 @@ LINGER_NS = 5_000_000_000
 QUIET_NS = 1_000_000_000
 """After so long without a newer quote one with an earlier number is no copy: the venue has begun anew."""
 
-TRADES_MOST = 2_000
+TRADES_MOST = 200
+"""Of one connection: what it sends again, it sends soon."""
+
+TRADES_MOST_BESIDE = 2_000
+"""Of several: one may be seconds behind."""
 
 
 class Overlap(msgspec.Struct):
@@ -35,20 +41,22 @@ class Overlap(msgspec.Struct):
 
 
 class Told(msgspec.Struct):
-    """What was told lately: the ids of trades in their order, the newest quote's number and when it came."""
+    """What was told lately: trades by id in their order (time, price, size), the newest quote's number and when it came."""
 
-    trades: dict[str, None] = {}
+    trades: dict[str, tuple[int, Decimal, Decimal]] = {}
     quote: int = 0
     quoted_at: int = 0
 
-    def is_copy(self, trade: Trade) -> bool:
-        """A trade without an id is never one."""
-        if trade.trade_id in self.trades:
+    def is_copy(self, trade: Trade, most: int = TRADES_MOST) -> bool:
+        """Of a known id and the same terms. One without an id never is, nor one whose id stands for another trade by now."""
+        if not trade.trade_id:
+            return False
+        terms = (trade.ts_event, trade.price, trade.size)
+        if self.trades.get(trade.trade_id) == terms:
             return True
-        if trade.trade_id:
-            self.trades[trade.trade_id] = None
-            if len(self.trades) > TRADES_MOST:
-                del self.trades[next(iter(self.trades))]
+        self.trades[trade.trade_id] = terms
+        while len(self.trades) > most:
+            del self.trades[next(iter(self.trades))]
         return False
 
     def is_stale(self, quote: Quote, now: int) -> bool:
@@ -59,5 +67,5 @@ class Told(msgspec.Struct):
         return False
 
     def forget(self) -> None:
-        self.trades.clear()
+        """Of a venue's numbers, which may begin anew."""
         self.quote = 0

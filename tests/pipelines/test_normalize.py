@@ -278,6 +278,22 @@ def test_a_venue_that_started_anew_with_smaller_ids_is_followed_again() -> None:
     assert digits(book) == new.truth[new.sequence]
 
 
+def test_a_trade_that_is_sent_again_counts_once_on_a_new_connection_too() -> None:
+    model, folding = VenueModel(7), Folding(STAGE)
+    trade = model.trade()
+    out = [folding.feed(line(frame)) for frame in [model.session(), trade, trade, model.session(2), trade]]
+    assert [kinds(records)["Trade"] for records in out] == [0, 1, 0, 0, 0]
+    assert folding.states[INSTRUMENT].trades == 1
+
+
+def test_an_id_that_stands_for_another_trade_by_now_is_no_copy() -> None:
+    first, anew = VenueModel(7), VenueModel(7)
+    anew.now += 1_000_000
+    folding = Folding(STAGE)
+    out = [folding.feed(line(frame)) for frame in [first.session(), first.trade(), anew.session(2), anew.trade()]]
+    assert [kinds(records)["Trade"] for records in out] == [0, 1, 0, 1]
+
+
 Damage = tuple[int, str, int]
 damages = st.lists(
     st.tuples(st.integers(0, 130), st.sampled_from(["cut", "drop", "twice", "swap"]), st.integers(0, 10_000)),

@@ -15,7 +15,7 @@ from adapters.registry import market_data
 from infra.captures import Item, Kind, read
 from pipelines.lines import Lines
 from pipelines.normalize import MarketState, normalize_stage
-from pipelines.overlap import LINGER_NS, TRADES_MOST
+from pipelines.overlap import LINGER_NS, TRADES_MOST, TRADES_MOST_BESIDE
 from pipelines.raw import encode_line
 from pipelines.synchronizer import HELD_MOST, HOLD_NS, STILL_NS
 from tests.folding import Folding, fold
@@ -194,12 +194,13 @@ def test_numbers_that_begin_anew_are_no_copies_for_long() -> None:
     assert kinds(folding.feed(line(new.depth(), START_NS + STILL_NS + 1)))["Gap"] == 1
 
 
-def test_the_trades_that_are_remembered_are_bounded() -> None:
-    model, folding = begun(9, SECOND)
-    for _ in range(TRADES_MOST + 10):
+@pytest.mark.parametrize(("sessions", "most"), [((), TRADES_MOST), ((SECOND,), TRADES_MOST_BESIDE)])
+def test_the_trades_that_are_remembered_are_bounded(sessions: tuple[bytes, ...], most: int) -> None:
+    model, folding = begun(9, *sessions)
+    for _ in range(most + 10):
         folding.feed(line(model.trade(), START_NS))
     state: MarketState = folding.states[INSTRUMENT]
-    assert len(state.told.trades) == TRADES_MOST
+    assert len(state.told.trades) == most
 
 
 # --- recordings -----------------------------------------------------------------------------------------------------
