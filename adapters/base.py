@@ -11,7 +11,7 @@ Errors of a venue's REST side::
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -220,6 +220,14 @@ class Connection(NamedTuple):
     has_books: bool = True
 
 
+_Item = TypeVar("_Item")
+
+
+def in_parts(items: Sequence[_Item], most: int) -> list[tuple[_Item, ...]]:
+    """As few as the limit of a message or a connection allows, in order."""
+    return [tuple(items[i : i + most]) for i in range(0, len(items), most)]
+
+
 MARKET_MARK = "|"
 
 
@@ -238,23 +246,22 @@ class Answer(NamedTuple):
 
 
 class MarketData(Protocol):
-    """The market-data side of an adapter; what most venues share has its default here."""
+    """The market-data side of an adapter; what most venues share has its default here.
+
+    ``catalogs``: which recorded answers are about every instrument. ``has_orders``: whether books can be had order by order (L3).
+    """
+
+    rules: BookRules
+    catalogs: tuple[Catalog, ...] = ()
+    has_orders: bool = False
 
     @property
     def parse(self) -> Parser: ...
 
-    @property
-    def rules(self) -> BookRules: ...
-
-    @property
-    def has_orders(self) -> bool:
-        """Whether books can be had order by order (L3)."""
-        return False
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
+    def venue_symbol(self, instrument: InstrumentId, /) -> str:
         """The venue's spelling. ValueError when the venue cannot have such an instrument."""
 
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
+    def instrument_of(self, venue: Venue, venue_symbol: str, /) -> InstrumentId:
         """The instrument that a venue's spelling names. ValueError when it names none that is known."""
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
@@ -273,11 +280,6 @@ class MarketData(Protocol):
         An empty symbol: it does not say, and is about the only instrument of its recording.
         """
         return None
-
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        """Which recorded answers are about every instrument."""
-        return ()
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """What to connect to and subscribe for these symbols, within the venue's limits."""

@@ -11,7 +11,6 @@ from adapters.binance.futures_symbols import Spelling
 from adapters.binance.market import CATALOGS, combined_streams, parameter
 from adapters.binance.parser import parser
 from adapters.binance.symbols import symbols_in
-from adapters.catalogs import Catalog
 from topics.record import InstrumentId, Venue
 
 RULES = BookRules(Snapshots.REST)
@@ -37,6 +36,10 @@ class Site(NamedTuple):
 class FuturesMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
+    rules = RULES
+    catalogs = CATALOGS
+    symbols_in = staticmethod(symbols_in)
+
     def __init__(self, site: Site) -> None:
         self._site = site
         self._parse = parser(futures.dialect(site.spelling.venue_symbol))
@@ -45,17 +48,11 @@ class FuturesMarketData(MarketData):
     def parse(self) -> Parser:
         return self._parse
 
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
     def venue_symbol(self, instrument: InstrumentId) -> str:
         return self._site.spelling.venue_symbol(instrument)
 
     def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
         return self._site.spelling.instrument_of(venue, venue_symbol)
-
-    symbols_in = staticmethod(symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
         """Depth snapshots, wherever they were asked for; open interest; definitions that were asked for by one contract."""
@@ -66,10 +63,6 @@ class FuturesMarketData(MarketData):
         if urlsplit(url).path.endswith("/openInterest"):
             return Answer("openInterest", parameter(url, "symbol"))
         return None
-
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """Everything from one address where it is not the real venue."""

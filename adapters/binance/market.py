@@ -7,10 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.binance import parser, symbols
 from adapters.catalogs import Catalog
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://stream.binance.com:9443"
 SANDBOX_STREAM_URL = "wss://stream.testnet.binance.vision"
@@ -25,20 +24,11 @@ RULES = BookRules(Snapshots.REST)
 class BinanceMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
-
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
     symbols_in = staticmethod(symbols.symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
@@ -48,10 +38,6 @@ class BinanceMarketData(MarketData):
         if body.startswith(b'{"timezone"') and (symbol := parameter(url, "symbol")):
             return Answer("exchangeInfo", symbol)
         return None
-
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """The combined stream: a URL with a path is taken as it stands."""
@@ -68,12 +54,12 @@ class BinanceMarketData(MarketData):
 def combined_streams(url: str, venue_symbols: Sequence[str], streams: Sequence[str]) -> list[Connection]:
     """As many connections as the limit of streams asks for, and in each as many messages."""
     most = STREAMS_PER_CONNECTION // len(streams)
-    return [_connection(url, venue_symbols[i : i + most], streams) for i in range(0, len(venue_symbols), most)]
+    return [_connection(url, part, streams) for part in in_parts(venue_symbols, most)]
 
 
 def _connection(url: str, venue_symbols: Sequence[str], streams: Sequence[str]) -> Connection:
     params = [f"{symbol.lower()}@{stream}" for symbol in venue_symbols for stream in streams]
-    parts = [params[i : i + PARAMS_PER_MESSAGE] for i in range(0, len(params), PARAMS_PER_MESSAGE)]
+    parts = in_parts(params, PARAMS_PER_MESSAGE)
     messages = [{"method": "SUBSCRIBE", "params": part, "id": n} for n, part in enumerate(parts, start=1)]
     subscribe = tuple(msgspec.json.encode(message).decode() for message in messages)
     has_books = any(stream.startswith("depth") for stream in streams)

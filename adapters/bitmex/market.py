@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.bitmex import parser, symbols
 from adapters.catalogs import Catalog
 from adapters.parsing import text_in
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://ws.bitmex.com/realtime"
 SANDBOX_STREAM_URL = "wss://ws.testnet.bitmex.com/realtime"
@@ -31,19 +30,11 @@ _SYMBOL = re.compile(rb'"symbol":"([^"]{1,40})"')
 class BitmexMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
         """Of the rows; of the filter where a table has none."""
@@ -60,16 +51,10 @@ class BitmexMarketData(MarketData):
             return Answer("definition", text_in(body, b'"symbol":"'))
         return None
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
-        parts = [
-            venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
-        ]
-        return [Connection(url, tuple(part), _subscriptions(part), "ping", PING_S) for part in parts]
+        parts = in_parts(venue_symbols, SYMBOLS_PER_CONNECTION)
+        return [Connection(url, part, _subscriptions(part), "ping", PING_S) for part in parts]
 
     def resubscribe(self, venue_symbol: str) -> Sequence[str]:
         book = [f"{TABLES[0]}:{venue_symbol}"]
@@ -84,7 +69,7 @@ class BitmexMarketData(MarketData):
 
 def _subscriptions(venue_symbols: Sequence[str]) -> tuple[str, ...]:
     args = [f"{table}:{symbol}" for symbol in venue_symbols for table in TABLES]
-    return tuple(_message("subscribe", args[i : i + ARGS_PER_MESSAGE]) for i in range(0, len(args), ARGS_PER_MESSAGE))
+    return tuple(_message("subscribe", part) for part in in_parts(args, ARGS_PER_MESSAGE))
 
 
 def _message(op: str, args: Sequence[str]) -> str:

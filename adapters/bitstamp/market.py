@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.bitstamp import parser, symbols
 from adapters.catalogs import Catalog
 from adapters.parsing import text_in
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://ws.bitstamp.net/"
 SYMBOLS_PER_CONNECTION = 50
@@ -30,23 +29,12 @@ RULES = BookRules(Snapshots.REST, chained=False, beside=BESIDE.search, compared=
 class BitstampMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    @property
-    def has_orders(self) -> bool:
-        return True
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
+    rules = RULES
+    catalogs = CATALOGS
+    has_orders = True
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
         symbol = text_in(frame, parser.CHANNEL).rpartition("_")[2]
@@ -59,18 +47,10 @@ class BitstampMarketData(MarketData):
             return Answer("depth", path.rpartition("/")[2] if "/order_book/" in path else "")
         return None
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or STREAM_URL
-        parts = [
-            venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
-        ]
-        return [
-            Connection(url, tuple(part), _subscriptions(part, endpoints.orders), PING, PING_S, MOST_S) for part in parts
-        ]
+        parts = in_parts(venue_symbols, SYMBOLS_PER_CONNECTION)
+        return [Connection(url, part, _subscriptions(part, endpoints.orders), PING, PING_S, MOST_S) for part in parts]
 
     def rest(self, endpoints: Endpoints) -> Rest:
         from adapters.bitstamp.public import api

@@ -14,14 +14,13 @@ from adapters.base import (
     Connection,
     Endpoints,
     MarketData,
-    Parser,
     Rest,
     Snapshots,
+    in_parts,
     own_symbol,
 )
 from adapters.bybit import parser, symbols
 from adapters.catalogs import Catalog
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://stream.bybit.com"
 SANDBOX_STREAM_URL = "wss://stream-testnet.bybit.com"
@@ -48,20 +47,11 @@ CATALOGS = (Catalog("/instruments-info", "instruments-info", "symbol", ("result"
 class BybitMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
-
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
     symbols_in = staticmethod(symbols.symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
@@ -71,19 +61,15 @@ class BybitMarketData(MarketData):
             return None
         return Answer("instruments-info", f"{asked['category']}{MARKET_MARK}{asked['symbol']}")
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """One a market at least: each has its own address, ``…/v5/public/linear``."""
         host = endpoints.ws_url.rstrip("/") or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
         most = ARGS_PER_CONNECTION // (len(TOPICS) + 1)
         return [
-            _connection(f"{host}{PATH}{market}", mine[i : i + most], market)
+            _connection(f"{host}{PATH}{market}", part, market)
             for market in symbols.MARKETS
             if (mine := [symbol for symbol in venue_symbols if symbol.partition(MARKET_MARK)[0] == market])
-            for i in range(0, len(mine), most)
+            for part in in_parts(mine, most)
         ]
 
     def resubscribe(self, venue_symbol: str) -> Sequence[str]:
@@ -100,7 +86,7 @@ class BybitMarketData(MarketData):
 def _connection(url: str, venue_symbols: Sequence[str], market: str) -> Connection:
     kinds = (*TOPICS, "orderbook.1" if market == symbols.SPOT else "allLiquidation")
     topics = [f"{kind}.{own_symbol(symbol)}" for symbol in venue_symbols for kind in kinds]
-    parts = [topics[i : i + ARGS_PER_MESSAGE] for i in range(0, len(topics), ARGS_PER_MESSAGE)]
+    parts = in_parts(topics, ARGS_PER_MESSAGE)
     messages = tuple(_message("subscribe", part) for part in parts)
     return Connection(url, tuple(venue_symbols), messages, PING, PING_S)
 

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.catalogs import Catalog
 from adapters.coinbase import parser, symbols
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://advanced-trade-ws.coinbase.com"
 CHANNELS = ("level2", "market_trades", "ticker")
@@ -26,20 +25,11 @@ _PRODUCT = re.compile(r"/products/([^/]+)/?\Z")
 class CoinbaseMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
-
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
     symbols_in = staticmethod(symbols.symbols_in)
 
     def sequence_in(self, frame: bytes) -> int | None:
@@ -51,17 +41,10 @@ class CoinbaseMarketData(MarketData):
         found = _PRODUCT.search(urlsplit(url).path)
         return None if found is None else Answer("product", found[1])
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """A message a channel; heartbeats keep quiet channels from being closed, and their numbers show what was lost."""
         url = endpoints.ws_url.rstrip("/") or STREAM_URL
-        groups = [
-            tuple(venue_symbols[i : i + PRODUCTS_PER_CONNECTION])
-            for i in range(0, len(venue_symbols), PRODUCTS_PER_CONNECTION)
-        ]
+        groups = in_parts(venue_symbols, PRODUCTS_PER_CONNECTION)
         return [
             Connection(url, group, (_message("heartbeats"), *(_message(channel, group) for channel in CHANNELS)))
             for group in groups

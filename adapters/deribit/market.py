@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.catalogs import Catalog
 from adapters.deribit import parser, symbols
 from adapters.parsing import text_in
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://www.deribit.com/ws/api/v2"
 SANDBOX_STREAM_URL = "wss://test.deribit.com/ws/api/v2"
@@ -26,19 +25,11 @@ RULES = BookRules(Snapshots.STREAM)
 class DeribitMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
         channel = text_in(frame, b'"channel":"').split(".")
@@ -50,16 +41,10 @@ class DeribitMarketData(MarketData):
             return Answer("definition", text_in(body, b'"instrument_name":"'))
         return None
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
-        parts = [
-            venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
-        ]
-        return [Connection(url, tuple(part), _subscriptions(part), PING, PING_S) for part in parts]
+        parts = in_parts(venue_symbols, SYMBOLS_PER_CONNECTION)
+        return [Connection(url, part, _subscriptions(part), PING, PING_S) for part in parts]
 
     def resubscribe(self, venue_symbol: str) -> Sequence[str]:
         book = [CHANNELS[0].format(venue_symbol)]
@@ -74,7 +59,7 @@ class DeribitMarketData(MarketData):
 
 def _subscriptions(venue_symbols: Sequence[str]) -> tuple[str, ...]:
     channels = [channel.format(symbol) for symbol in venue_symbols for channel in CHANNELS]
-    parts = [channels[i : i + CHANNELS_PER_MESSAGE] for i in range(0, len(channels), CHANNELS_PER_MESSAGE)]
+    parts = in_parts(channels, CHANNELS_PER_MESSAGE)
     return tuple(_message("public/subscribe", part, n) for n, part in enumerate(parts, start=1))
 
 

@@ -8,11 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots, own_symbol
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts, own_symbol
 from adapters.catalogs import Catalog
 from adapters.gateio import parser, symbols
 from adapters.parsing import text_in
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://api.gateio.ws/ws/v4/"
 FUTURES_URL = "wss://fx-ws.gateio.ws/v4/ws/"
@@ -33,19 +32,11 @@ _CONTRACT = re.compile(rb'"(?:s|contract)":"([^"]{1,40})"')
 class GateioMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
         if b'"futures.' in frame[:80]:
@@ -65,19 +56,15 @@ class GateioMarketData(MarketData):
             return Answer("contract", market + text_in(body, b'"name":"'))
         return None
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """One or more for each market."""
         markets: dict[str, list[str]] = {}
         for symbol in venue_symbols:
             markets.setdefault(_url(symbol), []).append(symbol)
         return [
-            Connection(endpoints.ws_url or url, tuple(part), _subscriptions(part), _ping(part[0]), PING_S)
+            Connection(endpoints.ws_url or url, part, _subscriptions(part), _ping(part[0]), PING_S)
             for url, found in markets.items()
-            for part in (found[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(found), SYMBOLS_PER_CONNECTION))
+            for part in in_parts(found, SYMBOLS_PER_CONNECTION)
         ]
 
     def rest(self, endpoints: Endpoints) -> Rest:

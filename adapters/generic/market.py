@@ -6,10 +6,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from adapters.base import BookRules, Connection, Endpoints, MarketData, Parser, Rest, Sampler, Snapshots
+from adapters.base import BookRules, Connection, Endpoints, MarketData, Rest, Sampler, Snapshots
 from adapters.generic import parser, symbols
 from adapters.parsing import text_in
-from topics.record import InstrumentId, Venue
 
 PREFIX = "ccxt:"
 _BESIDE = re.compile(rb'\{"ccxt":"(?!book)')
@@ -22,19 +21,10 @@ class GenericMarketData(MarketData):
     def __init__(self, ccxt_id: str) -> None:
         self._ccxt_id = ccxt_id
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
+    rules = RULES
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
         symbol = text_in(frame, b'"symbol":"', 128)

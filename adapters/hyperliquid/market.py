@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from adapters.base import BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.hyperliquid import parser, symbols
 from adapters.parsing import text_in
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://api.hyperliquid.xyz/ws"
 SANDBOX_STREAM_URL = "wss://api.hyperliquid-testnet.xyz/ws"
@@ -25,19 +24,10 @@ RULES = BookRules(Snapshots.STREAM, chained=False, beside=BESIDE.search)
 class HyperliquidMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
+    rules = RULES
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
         symbol = text_in(frame, b'"coin":"')
@@ -45,13 +35,11 @@ class HyperliquidMarketData(MarketData):
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
-        parts = [
-            venue_symbols[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(venue_symbols), SYMBOLS_PER_CONNECTION)
-        ]
+        parts = in_parts(venue_symbols, SYMBOLS_PER_CONNECTION)
         return [
             Connection(
                 url,
-                tuple(part),
+                part,
                 tuple(_message("subscribe", channel, symbol) for symbol in part for channel in CHANNELS),
                 PING,
                 PING_S,

@@ -6,11 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.catalogs import Catalog
 from adapters.kraken import parser, symbols
 from adapters.kraken.checksum import checksum
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://ws.kraken.com/v2"
 DEPTH = 1000
@@ -33,20 +32,11 @@ RULES = BookRules(Snapshots.STREAM, chained=False, checksum=checksum, beside=BES
 class KrakenMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
-
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
     symbols_in = staticmethod(symbols.symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
@@ -55,14 +45,10 @@ class KrakenMarketData(MarketData):
         pair = parse_qs(parts.query).get("pair", [""])[0]
         return Answer("AssetPairs", pair) if parts.path.endswith("/AssetPairs") and "/" in pair else None
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         messages = [
-            _message("subscribe", params, venue_symbols[i : i + PAIRS_PER_MESSAGE])
-            for i in range(0, len(venue_symbols), PAIRS_PER_MESSAGE)
+            _message("subscribe", params, part)
+            for part in in_parts(venue_symbols, PAIRS_PER_MESSAGE)
             for params in CHANNELS
         ]
         return [Connection(endpoints.ws_url or STREAM_URL, tuple(venue_symbols), tuple(messages), PING, PING_S)]

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from adapters.base import BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.catalogs import Catalog
 from adapters.kraken_futures import parser, symbols
 from adapters.parsing import iso_ns
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://futures.kraken.com/ws/v1"
 SANDBOX_STREAM_URL = "wss://demo-futures.kraken.com/ws/v1"
@@ -24,31 +23,18 @@ class KrakenFuturesMarketData(MarketData):
     The venue wants a ping a minute; those of the websocket itself, which are sent anyway, count.
     """
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
-
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
     symbols_in = staticmethod(symbols.symbols_in)
-
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
 
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
         messages = [
-            _message("subscribe", feed, venue_symbols[i : i + PRODUCTS_PER_MESSAGE])
-            for i in range(0, len(venue_symbols), PRODUCTS_PER_MESSAGE)
+            _message("subscribe", feed, part)
+            for part in in_parts(venue_symbols, PRODUCTS_PER_MESSAGE)
             for feed in FEEDS
         ]
         return [Connection(url, tuple(venue_symbols), tuple(messages))]

@@ -7,11 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots, own_symbol
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts, own_symbol
 from adapters.catalogs import Catalog
 from adapters.kucoin import parser, symbols
 from adapters.parsing import text_in
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://ws-api-spot.kucoin.com"
 FUTURES_URL = "wss://ws-api-futures.kucoin.com"
@@ -38,19 +37,11 @@ RULES = BookRules(Snapshots.REST, settles=True)
 class KucoinMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
 
     def symbols_in(self, frame: bytes, url: str = "") -> Sequence[str]:
         topic, _, symbol = text_in(frame, parser.TOPIC, 128).partition(":")
@@ -67,10 +58,6 @@ class KucoinMarketData(MarketData):
             return Answer("definition", text_in(body, b'"symbol":"'))
         return None
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         """The venue's own URL is asked for (``address``)."""
         markets = {
@@ -80,14 +67,14 @@ class KucoinMarketData(MarketData):
         return [
             Connection(
                 endpoints.ws_url or url,
-                tuple(part),
+                part,
                 tuple(_subscription(topic, part, n) for n, topic in enumerate(TOPICS[url])),
                 PING,
                 PING_S,
                 MOST_S,
             )
             for url, mine in markets.items()
-            for part in (mine[i : i + SYMBOLS_PER_CONNECTION] for i in range(0, len(mine), SYMBOLS_PER_CONNECTION))
+            for part in in_parts(mine, SYMBOLS_PER_CONNECTION)
         ]
 
     async def address(self, rest: Rest, connection: Connection) -> str:

@@ -6,11 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Rest, Snapshots, in_parts
 from adapters.catalogs import Catalog
 from adapters.okx import parser, symbols
 from adapters.okx.checksum import checksum
-from topics.record import InstrumentId, Venue
 
 STREAM_URL = "wss://ws.okx.com:8443/ws/v5/public"
 SANDBOX_STREAM_URL = "wss://wspap.okx.com:8443/ws/v5/public"
@@ -34,20 +33,11 @@ TYPES = {"spot": "SPOT", "linear": "SWAP", "inverse": "SWAP", "future": "FUTURES
 class OkxMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
-    @property
-    def parse(self) -> Parser:
-        return parser.parse
-
-    @property
-    def rules(self) -> BookRules:
-        return RULES
-
-    def venue_symbol(self, instrument: InstrumentId) -> str:
-        return symbols.venue_symbol(instrument)
-
-    def instrument_of(self, venue: Venue, venue_symbol: str) -> InstrumentId:
-        return symbols.instrument_of(venue, venue_symbol)
-
+    rules = RULES
+    catalogs = CATALOGS
+    parse = staticmethod(parser.parse)
+    venue_symbol = staticmethod(symbols.venue_symbol)
+    instrument_of = staticmethod(symbols.instrument_of)
     symbols_in = staticmethod(symbols.symbols_in)
 
     def answer(self, url: str, body: bytes) -> Answer | None:
@@ -56,17 +46,13 @@ class OkxMarketData(MarketData):
         name = parse_qs(parts.query).get("instId", [""])[0]
         return Answer("instruments", name) if parts.path.endswith("/public/instruments") and name else None
 
-    @property
-    def catalogs(self) -> tuple[Catalog, ...]:
-        return CATALOGS
-
     def connections(self, endpoints: Endpoints, venue_symbols: Sequence[str]) -> Sequence[Connection]:
         url = endpoints.ws_url or (SANDBOX_STREAM_URL if endpoints.sandbox else STREAM_URL)
         kinds = {symbol: _kind(symbol) for symbol in venue_symbols}
         args = [{"channel": channel, "instId": symbol} for symbol, kind in kinds.items() for channel in CHANNELS[kind]]
         types = sorted({TYPES[kind] for kind in kinds.values()} - {"SPOT"})
         args += [{"channel": "liquidation-orders", "instType": kind} for kind in types]
-        parts = [args[i : i + ARGS_PER_MESSAGE] for i in range(0, len(args), ARGS_PER_MESSAGE)]
+        parts = in_parts(args, ARGS_PER_MESSAGE)
         messages = tuple(_message("subscribe", part) for part in parts)
         return [Connection(url, tuple(venue_symbols), messages, PING, PING_S)]
 
