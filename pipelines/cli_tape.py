@@ -137,14 +137,11 @@ def check(files: Files, venue: VenueOption = "", as_json: JsonOption = False) ->
             typer.echo(json.dumps(plain(one)))
     else:
         _show_checked(found)
-    skew = max((one.clock_skew_ns for one in found.instruments), default=0)
-    if skew:
+    if skew := max((one.clock_skew_ns for one in found.instruments), default=0):
         err.print(f"the recorder's clock was {skew / 1e6:,.1f} ms behind the venue's, at least")
     unreadable = sum(one.unreadable for one in found.instruments)
     if found.unknown or unreadable:
         err.print(f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read")
-    if skew := max((one.clock_skew_ns for one in found.instruments), default=0):
-        err.print(f"the recorder's clock was at least {skew / 1e9:.3f} s behind the venue's")
     if found.problem:
         raise Problem(found.problem)
     if not found.instruments:
