@@ -186,6 +186,10 @@ class Rest(Protocol):
     async def definition(self, venue_symbol: str) -> bytes:
         """One instrument's definition, wrapped as a frame: ``{"rest":"exchangeInfo",…}``. Raises VenueError."""
 
+    async def open_interest(self, venue_symbol: str) -> bytes:
+        """One contract's open interest, wrapped as a frame; only of venues that do not stream it. Raises VenueError."""
+        raise VenueRefused("open interest of this venue is not asked for")
+
     async def time_ms(self) -> int:
         """The venue's clock. Raises VenueError."""
 
@@ -249,11 +253,13 @@ class MarketData(Protocol):
     """The market-data side of an adapter; what most venues share has its default here.
 
     ``catalogs``: which recorded answers are about every instrument. ``has_orders``: whether books can be had order by order (L3).
+    ``asks_open_interest``: whether it is asked for, since no stream tells it.
     """
 
     rules: BookRules
     catalogs: tuple[Catalog, ...] = ()
     has_orders: bool = False
+    asks_open_interest: bool = False
 
     @property
     def parse(self) -> Parser: ...

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from adapters.base import Endpoints, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
+from adapters.base import Endpoints, Rest, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
 from adapters.ccxt_alone import exchange
 
 TIMEOUT_MS = 10_000
@@ -26,9 +26,9 @@ class Request(NamedTuple):
 
 
 class PublicApi(NamedTuple):
-    """``definition`` and ``depth`` make the request for a venue symbol (ValueError where there can be none); no ``depth``:
-    books begin in the stream. ``clock`` is asked for the time, ``clock_ms`` reads its answer. ``found``: the class and the
-    module of its errors, where ccxt has no such exchange.
+    """``definition``, ``depth`` and ``open_interest`` make the request for a venue symbol (ValueError where there can be none);
+    no ``depth``: books begin in the stream, no ``open_interest``: it is told there. ``clock`` is asked for the time, ``clock_ms``
+    reads its answer. ``found``: the class and the module of its errors, where ccxt has no such exchange.
     """
 
     ccxt_id: str
@@ -36,11 +36,12 @@ class PublicApi(NamedTuple):
     clock: Request
     clock_ms: Callable[[Any], int]
     depth: Callable[[str], Request] | None = None
+    open_interest: Callable[[str], Request] | None = None
     options: Mapping[str, Any] = {}
     found: Callable[[], tuple[Any, Any]] | None = None
 
 
-class PublicRest:
+class PublicRest(Rest):
     """See ``adapters.base.Rest``. A REST URL of one's own takes the place of the venue's scheme and host."""
 
     def __init__(self, api: PublicApi, endpoints: Endpoints) -> None:
@@ -63,6 +64,11 @@ class PublicRest:
 
     async def definition(self, venue_symbol: str) -> bytes:
         return await self._framed(self._api.definition, venue_symbol)
+
+    async def open_interest(self, venue_symbol: str) -> bytes:
+        if self._api.open_interest is None:
+            return await super().open_interest(venue_symbol)
+        return await self._framed(self._api.open_interest, venue_symbol)
 
     async def time_ms(self) -> int:
         answer, _ = await self._get(self._api.clock)

@@ -38,6 +38,7 @@ class FuturesMarketData(MarketData):
 
     rules = RULES
     catalogs = CATALOGS
+    asks_open_interest = True
     symbols_in = staticmethod(symbols_in)
 
     def __init__(self, site: Site) -> None:

@@ -14,10 +14,14 @@ def api(prefix: str) -> PublicApi:
     def definition(venue_symbol: str) -> Request:
         return Request("exchangeInfo", f"{prefix}PublicGetExchangeInfo", {})
 
+    def open_interest(venue_symbol: str) -> Request:
+        return Request("openInterest", f"{prefix}PublicGetOpenInterest", {"symbol": venue_symbol})
+
     return PublicApi(
         ccxt_id="binance",
         definition=definition,
         depth=depth,
+        open_interest=open_interest,
         clock=Request("time", f"{prefix}PublicGetTime", {}),
         clock_ms=lambda answer: int(answer["serverTime"]),
     )

@@ -6,7 +6,7 @@ One request at a time: ccxt keeps only its last answer.
 import asyncio
 from typing import Any
 
-from adapters.base import Endpoints, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
+from adapters.base import Endpoints, Rest, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
 from adapters.binance import ccxt_alone as ccxt
 
 API = "/api/v3"
@@ -19,7 +19,7 @@ def api_url(rest_url: str) -> str:
     return f"{rest_url.rstrip('/').removesuffix(API)}{API}"
 
 
-class BinancePublicRest:
+class BinancePublicRest(Rest):
     """See ``adapters.base.Rest``."""
 
     def __init__(self, endpoints: Endpoints) -> None:

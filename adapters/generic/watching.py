@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from adapters.base import Endpoints, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
+from adapters.base import Endpoints, Rest, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
 
 TIMEOUT_MS = 10_000
 SILENT_S = 60.0
@@ -100,7 +100,7 @@ class Watching:
         await self._exchange.close()
 
 
-class MarketsRest:
+class MarketsRest(Rest):
     """See ``adapters.base.Rest``: definitions from ccxt's markets; books are streamed."""
 
     def __init__(self, ccxt_id: str, endpoints: Endpoints) -> None:

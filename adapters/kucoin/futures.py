@@ -21,6 +21,7 @@ from topics.market import (
     Funding,
     Instrument,
     InstrumentStatus,
+    OpenInterest,
     Quote,
     Ticker,
     Trade,
@@ -90,7 +91,7 @@ class Told(msgspec.Struct):
 class Contract(msgspec.Struct):
     """``GET /api/v1/contracts/{symbol}``: ``{"symbol":"ETHUSDTM",…,"baseCurrency":"ETH","quoteCurrency":"USDT",
     "settleCurrency":"USDT","maxOrderQty":1000000,…,"lotSize":1,"tickSize":0.05,…,"multiplier":0.01,…,"makerFeeRate":0.0002,
-    "takerFeeRate":0.0006,…,"isInverse":false,…,"status":"Open"}``; an inverse one's multiplier is -1: contracts of 1 USD.
+    "takerFeeRate":0.0006,…,"isInverse":false,…,"openInterest":"2566974",…,"status":"Open"}``; an inverse one's multiplier is -1: contracts of 1 USD.
     """
 
     symbol: str
@@ -101,6 +102,7 @@ class Contract(msgspec.Struct):
     maxOrderQty: Decimal | None = None
     makerFeeRate: Decimal | None = None
     takerFeeRate: Decimal | None = None
+    openInterest: Decimal | None = None
     status: str = ""
 
 
@@ -223,14 +225,14 @@ def _about(frame: bytes, reading: Reading) -> Sequence[Parsed]:
 
 
 def defined(body: bytes, reading: Reading) -> Sequence[Parsed]:
-    """The contract's definition and status; BadFrame when it is not in there."""
+    """The contract's definition, status and open interest; BadFrame when it is not in there."""
     data, wanted = _contract(body).data, own_symbol(venue_symbol(reading.instrument))
     d = next((d for d in (data if isinstance(data, list) else [data]) if d.symbol == wanted), None)
     if d is None:
         raise BadFrame(f"no definition of {wanted} in it")
     base, quote = reading.instrument.partition(":")[2].split("-")[:2]
-    trading = d.status == "Open"
-    return (
+    trading, ts_event = d.status == "Open", reading.ts_venue or reading.ts_init
+    out: list[Parsed] = [
         Instrument(
             instrument=reading.instrument,
             venue=reading.venue,
@@ -251,10 +253,16 @@ def defined(body: bytes, reading: Reading) -> Sequence[Parsed]:
         InstrumentStatus(
             instrument=reading.instrument,
             status=TradingStatus.TRADING if trading else TradingStatus.HALTED,
-            ts_event=reading.ts_venue or reading.ts_init,
+            ts_event=ts_event,
             ts_init=reading.ts_init,
         ),
-    )
+    ]
+    if d.openInterest is not None and d.openInterest >= 0:
+        interest, instrument = d.openInterest, reading.instrument
+        out.append(
+            OpenInterest(instrument=instrument, open_interest=interest, ts_event=ts_event, ts_init=reading.ts_init)
+        )
+    return out
 
 
 def _fee(rate: Decimal | None) -> Decimal | None:

@@ -18,6 +18,11 @@ log = logging.getLogger("tapedeck.ingest")
 class What(StrEnum):
     DEPTH = "depth"
     DEFINITION = "definition"
+    OPEN_INTEREST = "open interest"
+
+
+OPTIONAL = frozenset({What.OPEN_INTEREST})
+"""Nothing waits for these: they are asked for again when it is their time."""
 
 
 class Wanted(NamedTuple):
@@ -33,7 +38,11 @@ class Fetcher:
         self.refused: dict[Wanted, str] = {}
         self.problem = ""
         self._name = name
-        self._rest = rest
+        self._requests = {
+            What.DEPTH: rest.depth,
+            What.DEFINITION: rest.definition,
+            What.OPEN_INTEREST: rest.open_interest,
+        }
         self._writer = writer
         self._due: dict[Wanted, float] = {}
         self._done_at: dict[Wanted, float] = {}
@@ -75,12 +84,14 @@ class Fetcher:
     async def _fetch(self, wanted: Wanted) -> None:
         del self._due[wanted]
         try:
-            frame = await (self._rest.depth if wanted.what is What.DEPTH else self._rest.definition)(wanted.symbol)
-        except VenueRefused as error:
-            self._was_refused(wanted, error)
-            return
+            frame = await self._requests[wanted.what](wanted.symbol)
         except VenueError as error:
-            self._failed(wanted, error)
+            if wanted.what in OPTIONAL and not isinstance(error, VenueBusy):
+                log.info("%s: no %s of %s: %s", self._name, wanted.what, wanted.symbol, error)
+            elif isinstance(error, VenueRefused):
+                self._was_refused(wanted, error)
+            else:
+                self._failed(wanted, error)
             return
         self._writer.wrapped(wanted.symbol, frame)
         self.fetched.add(wanted)

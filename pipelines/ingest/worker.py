@@ -28,7 +28,8 @@ from topics.record import InstrumentId, Venue
 
 log = logging.getLogger("tapedeck.ingest")
 
-DEFINITIONS_EVERY_S = 60.0
+ASK_EVERY_S = 60.0
+"""For definitions, and what else no stream tells."""
 COMPARE_EVERY_S = 180.0
 
 
@@ -136,7 +137,7 @@ class Ingest:
         requests = follow_requests(self._kafka, self._config.prefix, self._venue, self._asked)
         if self._adapter.rules.compared:
             parts.append(self._comparing())
-        return [*parts, *(s.run() for s in self.streams), self.fetcher.run(), self._definitions(), requests]
+        return [*parts, *(s.run() for s in self.streams), self.fetcher.run(), self._asking(), requests]
 
     def _opened(self, symbols: Sequence[str]) -> None:
         if self._adapter.rules.snapshots is Snapshots.STREAM:
@@ -176,11 +177,13 @@ class Ingest:
             for symbol in self._symbols:
                 self.fetcher.ask(Wanted(What.DEPTH, symbol), at_once=True)
 
-    async def _definitions(self) -> None:
+    async def _asking(self) -> None:
+        kinds = [What.DEFINITION, *([What.OPEN_INTEREST] if self._adapter.asks_open_interest else [])]
         while True:
-            for symbol in self._symbols:
-                self.fetcher.ask(Wanted(What.DEFINITION, symbol), at_once=True)
-            await asyncio.sleep(DEFINITIONS_EVERY_S)
+            for kind in kinds:
+                for symbol in self._symbols:
+                    self.fetcher.ask(Wanted(kind, symbol), at_once=True)
+            await asyncio.sleep(ASK_EVERY_S)
 
     @property
     def ready(self) -> bool:

@@ -11,7 +11,7 @@ from adapters.base import BadFrame, Endpoints, Reading, rest_frame
 from adapters.kucoin.market import FUTURES_URL, MARKET_DATA, STREAM_URL
 from infra.captures import Item, Kind
 from tests.adapters.venues import Sides, fuzz, play, sides
-from topics.market import BookDelta, BookSnapshot, Funding, Gap, Instrument, Quote, Ticker, Trade
+from topics.market import BookDelta, BookSnapshot, Funding, Gap, Instrument, OpenInterest, Quote, Ticker, Trade
 from topics.record import Side
 
 NAME, SYMBOL = "kucoin:BTC-USDT-PERP", "futures|XBTUSDTM"
@@ -92,7 +92,7 @@ def test_trades_quotes_marks_and_funding() -> None:
 
 
 @pytest.mark.parametrize("inverse", [False, True])
-def test_a_definition_says_steps_multiplier_and_kind(inverse: bool) -> None:
+def test_a_definition_says_steps_multiplier_kind_and_open_interest(inverse: bool) -> None:
     symbol, name = ("XBTUSDM", "kucoin:BTC-USD-PERP") if inverse else ("XBTUSDTM", NAME)
     told = {
         "symbol": symbol,
@@ -100,14 +100,17 @@ def test_a_definition_says_steps_multiplier_and_kind(inverse: bool) -> None:
         "tickSize": 0.1,
         "multiplier": -1 if inverse else 0.001,
         "isInverse": inverse,
+        "openInterest": "2566974",
     }
     body = json.dumps({"code": "200000", "data": {**told, "status": "Open", "makerFeeRate": 0.0002}}).encode()
-    found, _ = MARKET_DATA.parse(rest_frame("contract", f"futures|{symbol}", body), reading(name)) or ()
+    found, _, interest = MARKET_DATA.parse(rest_frame("contract", f"futures|{symbol}", body), reading(name)) or ()
     assert isinstance(found, Instrument)
     assert (found.venue_symbol, found.base, found.quote) == (symbol, "BTC", "USD" if inverse else "USDT")
     assert (found.tick_size, found.kind) == (Decimal("0.1"), "inverse" if inverse else "linear")
     assert found.multiplier == (1 if inverse else Decimal("0.001"))
     assert found.tradable
+    assert isinstance(interest, OpenInterest)
+    assert interest.open_interest == 2566974
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A small real server that sends what a test tells it to: Binance's stream and two REST answers, with troubles on demand."""
+"""A small real server that sends what a test tells it to: Binance's streams and REST answers, with troubles on demand."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ class ScriptedVenue:
 
     async def start(self) -> None:
         app = web.Application()
-        app.add_routes([web.get("/api/v3/{what}", self._rest), web.get("/stream", self._stream)])
+        app.add_routes([web.get("/stream", self._stream), web.get("/{path:.+}/{what}", self._rest)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()

@@ -282,6 +282,25 @@ async def test_a_symbol_that_the_venue_does_not_know_is_named_and_holds_up_no_ot
     assert sorted(rests) == ["sim:BTC-USDT"] * 2
 
 
+async def test_open_interest_is_asked_for_where_no_stream_tells_it_and_nothing_waits_for_it(
+    kafka_conf: dict[str, str], topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.ingest.worker.ASK_EVERY_S", 0.1)
+    interest = b'{"openInterest":"10659.509","symbol":"BTCUSDT","time":1589437530011}'
+    plain = config(topics, tmp_path, "", "sim:BTC-USDT-PERP").venues["sim"]
+    async with scripted(VenueModel(1)) as venue:
+        at = {"rest_url": f"http://{venue.address}", "ws_url": f"ws://{venue.address}"}
+        chosen = config(topics, tmp_path, venue.address, "sim:BTC-USDT-PERP")
+        chosen = replace(chosen, venues={"sim": replace(plain, adapter="binance_usdm", **at)})
+        async with ingesting(chosen, kafka_conf) as status:
+            await until(lambda: status().get("ready") and venue.asked["openInterest"] > 1)
+            assert status()["problem"] == ""
+            venue.bodies["openInterest"] = lambda: interest
+            await until(lambda: interest in venue.answered)
+    frames = [line.frame for line in raw_lines(kafka_conf, topics) if line.key == "sim:BTC-USDT-PERP"]
+    assert rest_frame("openInterest", "BTCUSDT", interest) in frames
+
+
 async def test_the_venues_answers_are_told_apart(tmp_path: Path) -> None:
     async with ScriptedVenue() as venue:
         venue.bodies["depth"] = lambda: b'{"code":-1121,"msg":"Invalid symbol."}'
