@@ -5,14 +5,18 @@ One request at a time: ccxt keeps only its last answer.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from adapters.base import Endpoints, Rest, VenueBusy, VenueError, VenueRefused, VenueUnreachable, rest_frame
+from adapters.catalogs import Catalog
 from adapters.ccxt_alone import exchange
 
 TIMEOUT_MS = 10_000
+FRESH_S = 30.0
+"""How long a venue's list of all its instruments serves for each of them."""
 
 
 class Request(NamedTuple):
@@ -28,7 +32,8 @@ class Request(NamedTuple):
 class PublicApi(NamedTuple):
     """``definition``, ``depth`` and ``open_interest`` make the request for a venue symbol (ValueError where there can be none);
     no ``depth``: books begin in the stream, no ``open_interest``: it is told there. ``clock`` is asked for the time, ``clock_ms``
-    reads its answer. ``found``: the class and the module of its errors, where ccxt has no such exchange.
+    reads its answer. ``found``: the class and the module of its errors, where ccxt has no such exchange. ``catalog``: the
+    answer to ``definition`` is a list of all instruments, and what each says of one is told.
     """
 
     ccxt_id: str
@@ -39,6 +44,7 @@ class PublicApi(NamedTuple):
     open_interest: Callable[[str], Request] | None = None
     options: Mapping[str, Any] = {}
     found: Callable[[], tuple[Any, Any]] | None = None
+    catalog: Catalog | None = None
 
 
 class PublicRest(Rest):
@@ -56,6 +62,8 @@ class PublicRest(Rest):
         if endpoints.rest_url:
             self._exchange.urls["api"] = _elsewhere(self._exchange.urls["api"], endpoints.rest_url.rstrip("/"))
         self._lock = asyncio.Lock()
+        self._listed: Mapping[str, bytes] = {}
+        self._listed_at = 0.0
 
     async def depth(self, venue_symbol: str) -> bytes:
         if self._api.depth is None:
@@ -63,7 +71,16 @@ class PublicRest(Rest):
         return await self._framed(self._api.depth, venue_symbol)
 
     async def definition(self, venue_symbol: str) -> bytes:
-        return await self._framed(self._api.definition, venue_symbol)
+        catalog, name = self._api.catalog, venue_symbol.lower()
+        if catalog is None:
+            return await self._framed(self._api.definition, venue_symbol)
+        if name not in self._listed or time.monotonic() - self._listed_at > FRESH_S:
+            _, body = await self._get(self._api.definition(venue_symbol))
+            self._listed = {symbol.lower(): part for symbol, part in catalog.parts("", body).items()}
+            self._listed_at = time.monotonic()
+        if name not in self._listed:
+            raise VenueRefused(f"{venue_symbol} is not in the venue's list")
+        return rest_frame(catalog.what, venue_symbol, self._listed[name])
 
     async def open_interest(self, venue_symbol: str) -> bytes:
         if self._api.open_interest is None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
 from adapters.binance import futures
 from adapters.binance.futures_symbols import Spelling
-from adapters.binance.market import CATALOGS, combined_streams, parameter
+from adapters.binance.market import CATALOG, combined_streams, parameter
 from adapters.binance.parser import parser
 from adapters.binance.symbols import symbols_in
 from topics.record import InstrumentId, Venue
@@ -37,7 +37,7 @@ class FuturesMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
     rules = RULES
-    catalogs = CATALOGS
+    catalogs = (CATALOG,)
     asks_open_interest = True
     symbols_in = staticmethod(symbols_in)
 

@@ -1,5 +1,6 @@
 """Public REST requests of Binance's futures."""
 
+from adapters.binance.market import CATALOG
 from adapters.public_rest import PublicApi, Request
 
 DEPTH_LIMIT = 1000
@@ -24,4 +25,5 @@ def api(prefix: str) -> PublicApi:
         open_interest=open_interest,
         clock=Request("time", f"{prefix}PublicGetTime", {}),
         clock_ms=lambda answer: int(answer["serverTime"]),
+        catalog=CATALOG,
     )

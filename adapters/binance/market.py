@@ -17,7 +17,7 @@ STREAMS = ("depth@100ms", "trade", "bookTicker")
 PARAMS_PER_MESSAGE = 100  # a message with a few hundred streams is refused
 STREAMS_PER_CONNECTION = 200  # of futures; spot's limit is 1024
 LIFE_S = 24 * 3600.0  # then the venue ends a connection
-CATALOGS = (Catalog("/exchangeInfo", "exchangeInfo", "symbol", ("symbols",)),)
+CATALOG = Catalog("/exchangeInfo", "exchangeInfo", "symbol", ("symbols",))
 RULES = BookRules(Snapshots.REST)
 
 
@@ -25,7 +25,7 @@ class BinanceMarketData(MarketData):
     """See ``adapters.base.MarketData``."""
 
     rules = RULES
-    catalogs = CATALOGS
+    catalogs = (CATALOG,)
     parse = staticmethod(parser.parse)
     venue_symbol = staticmethod(symbols.venue_symbol)
     instrument_of = staticmethod(symbols.instrument_of)

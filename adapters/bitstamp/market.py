@@ -19,10 +19,8 @@ PING = '{"event":"bts:heartbeat"}'
 PING_S = 20.0
 MOST_S = 90 * 24 * 3600.0
 BESIDE = re.compile(rb'"channel":"(?!diff_)|"event":"bts:')
-CATALOGS = (
-    Catalog("/trading-pairs-info", "definition", "url_symbol"),
-    Catalog("/markets", "definition", "market_symbol"),
-)
+PAIRS = Catalog("/trading-pairs-info", "definition", "url_symbol")
+CATALOGS = (PAIRS, Catalog("/markets", "definition", "market_symbol"))
 RULES = BookRules(Snapshots.REST, chained=False, beside=BESIDE.search, compared=True)
 
 

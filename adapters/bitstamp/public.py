@@ -1,5 +1,6 @@
 """Bitstamp's public requests. It has none for its clock: that of its ticker is in seconds."""
 
+from adapters.bitstamp.market import PAIRS
 from adapters.public_rest import PublicApi, Request
 
 
@@ -23,4 +24,5 @@ def api(orders: bool = False) -> PublicApi:
         definition=_definition,
         clock=Request("time", "publicGetTickerPair", {"pair": "btcusd"}),
         clock_ms=lambda answer: int(answer["timestamp"]) * 1000,
+        catalog=PAIRS,
     )

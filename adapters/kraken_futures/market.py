@@ -13,7 +13,7 @@ STREAM_URL = "wss://futures.kraken.com/ws/v1"
 SANDBOX_STREAM_URL = "wss://demo-futures.kraken.com/ws/v1"
 FEEDS = ("book", "trade", "ticker")
 PRODUCTS_PER_MESSAGE = 50
-CATALOGS = (Catalog("/instruments", "instruments", "symbol", ("instruments",)),)
+CATALOG = Catalog("/instruments", "instruments", "symbol", ("instruments",))
 RULES = BookRules(Snapshots.STREAM, settles=True)
 
 
@@ -24,7 +24,7 @@ class KrakenFuturesMarketData(MarketData):
     """
 
     rules = RULES
-    catalogs = CATALOGS
+    catalogs = (CATALOG,)
     parse = staticmethod(parser.parse)
     venue_symbol = staticmethod(symbols.venue_symbol)
     instrument_of = staticmethod(symbols.instrument_of)
@@ -51,6 +51,7 @@ class KrakenFuturesMarketData(MarketData):
             definition=lambda symbol: request,
             clock=request,
             clock_ms=lambda answer: iso_ns(answer["serverTime"]) // 1_000_000,
+            catalog=CATALOG,
         )
         return PublicRest(api, endpoints)
 

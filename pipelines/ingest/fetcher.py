@@ -66,13 +66,20 @@ class Fetcher:
         """Until cancelled."""
         while True:
             self._wake.clear()
-            wanted = min(self._due, key=self._due.__getitem__, default=None)
+            wanted = self._next()
             if wanted is None:
                 await self._wake.wait()
             elif (wait := self._due[wanted] - time.monotonic()) > 0:
                 await self._sleep(wait)
             else:
                 await self._fetch(wanted)
+
+    def _next(self) -> Wanted | None:
+        """Of what is due already books come first: their deltas wait for them."""
+        now = time.monotonic()
+        due = self._due.items()
+        ordered = ((max(at, now), wanted.what is not What.DEPTH, at, wanted) for wanted, at in due)
+        return min(ordered, default=(0, 0, 0, None))[-1]
 
     async def _sleep(self, seconds: float) -> None:
         try:

@@ -24,10 +24,8 @@ from tests.pipelines.running import TAPEDECK, environment
 from topics import wire
 from topics.catalog import MARKET_EVENTS, MARKET_RAW, TOPICS
 from topics.coordinates import HEADER, Coordinate
+from topics.market import BookSnapshot, Gap
 from topics.record import InstrumentId, Record
-
-RESYNC_S = 2.0
-"""For a request of normalize's to reach the venue, and its answer the tape."""
 
 
 class Show(NamedTuple):
@@ -55,19 +53,22 @@ def renamed(show: Show, instrument: InstrumentId) -> InstrumentId:
 
 
 async def shown(
-    config: Config, conf: dict[str, str], show: Show, player: Player, settled: Callable[[], Awaitable[None]]
+    config: Config, conf: dict[str, str], show: Show, player: Player, settled: Callable[[Show], Awaitable[None]]
 ) -> None:
     """The whole recording through ingest: to its end, until what is asked for there has come (``settled``), and until ingest has
-    found its connections closed behind the last frame.
+    found its connections closed behind the last frame. One with faults begins in earnest when its books are on the tape.
     """
     stop = asyncio.Event()
     ingest = asyncio.create_task(run_ingest(config, conf, show.venue, stop))
     playing = asyncio.create_task(player.run())
+    if show.faults != NO_FAULTS:
+        await settled(show)
+        player.begin()
     done, _ = await asyncio.wait({ingest, playing}, timeout=240.0, return_when=asyncio.FIRST_COMPLETED)
     assert playing in done, f"{show.venue}: {player.state} at {player.place}"
     playing.result()
     if show.faults != NO_FAULTS:
-        await settled()
+        await settled(show)
     await player.close()
     path = config.run_dir / "status" / f"ingest.{show.venue}.json"
     async with asyncio.timeout(60):
@@ -123,6 +124,16 @@ def steps(conf: dict[str, str], prefix: str) -> dict[InstrumentId, list[Step]]:
     return found
 
 
+def live(conf: dict[str, str], prefix: str) -> set[InstrumentId]:
+    """Whose books are there, at the end of the tape."""
+    found: dict[InstrumentId, bool] = {}
+    for message in kafka.read_all(conf, kafka.physical(prefix, MARKET_EVENTS)):
+        for event in wire.decode(message.value() or b"", MARKET_EVENTS.types):
+            if isinstance(event, BookSnapshot | Gap):
+                found[event.instrument] = isinstance(event, BookSnapshot)
+    return {instrument for instrument, there in found.items() if there}
+
+
 async def caught_up(run_dir: Path, process: "subprocess.Popen[bytes]") -> None:
     """Until normalize has told, later than now, that it is at the end of its input."""
     since, path = time.time(), run_dir / "status" / "normalize.0.json"
@@ -139,7 +150,9 @@ async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Se
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))  # each ingest keeps one of its threads
     conf = dict(endpoints.kafka)
     kafka.create_topics(conf, prefix, topics=list(TOPICS.values()))
-    players = {show.venue: Player(show.recording, show.speed, show.faults) for show in shows}
+    players = {
+        show.venue: Player(show.recording, show.speed, show.faults, hold=show.faults != NO_FAULTS) for show in shows
+    }
     for player in players.values():
         await player.start()
     venues = {
@@ -156,10 +169,12 @@ async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Se
     with normalizing(path, environment(home, endpoints)) as process:
         await caught_up(config.run_dir, process)
 
-        async def settled() -> None:
-            for _ in range(2):
+        async def settled(show: Show) -> None:
+            wanted = {renamed(show, i) for i in show.recording.symbols}
+            async with asyncio.timeout(180):
                 await caught_up(config.run_dir, process)
-                await asyncio.sleep(RESYNC_S)
+                while not wanted <= await asyncio.to_thread(live, conf, prefix):
+                    await caught_up(config.run_dir, process)
 
         await asyncio.gather(*(shown(config, conf, show, players[show.venue], settled) for show in shows))
         await caught_up(config.run_dir, process)

@@ -252,13 +252,22 @@ SPOILT = {
     "bybit": "BYBIT",
     "coinbase": "COINBASE",
     "okx": "OKX",
+    "gateio": "GATEIO",
+    "deribit": "DERIBIT",
+    "bitstamp": "BITSTAMP",
+    "bitmex": "BITMEX",
 }
+
+
+UNNUMBERED = {"bitstamp", "bitmex"}
+"""A change that is lost shows there when a later one contradicts it, or never."""
 
 
 @pytest.fixture(scope="module")
 def recovered(endpoints: Endpoints, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shown]:
     home = tmp_path_factory.mktemp("faults")
-    chosen = [spoilt(venue, data_dir / "cryptofeed" / f"{name}.jsonl.zst") for venue, name in SPOILT.items()]
+    folder = data_dir / "cryptofeed"
+    chosen = [spoilt(venue, *sorted(folder.glob(f"{name}.[j0w]*"))) for venue, name in SPOILT.items()]
     return {one.show.venue: one for one in shown(endpoints, "faults", home, chosen)}
 
 
@@ -269,8 +278,8 @@ def test_a_lost_frame_and_a_cut_end_in_a_gap_and_then_in_the_same_books(recovere
     for item in one.items:
         unharmed.feed(item)
     gaps = Counter(gap.reason for gap in of_kind(one, Gap))
-    assert set(gaps) <= {"sequence", "connection", "checksum", "reconnected"}
-    assert gaps.total() > gaps["reconnected"]
+    assert set(gaps) <= {"sequence", "connection", "checksum", "unreadable frame", "reconnected"}
+    assert gaps.total() > gaps["reconnected"] or name in UNNUMBERED
     for instrument, symbol in one.show.recording.symbols.items():
         book, sessions = None, 0
         for step in one.tape[renamed(one.show, instrument)]:
