@@ -63,7 +63,7 @@ class Answers:
         """The first recorded answer that the adapter reads its definition from."""
         spelled = {own_symbol(symbol), own_symbol(self._recording.spoken.get(instrument, symbol))}
         for candidate in chain(candidates(self._recording.bodies, spelled), self._made(instrument)):
-            self._offered = candidate
+            self._offered, self._heard = candidate, None  # a client that has the venue's list asks nothing
             try:
                 frame = await rest.definition(symbol)
             except VenueError:
@@ -82,6 +82,7 @@ class Answers:
 
     async def _learn_book(self, rest: Rest, instrument: InstrumentId, symbol: str) -> None:
         self._offered = next((body for of, body in self._recording.depth.values() if of == instrument), b"{}")
+        self._heard = None
         try:
             await rest.depth(symbol)
         except VenueError:

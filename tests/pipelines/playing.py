@@ -17,6 +17,7 @@ from infra.config import Config, load
 from infra.services import Endpoints
 from pipelines.ingest import run_ingest
 from pipelines.player import NO_FAULTS, Faults, Player
+from pipelines.player.kept import Kept
 from pipelines.player.player import MAX
 from pipelines.player.recording import Recording
 from pipelines.raw import decode_lines
@@ -52,8 +53,19 @@ def renamed(show: Show, instrument: InstrumentId) -> InstrumentId:
     return f"{show.venue}:{instrument.partition(':')[2]}"
 
 
+def booked(show: Show, place: int) -> set[InstrumentId]:
+    """Who has a book there, by the recording alone."""
+    kept = Kept(show.recording)
+    states = {renamed(show, i): kept.at(place, i) for i in show.recording.symbols}
+    return {instrument for instrument, state in states.items() if state is not None and state.book.book is not None}
+
+
 async def shown(
-    config: Config, conf: dict[str, str], show: Show, player: Player, settled: Callable[[Show], Awaitable[None]]
+    config: Config,
+    conf: dict[str, str],
+    show: Show,
+    player: Player,
+    settled: Callable[[set[InstrumentId]], Awaitable[None]],
 ) -> None:
     """The whole recording through ingest: to its end, until what is asked for there has come (``settled``), and until ingest has
     found its connections closed behind the last frame. One with faults begins in earnest when its books are on the tape.
@@ -62,13 +74,17 @@ async def shown(
     ingest = asyncio.create_task(run_ingest(config, conf, show.venue, stop))
     playing = asyncio.create_task(player.run())
     if show.faults != NO_FAULTS:
-        await settled(show)
+        async with asyncio.timeout(180):
+            while player.state != "held":
+                assert not playing.done(), playing
+                await asyncio.sleep(0.05)
+        await settled(booked(show, player.place))
         player.begin()
     done, _ = await asyncio.wait({ingest, playing}, timeout=240.0, return_when=asyncio.FIRST_COMPLETED)
     assert playing in done, f"{show.venue}: {player.state} at {player.place}"
     playing.result()
     if show.faults != NO_FAULTS:
-        await settled(show)
+        await settled(booked(show, player.place))
     await player.close()
     path = config.run_dir / "status" / f"ingest.{show.venue}.json"
     async with asyncio.timeout(60):
@@ -169,12 +185,12 @@ async def through_kafka(endpoints: Endpoints, prefix: str, home: Path, shows: Se
     with normalizing(path, environment(home, endpoints)) as process:
         await caught_up(config.run_dir, process)
 
-        async def settled(show: Show) -> None:
-            wanted = {renamed(show, i) for i in show.recording.symbols}
-            async with asyncio.timeout(180):
+        async def settled(wanted: set[InstrumentId]) -> None:
+            deadline, missing = time.monotonic() + 180, wanted
+            while missing:
+                assert time.monotonic() < deadline, f"no book: {sorted(missing)}"
                 await caught_up(config.run_dir, process)
-                while not wanted <= await asyncio.to_thread(live, conf, prefix):
-                    await caught_up(config.run_dir, process)
+                missing = wanted - await asyncio.to_thread(live, conf, prefix)
 
         await asyncio.gather(*(shown(config, conf, show, players[show.venue], settled) for show in shows))
         await caught_up(config.run_dir, process)

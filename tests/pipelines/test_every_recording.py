@@ -252,7 +252,6 @@ SPOILT = {
     "bybit": "BYBIT",
     "coinbase": "COINBASE",
     "okx": "OKX",
-    "gateio": "GATEIO",
     "deribit": "DERIBIT",
     "bitstamp": "BITSTAMP",
     "bitmex": "BITMEX",
