@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { OPS_MOST = 80, VALUES_MOST = 24, FEW = 32, WHOLE_MOST = 18, NUMBER_MOST = 40, KNOWN = 1 << 10 };
+enum { OPS_MOST = 80, VALUES_MOST = 24, FEW = 32, WHOLE_MOST = 18, NUMBER_MOST = 40, NAME_MOST = 80, KNOWN = 1 << 10 };
 enum { LITERAL = 1 };
 
 static const int64_t MILLIS_MOST = 9000000000000; /* past the year 2200, and as nanoseconds still 64 bits */
@@ -450,7 +450,7 @@ static int read_one(Reader *r, const Op **op)
 {
     int64_t number;
     Span span;
-    int minus = 0; /* or: is true */
+    int minus = 0; /* or: is true, or an offer */
     switch ((*op)->code) {
     case LITERAL:
         return is_literal(r, *op);
@@ -462,7 +462,12 @@ static int read_one(Reader *r, const Op **op)
         while (r->at < r->end && is_plain(*r->at) && *r->at != (*op)[1].text[0])
             r->at++;
         span.length = r->at - span.text;
-        return (*op)->code == '*' ? 1 : take(r, known_text(span));
+        if ((*op)->code == '*')
+            return 1;
+        return span.length <= NAME_MOST ? take(r, known_text(span)) : 0;
+    case '.':
+        r->at = r->end;
+        return 1;
     case 'b':
         minus = r->end - r->at >= 4 && memcmp(r->at, "true", 4) == 0;
         if (!minus && (r->end - r->at < 5 || memcmp(r->at, "false", 5) != 0))
@@ -481,6 +486,10 @@ static int read_one(Reader *r, const Op **op)
         return read_whole(r, &number) ? take(r, PyLong_FromLongLong(minus ? -number : number)) : 0;
     case 'm':
         return read_whole(r, &number) && number <= MILLIS_MOST ? take(r, PyLong_FromLongLong(number)) : 0;
+    case 'M':
+        return read_whole(r, &number) && number <= MILLIS_MOST ? take(r, PyLong_FromLongLong(number * 1000000)) : 0;
+    case 'k':
+        return read_side(r, &minus) ? take(r, PyBool_FromLong(minus == 0)) : 0;
     case 'z':
         return read_iso(r, &number) ? take(r, PyLong_FromLongLong(number)) : 0;
     default:
@@ -518,7 +527,7 @@ static int compile(Template *self, const char *at, const char *end)
             return 0;
         Op *op = &self->ops[n++];
         if (*at == '%') {
-            if (end - at < 2 || strchr(inside ? "pqPQtk*~]" : "bdimszDn*#[", at[1]) == NULL)
+            if (end - at < 2 || strchr(inside ? "pqPQtk*~]" : "bdikmMszDn*#.[", at[1]) == NULL)
                 return 0;
             *op = (Op){at[1], at, 2};
             inside = at[1] == '[' || (inside && at[1] != ']');

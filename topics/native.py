@@ -1,4 +1,4 @@
-"""The compiled functions of ``topics/_native.c``, or stand-ins that decline everything, so that their twins do all of it.
+"""The compiled functions of ``topics/_*.c``, or stand-ins that decline everything, so that their twins do all of it.
 
 They are built with the package where there is a C compiler. ``TAPEDECK_NATIVE=0`` in the environment does without them.
 """
@@ -31,9 +31,10 @@ Read = Callable[[bytes], Values]
 def template(pattern: bytes) -> Read:
     """Reads the values of frames that are written exactly as ``pattern``; None for all others. Its directives:
 
-    ``%d`` a whole number, ``%i`` one with a sign, ``%m`` milliseconds (before the year 2255), ``%z`` an ISO time as ns,
-    ``%n`` a number as text, ``%D`` one as Decimal, ``%b`` true or false, ``%s`` a text up to the character that follows;
-    ``%*`` and ``%#`` pass over a text, a number.
+    ``%d`` a whole number, ``%i`` one with a sign, ``%m`` milliseconds (before the year 2255), ``%M`` the same as ns, ``%z`` an ISO
+    time as ns, ``%n`` a number as text, ``%D`` one as Decimal, ``%b`` true or false, ``%k`` whether it is bid or buy, not offer or
+    sell, ``%s`` a text up to the character that follows;
+    ``%*`` and ``%#`` pass over a text, a number, ``%.`` all that is left.
 
     ``%[ … %]`` is a list of levels; between them stands one: ``%p`` and ``%q`` price and size as texts, ``%P`` and ``%Q`` as
     numbers, ``%t`` seconds with six decimals, ``%k`` bid, buy, offer or sell, ``%*`` a text to pass over, ``%~`` any more of
@@ -47,7 +48,8 @@ def template(pattern: bytes) -> Read:
 ABSENT: str = ""
 """Why they are not there; "" where they are."""
 
-change: Callable[..., bool | None] = _nothing
+apply: Callable[[Any, Any], bool | None] = _nothing
+follow: Callable[[Any, Any, int], bool | None] = _nothing
 digits: Callable[[list[Level], int], bytes | None] = _nothing
 turns: Callable[[list[Level], list[Level], int], bytes | None] = _nothing
 _Template: Any = _NoTemplate
@@ -57,7 +59,7 @@ if os.environ.get(SWITCH) == "0":
 else:
     try:
         from topics._native import Template as _Template
-        from topics._native import change, digits, turns  # noqa: F401
+        from topics._native import apply, digits, follow, turns  # noqa: F401
     except ImportError as error:
         ABSENT = str(error)
 

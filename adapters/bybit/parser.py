@@ -107,10 +107,10 @@ class Head(msgspec.Struct, gc=False):
 
 _CHANGE = (
     b'{"topic":"orderbook.%%s.%%*",%b,"data":{"s":"%%s","b":%%[["%%p","%%q"]%%],"a":%%[["%%p","%%q"]%%],'
-    b'"u":%%d,"seq":%%#},"cts":%%m}'
+    b'"u":%%d,"seq":%%#},"cts":%%M}'
 )
 _of_derivative, _of_spot = (
-    native.template(_CHANGE % head) for head in (b'"type":"delta","ts":%m', b'"ts":%m,"type":"delta"')
+    native.template(_CHANGE % head) for head in (b'"type":"delta","ts":%M', b'"ts":%M,"type":"delta"')
 )
 _book = msgspec.json.Decoder(BookFrame)
 _trades = msgspec.json.Decoder(TradeFrame)
@@ -216,7 +216,7 @@ def _usual(found: tuple[Any, ...], reading: Reading) -> Sequence[Parsed] | None:
             asks=asks,
             first_sequence=number,
             sequence=number,
-            ts_event=(cts or ts) * 1_000_000,
+            ts_event=cts or ts,
             ts_init=reading.ts_init,
         ),
     )

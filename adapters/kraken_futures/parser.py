@@ -9,7 +9,7 @@ subscriptions, heartbeats, what nobody asked for.
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Raw
@@ -102,8 +102,7 @@ class _Envelope(msgspec.Struct, gc=False):
     message: str = ""
 
 
-_CHANGE = b'{"feed":"book","product_id":"%%s","side":"%b","seq":%%d,"price":%%n,"qty":%%n,"timestamp":%%m}'
-_bid, _ask = (native.template(_CHANGE % side) for side in (b"buy", b"sell"))
+_change = native.template(b'{"feed":"book","product_id":"%s","side":"%k","seq":%d,"price":%n,"qty":%n,"timestamp":%M}')
 _book = msgspec.json.Decoder(BookFrame).decode
 _whole = msgspec.json.Decoder(BookSnapshotFrame).decode
 _trade = msgspec.json.Decoder(TradeFrame).decode
@@ -115,9 +114,9 @@ _instruments = msgspec.json.Decoder(Instruments).decode
 def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     """See ``adapters.base.Parser``."""
     try:
-        if frame.startswith(b'{"feed":"book",'):
-            return _usual(frame, reading) or _on_book(frame, reading)
-        return _other(frame, reading)
+        if (found := _change(frame)) is not None and (usual := _usual(found, reading)) is not None:
+            return usual
+        return _on_book(frame, reading) if frame.startswith(b'{"feed":"book",') else _other(frame, reading)
     except BadFrame:
         raise
     except (msgspec.MsgspecError, ValueError, InvalidOperation, RecursionError) as error:
@@ -126,28 +125,20 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         raise BadFrame(f"not a frame of this venue: {error}") from error
 
 
-def _usual(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
-    bids: tuple[Level, ...] = ()
-    asks: tuple[Level, ...] = ()
-    if (found := _bid(frame)) is not None:
-        product, seq, price, size, ms = found
-        bids = ((price, size),)
-    elif (found := _ask(frame)) is not None:
-        product, seq, price, size, ms = found
-        asks = ((price, size),)
-    else:
-        return None
+def _usual(found: tuple[Any, ...], reading: Reading) -> Sequence[Parsed] | None:
+    product, is_bid, seq, price, size, ts_event = found
     instrument = reading.instrument
     if not seq or product != venue_symbol(instrument):
         return None
+    level = ((price, size),)
     return (
         BookDelta(
             instrument=instrument,
-            bids=bids,
-            asks=asks,
+            bids=level if is_bid else (),
+            asks=() if is_bid else level,
             first_sequence=seq,
             sequence=seq,
-            ts_event=ms * 1_000_000,
+            ts_event=ts_event,
             ts_init=reading.ts_init,
         ),
     )
