@@ -94,7 +94,13 @@ def on_delta(state: BookState, source: Source, delta: BookDelta, now: int, check
     """The delta and what was held for it, if it continues the book; nothing while waiting or if it is known already; else
     a Gap.
     """
-    out = _follow(state, source, delta, now, checksum)
+    crossed = native.follow(state, delta, now)  # the usual case, compiled; what it does not take is judged here
+    if crossed is None:
+        out = _follow(state, source, delta, now, checksum)
+    elif crossed or checksum is not None:
+        out = _taken(state, source, delta, now, checksum, crossed)
+    else:
+        out = [delta]
     return out + _rejoin(state, source, now) if state.ahead else out
 
 
@@ -106,21 +112,24 @@ def overdue(state: BookState, source: Source, now: int) -> list[Record]:
 
 
 def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checksum: int | None) -> list[Record]:
-    """Compiled code does the usual case where there is any (``native.follow``); what it does not take is judged here."""
-    crossed = native.follow(state, delta, now)
-    if crossed is None:
-        book = state.book
-        if book is None:
-            return _wait(state, source, delta, now)
-        if (judged := _out_of_order(state, source, book, delta, now, checksum)) is not None:
-            return judged
-        try:
-            crossed = _take(state, book, delta, now)
-        except ValueError as error:
-            return _lose(state, source, str(error), now)
+    book = state.book
+    if book is None:
+        return _wait(state, source, delta, now)
+    if (judged := _out_of_order(state, source, book, delta, now, checksum)) is not None:
+        return judged
+    try:
+        crossed = _take(state, book, delta, now)
+    except ValueError as error:
+        return _lose(state, source, str(error), now)
+    return _taken(state, source, delta, now, checksum, crossed)
+
+
+def _taken(
+    state: BookState, source: Source, delta: BookDelta, now: int, checksum: int | None, crossed: bool
+) -> list[Record]:
     if crossed and not _settling(state, source, delta):
         return _lose(state, source, "crossed book", now)
-    return [delta] if checksum is None else [delta, *_prove(state, source, checksum, now)]
+    return [delta, *_prove(state, source, checksum, now)]
 
 
 def _out_of_order(
@@ -141,7 +150,7 @@ def _out_of_order(
 
 
 def _take(state: BookState, book: Book, delta: BookDelta, now: int) -> bool:
-    """Whether the book is crossed by it. ValueError as ``Book.apply``."""
+    """As ``native.follow`` does. Whether the book is crossed by it; ValueError as ``Book.apply``."""
     crossed = book.apply(delta)
     state.bridged = True
     state.ts_event, state.moved_at = delta.ts_event, now

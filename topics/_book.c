@@ -2,16 +2,6 @@
    where they lie. The Python twins: topics/book.py, pipelines/synchronizer.py. */
 
 #include "_native.h"
-#include <string.h>
-#include <structmember.h>
-
-enum { FIELDS_MOST = 6 };
-
-typedef struct {
-    const char *names[FIELDS_MOST];
-    PyTypeObject *type; /* whose places these are */
-    Py_ssize_t at[FIELDS_MOST];
-} Fields;
 
 enum { BID_LEVELS, BID_ORDER, ASK_LEVELS, ASK_ORDER, DEPTH, SEQUENCE };
 enum { BIDS, ASKS, LAST, FIRST, TIME };
@@ -22,53 +12,9 @@ static Fields of_levels = {{"bids", "asks", "sequence"}, NULL, {0}}; /* of a del
 static Fields of_delta = {{"bids", "asks", "sequence", "first_sequence", "ts_event"}, NULL, {0}};
 static Fields of_state = {{"book", "bridged", "ts_event", "moved_at", "updates"}, NULL, {0}};
 
-static inline PyObject **field(const Fields *of, PyObject *object, int i)
-{
-    return (PyObject **)((char *)object + of->at[i]);
-}
-
 static inline void set_field(const Fields *of, PyObject *object, int i, PyObject *value)
 {
     Py_XSETREF(*field(of, object, i), value);
-}
-
-static int find_fields(Fields *of, PyTypeObject *type)
-{
-    Py_ssize_t at[FIELDS_MOST] = {0};
-    for (int i = 0; i < FIELDS_MOST && of->names[i] != NULL; i++) {
-        PyObject *found = PyObject_GetAttrString((PyObject *)type, of->names[i]);
-        PyMemberDef *member =
-            found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type) ? ((PyMemberDescrObject *)found)->d_member : NULL;
-        at[i] = member != NULL && member->type == T_OBJECT_EX ? member->offset : 0;
-        Py_XDECREF(found);
-        if (at[i] == 0) {
-            PyErr_Clear();
-            return 0;
-        }
-    }
-    Py_INCREF(type);
-    Py_XSETREF(of->type, type);
-    memcpy(of->at, at, sizeof at);
-    return 1;
-}
-
-/* Whether it has them all, and all are set. */
-static int has_fields(Fields *of, PyObject *object)
-{
-    if (Py_TYPE(object) != of->type && !find_fields(of, Py_TYPE(object)))
-        return 0;
-    for (int i = 0; i < FIELDS_MOST && of->names[i] != NULL; i++)
-        if (*field(of, object, i) == NULL)
-            return 0;
-    return 1;
-}
-
-/* And one more is one too. */
-static int is_whole(PyObject *number, int64_t *value)
-{
-    int over = 1;
-    *value = PyLong_CheckExact(number) ? PyLong_AsLongLongAndOverflow(number, &over) : 0;
-    return !over && *value < INT64_MAX;
 }
 
 /* ``of`` are the fields of the change. As set_levels. */

@@ -1,5 +1,5 @@
-/* What every frame of a market goes through, compiled: reading it (_template.c), its book (_book.c, _levels.c), and here the
-   text that a venue computes a checksum over.
+/* What every frame of a market goes through, compiled: reading it (_template.c, _deltas.c), its book (_book.c, _levels.c), and
+   here the text that a venue computes a checksum over.
 
    Each function does what its Python twin does, or nothing at all: it knows the plain case, says False or None where
    something else comes, and then the twin decides, errors included. Nothing is changed before everything was read.
@@ -103,7 +103,7 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC PyInit__native(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module != NULL && (add_book(module) < 0 || add_template(module) < 0))
+    if (module != NULL && (add_book(module) < 0 || add_template(module) < 0 || add_deltas(module) < 0))
         Py_CLEAR(module);
     return module;
 }

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from topics.record import Level
@@ -5,6 +6,18 @@ from topics.record import Level
 class Template:
     def __init__(self, pattern: bytes, /) -> None: ...
     def read(self, frame: bytes, /) -> tuple[Any, ...] | None: ...
+
+class Deltas:
+    def __init__(
+        self,
+        record: type,
+        patterns: tuple[bytes, ...],
+        values: tuple[str, ...],
+        symbol_of: Callable[[str], str],
+        parse: Callable[..., Any],
+        /,
+    ) -> None: ...
+    def __call__(self, frame: bytes, reading: Any, /) -> Any: ...
 
 def apply(book: Any, delta: Any, /) -> bool | None: ...
 def follow(state: Any, delta: Any, now: int, /) -> bool | None: ...

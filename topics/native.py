@@ -5,8 +5,9 @@ They are built with the package where there is a C compiler. ``TAPEDECK_NATIVE=0
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from topics.market import BookDelta
 from topics.record import Level
 
 SWITCH = "TAPEDECK_NATIVE"
@@ -15,6 +16,10 @@ WITHOUT = "no compiled code: market data is read at a third of the speed; with a
 
 def _nothing(*_: Any) -> None:
     return None
+
+
+def _parser_alone(*given: Any) -> Any:
+    return given[-1]
 
 
 class _NoTemplate:
@@ -26,6 +31,7 @@ class _NoTemplate:
 
 Values = tuple[Any, ...] | None
 Read = Callable[[bytes], Values]
+Parse = TypeVar("Parse", bound=Callable[..., Any])
 
 
 def template(pattern: bytes) -> Read:
@@ -45,6 +51,20 @@ def template(pattern: bytes) -> Read:
     return read
 
 
+def deltas(
+    patterns: tuple[bytes, ...], values: tuple[str, ...], symbol_of: Callable[[str], str], parse: Parse
+) -> Parse:
+    """``parse``, and before it what is read here: a frame that is written as one of ``patterns`` (see ``template``) is one change of
+    a book, a ``BookDelta``; all others are its.
+
+    ``values`` name what a pattern reads: ``symbol`` (to be ``symbol_of`` the reading's instrument), ``sequence`` (above 1; first and
+    last), ``ts_event`` (of several the last that is not 0), and either ``bids`` and ``asks`` or ``is_bid``, ``price``, ``size`` of
+    one level. Any other name is one of the reading's memory, where the text must stand before a space.
+    """
+    made: Parse = _Deltas(BookDelta, patterns, values, symbol_of, parse)
+    return made
+
+
 ABSENT: str = ""
 """Why they are not there; "" where they are."""
 
@@ -53,11 +73,13 @@ follow: Callable[[Any, Any, int], bool | None] = _nothing
 digits: Callable[[list[Level], int], bytes | None] = _nothing
 turns: Callable[[list[Level], list[Level], int], bytes | None] = _nothing
 _Template: Any = _NoTemplate
+_Deltas: Any = _parser_alone
 
 if os.environ.get(SWITCH) == "0":
     ABSENT = f"{SWITCH}=0"
 else:
     try:
+        from topics._native import Deltas as _Deltas
         from topics._native import Template as _Template
         from topics._native import apply, digits, follow, turns  # noqa: F401
     except ImportError as error:

@@ -9,7 +9,7 @@ subscriptions, heartbeats, what nobody asked for.
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Raw
@@ -102,8 +102,11 @@ class _Envelope(msgspec.Struct, gc=False):
     message: str = ""
 
 
-_change = native.template(b'{"feed":"book","product_id":"%s","side":"%k","seq":%d,"price":%n,"qty":%n,"timestamp":%M}')
 _book = msgspec.json.Decoder(BookFrame).decode
+_usual_snapshot = native.template(
+    b'{"feed":"book_snapshot","product_id":"%s","timestamp":%M,"seq":%d,"tickSize":null,'
+    b'"bids":%[{"price":%P,"qty":%Q}%],"asks":%[{"price":%P,"qty":%Q}%]}'
+)
 _whole = msgspec.json.Decoder(BookSnapshotFrame).decode
 _trade = msgspec.json.Decoder(TradeFrame).decode
 _ticker = msgspec.json.Decoder(TickerFrame).decode
@@ -111,11 +114,8 @@ _envelope = msgspec.json.Decoder(_Envelope).decode
 _instruments = msgspec.json.Decoder(Instruments).decode
 
 
-def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
-    """See ``adapters.base.Parser``."""
+def _parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     try:
-        if (found := _change(frame)) is not None and (usual := _usual(found, reading)) is not None:
-            return usual
         return _on_book(frame, reading) if frame.startswith(b'{"feed":"book",') else _other(frame, reading)
     except BadFrame:
         raise
@@ -125,23 +125,13 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         raise BadFrame(f"not a frame of this venue: {error}") from error
 
 
-def _usual(found: tuple[Any, ...], reading: Reading) -> Sequence[Parsed] | None:
-    product, is_bid, seq, price, size, ts_event = found
-    instrument = reading.instrument
-    if not seq or product != venue_symbol(instrument):
-        return None
-    level = ((price, size),)
-    return (
-        BookDelta(
-            instrument=instrument,
-            bids=level if is_bid else (),
-            asks=() if is_bid else level,
-            first_sequence=seq,
-            sequence=seq,
-            ts_event=ts_event,
-            ts_init=reading.ts_init,
-        ),
-    )
+parse = native.deltas(
+    (b'{"feed":"book","product_id":"%s","side":"%k","seq":%d,"price":%n,"qty":%n,"timestamp":%M}',),
+    ("symbol", "is_bid", "sequence", "price", "size", "ts_event"),
+    venue_symbol,
+    _parse,
+)
+"""See ``adapters.base.Parser``."""
 
 
 def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed]:
@@ -180,14 +170,25 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 
 
 def _on_snapshot(frame: bytes, reading: Reading) -> Sequence[Parsed]:
-    d = _whole(frame)
-    named(d.product_id, venue_symbol(reading.instrument), reading)
+    found = _usual_snapshot(frame)
+    if found is not None and found[2]:
+        product, ts_event, seq, bids, asks = found
+    else:
+        d = _whole(frame)
+        product, ts_event, seq, bids, asks = (
+            d.product_id,
+            d.timestamp * 1_000_000,
+            d.seq,
+            _texts(d.bids),
+            _texts(d.asks),
+        )
+    named(product, venue_symbol(reading.instrument), reading)
     snapshot = BookSnapshot(
         instrument=reading.instrument,
-        bids=_texts(d.bids),
-        asks=_texts(d.asks),
-        sequence=d.seq,
-        ts_event=d.timestamp * 1_000_000,
+        bids=bids,
+        asks=asks,
+        sequence=seq,
+        ts_event=ts_event,
         ts_init=reading.ts_init,
     )
     return (snapshot,)
