@@ -6,7 +6,8 @@
 
 static Py_ssize_t offset_of(PyTypeObject *type, const char *name)
 {
-    PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
+    PyObject *key = PyUnicode_InternFromString(name);
+    PyObject *found = key == NULL ? NULL : PyObject_GetAttr((PyObject *)type, key);
     Py_ssize_t offset = 0;
     if (found == NULL)
         PyErr_Clear();
@@ -14,6 +15,7 @@ static Py_ssize_t offset_of(PyTypeObject *type, const char *name)
         const PyMemberDef *member = ((PyMemberDescrObject *)found)->d_member;
         offset = member->type == T_OBJECT_EX ? member->offset : 0;
     }
+    Py_XDECREF(key);
     Py_XDECREF(found);
     return offset;
 }
