@@ -31,14 +31,14 @@ typedef struct {
 static PyObject *symbol_of(Deltas *self, PyObject *instrument)
 {
     PyObject *known = PyDict_GetItemWithError(self->symbols, instrument);
-    if (known == NULL && !PyErr_Occurred()) {
-        PyObject *symbol = PyObject_CallOneArg(self->symbol_of, instrument);
-        if (PyDict_GET_SIZE(self->symbols) >= SYMBOLS_MOST)
-            PyDict_Clear(self->symbols);
-        if (symbol != NULL && PyUnicode_CheckExact(symbol) && PyDict_SetItem(self->symbols, instrument, symbol) == 0)
-            known = symbol;
-        Py_XDECREF(symbol);
-    }
+    if (known != NULL)
+        return known;
+    PyObject *symbol = PyErr_Occurred() ? NULL : PyObject_CallOneArg(self->symbol_of, instrument);
+    if (PyDict_GET_SIZE(self->symbols) >= SYMBOLS_MOST)
+        PyDict_Clear(self->symbols);
+    if (symbol != NULL && PyUnicode_CheckExact(symbol) && PyDict_SetItem(self->symbols, instrument, symbol) == 0)
+        known = symbol;
+    Py_XDECREF(symbol);
     PyErr_Clear(); /* the parser says what is wrong */
     return known;
 }
