@@ -16,7 +16,8 @@ FRAME = Kind.FRAME
 
 
 class Lines:
-    """Of one venue. ``symbols`` are those met so far, by instrument; ``unknown`` counts frames about none.
+    """Of one venue. ``symbols`` are those met so far, by instrument; ``unknown`` counts frames about none. ``_heard``: where a
+    connection goes, and which symbols it spoke of.
 
     An answer about every instrument becomes one for each that its recording speaks of.
 
@@ -29,17 +30,16 @@ class Lines:
         self.unknown = 0
         self._venue = venue
         self._adapter = adapter
-        self._urls: dict[str, str] = {}
+        self._heard: dict[str, tuple[str, dict[str, InstrumentId]]] = defaultdict(lambda: ("", {}))
         self._expected: dict[str, int] = {}
         self._beside: dict[str, str] = {}
         self._of: dict[str, dict[InstrumentId, None]] = {}
         self._ids: dict[str, InstrumentId | None] = {}
-        self._joined_by: dict[str, dict[str, InstrumentId]] = defaultdict(dict)
         self._unnamed: list[tuple[int, str, bytes]] = []
         self._definitions: dict[InstrumentId, tuple[str, bytes]] = {}
 
     def of(self, items: Iterable[Item]) -> Iterator[Line]:
-        symbols_in, urls, joined_by = self._adapter.symbols_in, self._urls, self._joined_by
+        symbols_in, heard = self._adapter.symbols_in, self._heard
         counts = type(self._adapter).sequence_in is not MarketData.sequence_in
         for item in items:
             ts, kind, connection, _, frame = item
@@ -48,8 +48,9 @@ class Lines:
                     if number != self._expected.get(connection, number):
                         yield from self._missing(item, number)
                     self._expected[connection] = number + 1
-                symbols = symbols_in(frame, urls.get(connection, ""))
-                known = joined_by[connection].get(symbols[0]) if len(symbols) == 1 else None
+                url, joined = heard[connection]
+                symbols = symbols_in(frame, url)
+                known = joined.get(symbols[0]) if len(symbols) == 1 else None
                 if known is None or self._unnamed:
                     yield from self._frame(item, symbols)
                 else:
@@ -63,10 +64,9 @@ class Lines:
 
     def _opened(self, item: Item) -> Iterator[Line]:
         """A connection of this name began anew: for the instruments it was about, what came before may have holes."""
-        self._urls[item.connection] = item.about
+        self._heard[item.connection] = item.about, {}
         self._expected.pop(item.connection, None)
         known = self._of.pop(item.connection, {})
-        self._joined_by.pop(item.connection, None)
         self._beside[item.connection] = beside = item.data.decode(errors="replace")
         if beside:
             known = self._of[item.connection] = dict(self._of.get(beside, {}))
@@ -102,7 +102,7 @@ class Lines:
             if self._unnamed:
                 lines += self._now_named(instrument)
             if len(symbols) == 1:
-                self._joined_by[connection][symbols[0]] = instrument
+                self._heard[connection][1][symbols[0]] = instrument
             lines.append(Line(ts, instrument, frame))
         return lines
 

@@ -19,6 +19,7 @@ import msgspec
 
 from adapters.base import BookRules, Gone, Hole, Parser, Session, Snapshots
 from pipelines.overlap import Overlap
+from topics import native
 from topics.book import Book
 from topics.market import BookDelta, BookSnapshot, Gap, ResyncRequested
 from topics.record import InstrumentId, Record, Venue
@@ -93,7 +94,13 @@ def on_delta(state: BookState, source: Source, delta: BookDelta, now: int, check
     """The delta and what was held for it, if it continues the book; nothing while waiting or if it is known already; else
     a Gap.
     """
-    out = _follow(state, source, delta, now, checksum)
+    crossed = native.follow(state, delta, now)  # the usual case, compiled; what it does not take is judged here
+    if crossed is None:
+        out = _follow(state, source, delta, now, checksum)
+    elif crossed or checksum is not None:
+        out = _taken(state, source, delta, now, checksum, crossed)
+    else:
+        out = [delta]
     return out + _rejoin(state, source, now) if state.ahead else out
 
 
@@ -108,26 +115,47 @@ def _follow(state: BookState, source: Source, delta: BookDelta, now: int, checks
     book = state.book
     if book is None:
         return _wait(state, source, delta, now)
-    first, last = delta.first_sequence, delta.sequence
-    if last and first != (expected := book.sequence + 1):
-        if last < expected:
-            return _behind(state, source, delta, now, expected)
-        several = state.overlap.at(now)
-        if first > expected and several:
-            return _hold(state, source, Held(delta, checksum, now), now)
-        if first > expected or (first and state.bridged and not several):
-            return _lose(state, source, "sequence", now, expected, delta)
+    if (judged := _out_of_order(state, source, book, delta, now, checksum)) is not None:
+        return judged
     try:
-        crossed = book.apply(delta)
+        crossed = _take(state, book, delta, now)
     except ValueError as error:
         return _lose(state, source, str(error), now)
-    if not state.bridged:
-        state.bridged = True
-    state.ts_event, state.moved_at = delta.ts_event, now
-    state.updates += 1
+    return _taken(state, source, delta, now, checksum, crossed)
+
+
+def _taken(
+    state: BookState, source: Source, delta: BookDelta, now: int, checksum: int | None, crossed: bool
+) -> list[Record]:
     if crossed and not _settling(state, source, delta):
         return _lose(state, source, "crossed book", now)
-    return [delta] if checksum is None else [delta, *_prove(state, source, book, checksum, now)]
+    return [delta, *_prove(state, source, checksum, now)]
+
+
+def _out_of_order(
+    state: BookState, source: Source, book: Book, delta: BookDelta, now: int, checksum: int | None
+) -> list[Record] | None:
+    """None where it may be taken."""
+    first, last, expected = delta.first_sequence, delta.sequence, book.sequence + 1
+    if not last or first == expected:
+        return None
+    if last < expected:
+        return _behind(state, source, delta, now, expected)
+    several = state.overlap.at(now)
+    if first > expected and several:
+        return _hold(state, source, Held(delta, checksum, now), now)
+    if first > expected or (first and state.bridged and not several):
+        return _lose(state, source, "sequence", now, expected, delta)
+    return None
+
+
+def _take(state: BookState, book: Book, delta: BookDelta, now: int) -> bool:
+    """As ``native.follow`` does. Whether the book is crossed by it; ValueError as ``Book.apply``."""
+    crossed = book.apply(delta)
+    state.bridged = True
+    state.ts_event, state.moved_at = delta.ts_event, now
+    state.updates += 1
+    return crossed
 
 
 def _settling(state: BookState, source: Source, delta: BookDelta) -> bool:
@@ -166,7 +194,7 @@ def on_snapshot(
     state.resyncs += state.lost
     state.lost, state.asked_at, state.moved_at = False, 0, now
     waiting, state.waiting = state.waiting, []
-    out: list[Record] = [snapshot, *_prove(state, source, book, checksum, now)]
+    out: list[Record] = [snapshot, *_prove(state, source, checksum, now)]
     for delta in waiting:
         out += on_delta(state, source, delta, now)
     return out + _rejoin(state, source, now) if state.ahead else out
@@ -257,10 +285,10 @@ def _is_copy(state: BookState, book: Book, snapshot: BookSnapshot) -> bool:
     return 0 < snapshot.sequence <= book.sequence and snapshot.ts_event <= state.ts_event
 
 
-def _prove(state: BookState, source: Source, book: Book, checksum: int | None, now: int) -> list[Record]:
-    if checksum is None or source.rules.checksum is None:
+def _prove(state: BookState, source: Source, checksum: int | None, now: int) -> list[Record]:
+    if checksum is None or source.rules.checksum is None or state.book is None:
         return []
-    if source.rules.checksum(book) == checksum:
+    if source.rules.checksum(state.book) == checksum:
         state.verified += 1
         return []
     state.failed += 1

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from topics.record import Level
@@ -7,15 +7,19 @@ class Template:
     def __init__(self, pattern: bytes, /) -> None: ...
     def read(self, frame: bytes, /) -> tuple[Any, ...] | None: ...
 
-def change(
-    bid_levels: list[Level],
-    bid_order: list[float],
-    bids: Sequence[Level],
-    ask_levels: list[Level],
-    ask_order: list[float],
-    asks: Sequence[Level],
-    depth: int,
-    /,
-) -> bool | None: ...
+class Deltas:
+    def __init__(
+        self,
+        record: type,
+        patterns: tuple[bytes, ...],
+        values: tuple[str, ...],
+        symbol_of: Callable[[str], str],
+        parse: Callable[..., Any],
+        /,
+    ) -> None: ...
+    def __call__(self, frame: bytes, reading: Any, /) -> Any: ...
+
+def apply(book: Any, delta: Any, /) -> bool | None: ...
+def follow(state: Any, delta: Any, now: int, /) -> bool | None: ...
 def digits(levels: list[Level], most: int, /) -> bytes | None: ...
 def turns(bid_levels: list[Level], ask_levels: list[Level], most: int, /) -> bytes | None: ...

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { OPS_MOST = 80, VALUES_MOST = 24, FEW = 32, WHOLE_MOST = 18, NUMBER_MOST = 40, KNOWN = 1 << 10 };
+enum { OPS_MOST = 80, FEW = 32, WHOLE_MOST = 18, NUMBER_MOST = 40, NAME_MOST = 80, KNOWN = 1 << 10 };
 enum { LITERAL = 1 };
 
 static const int64_t MILLIS_MOST = 9000000000000; /* past the year 2200, and as nanoseconds still 64 bits */
@@ -18,6 +18,7 @@ typedef struct {
     char code;
     const char *text;
     Py_ssize_t length;
+    uint64_t last, mask; /* of a literal: what is left of its text after words of eight bytes */
 } Op;
 
 typedef struct {
@@ -28,7 +29,7 @@ typedef struct {
 
 typedef struct {
     const char *at, *end;
-    PyObject *values[VALUES_MOST];
+    PyObject **values;
     int n;
 } Reader;
 
@@ -120,28 +121,30 @@ static int read_text(Reader *r, Span *span)
     return 1;
 }
 
+/* Bytes end with a zero, which is no digit. */
 static int read_whole(Reader *r, int64_t *number)
 {
-    const char *from = r->at;
-    int64_t found = 0;
-    while (r->at < r->end && is_digit(*r->at) && r->at - from <= WHOLE_MOST)
-        found = found * 10 + (*r->at++ - '0');
-    Py_ssize_t length = r->at - from;
-    *number = found;
+    const char *from = r->at, *at = from;
+    uint64_t found = 0;
+    for (; is_digit(*at); at++)
+        found = found * 10 + (uint64_t)(*at - '0');
+    Py_ssize_t length = at - from;
+    r->at = at;
+    *number = (int64_t)found;
     return length >= 1 && length <= WHOLE_MOST && (*from != '0' || length == 1);
 }
 
 /* As JSON writes one, without sign and exponent. */
 static int read_number(Reader *r, Span *span)
 {
-    const char *from = r->at, *at = from, *end = r->end;
-    while (at < end && is_digit(*at))
+    const char *from = r->at, *at = from;
+    while (is_digit(*at))
         at++;
     if (at == from || (*from == '0' && at - from > 1))
         return 0;
-    if (at < end && *at == '.') {
+    if (*at == '.') {
         const char *point = at++;
-        while (at < end && is_digit(*at))
+        while (is_digit(*at))
             at++;
         if (at == point + 1)
             return 0;
@@ -195,18 +198,19 @@ static int read_iso(Reader *r, int64_t *ns)
     return 1;
 }
 
-static int is_literal(Reader *r, const Op *op)
+static inline int is_literal(Reader *r, const Op *op)
 {
-    const char *at = r->at, *text = op->text, *end = text + op->length;
-    if (r->end - at < op->length)
+    Py_ssize_t words = op->length & ~(Py_ssize_t)7, left = r->end - r->at - words;
+    const char *at = r->at + words;
+    uint64_t last;
+    if (left < op->length - words || (words && memcmp(r->at, op->text, (size_t)words) != 0))
         return 0;
-    if (op->length > 8) {
-        if (memcmp(at, text, (size_t)op->length) != 0)
+    if (left >= 8) {
+        memcpy(&last, at, 8);
+        if ((last & op->mask) != op->last)
             return 0;
-    } else
-        while (text < end)
-            if (*at++ != *text++)
-                return 0;
+    } else if (memcmp(at, op->text + words, (size_t)(op->length - words)) != 0)
+        return 0;
     r->at += op->length;
     return 1;
 }
@@ -297,16 +301,15 @@ static int read_seconds(Reader *r, int64_t *ns)
 static int read_side(Reader *r, int *side)
 {
     static const struct {
-        const char *word;
-        int side;
-    } words[] = {{"bid", 0}, {"offer", 1}, {"buy", 0}, {"sell", 1}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        Op word = {LITERAL, words[i].word, (Py_ssize_t)strlen(words[i].word)};
-        if (is_literal(r, &word)) {
+        char word[6];
+        int length, side;
+    } words[] = {{"buy", 3, 0}, {"sell", 4, 1}, {"bid", 3, 0}, {"offer", 5, 1}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (*r->at == *words[i].word && strncmp(r->at, words[i].word, (size_t)words[i].length) == 0) {
+            r->at += words[i].length;
             *side = words[i].side;
             return 1;
         }
-    }
     return 0;
 }
 
@@ -368,7 +371,11 @@ static int read_element(Reader *r, const Op *op, Span *price, Span *size, int64_
 /* What most venues write: ["price","size"] */
 static int is_pair(const Op *op)
 {
-    static const Op pair[] = {{LITERAL, "[\"", 2}, {'p', "", 0}, {LITERAL, "\",\"", 3}, {'q', "", 0}, {LITERAL, "\"]", 2}};
+    static const struct {
+        char code;
+        const char *text;
+        Py_ssize_t length;
+    } pair[] = {{LITERAL, "[\"", 2}, {'p', "", 0}, {LITERAL, "\",\"", 3}, {'q', "", 0}, {LITERAL, "\"]", 2}};
     int i = 0;
     for (; i < 5; i++)
         if (op[i].code != pair[i].code || (pair[i].length && op[i].length != pair[i].length) ||
@@ -446,11 +453,20 @@ static int take_levels(Reader *r, const Op **op)
 
 /* ---- The whole frame. ---- */
 
+static inline Span until(Reader *r, char stop)
+{
+    const char *from = r->at, *at = from;
+    while (is_plain(*at) && *at != stop)
+        at++;
+    r->at = at;
+    return (Span){from, at - from};
+}
+
 static int read_one(Reader *r, const Op **op)
 {
     int64_t number;
     Span span;
-    int minus = 0; /* or: is true */
+    int minus = 0; /* or: is true, or an offer */
     switch ((*op)->code) {
     case LITERAL:
         return is_literal(r, *op);
@@ -458,11 +474,13 @@ static int read_one(Reader *r, const Op **op)
         return read_whole(r, &number);
     case '*':
     case 's':
-        span.text = r->at;
-        while (r->at < r->end && is_plain(*r->at) && *r->at != (*op)[1].text[0])
-            r->at++;
-        span.length = r->at - span.text;
-        return (*op)->code == '*' ? 1 : take(r, known_text(span));
+        span = until(r, (*op)[1].text[0]);
+        if ((*op)->code == '*')
+            return 1;
+        return span.length <= NAME_MOST ? take(r, known_text(span)) : 0;
+    case '.':
+        r->at = r->end;
+        return 1;
     case 'b':
         minus = r->end - r->at >= 4 && memcmp(r->at, "true", 4) == 0;
         if (!minus && (r->end - r->at < 5 || memcmp(r->at, "false", 5) != 0))
@@ -481,6 +499,10 @@ static int read_one(Reader *r, const Op **op)
         return read_whole(r, &number) ? take(r, PyLong_FromLongLong(minus ? -number : number)) : 0;
     case 'm':
         return read_whole(r, &number) && number <= MILLIS_MOST ? take(r, PyLong_FromLongLong(number)) : 0;
+    case 'M':
+        return read_whole(r, &number) && number <= MILLIS_MOST ? take(r, PyLong_FromLongLong(number * 1000000)) : 0;
+    case 'k':
+        return read_side(r, &minus) ? take(r, PyBool_FromLong(minus == 0)) : 0;
     case 'z':
         return read_iso(r, &number) ? take(r, PyLong_FromLongLong(number)) : 0;
     default:
@@ -488,25 +510,46 @@ static int read_one(Reader *r, const Op **op)
     }
 }
 
+int read_values(PyObject *template, PyObject *frame, PyObject *values[VALUES_MOST], int *n)
+{
+    Reader r = {PyBytes_AS_STRING(frame), PyBytes_AS_STRING(frame) + PyBytes_GET_SIZE(frame), values, 0};
+    int fits = 1;
+    for (const Op *op = ((Template *)template)->ops; fits == 1 && op->code != 0; op++)
+        fits = read_one(&r, &op);
+    *n = r.n;
+    if (fits == 1 && r.at == r.end)
+        return 1;
+    while (*n > 0)
+        Py_DECREF(values[--*n]);
+    return fits < 0 ? -1 : 0;
+}
+
 PyDoc_STRVAR(read_doc, "read(frame) -> tuple | None\n\nThe values of a frame; None where it is of another form.");
 
-static PyObject *template_read(Template *self, PyObject *frame)
+static PyObject *template_read(PyObject *self, PyObject *frame)
 {
+    PyObject *values[VALUES_MOST];
+    int n;
     if (!PyBytes_CheckExact(frame))
         return PyErr_Format(PyExc_TypeError, "read: a frame is bytes");
-    Reader r = {PyBytes_AS_STRING(frame), PyBytes_AS_STRING(frame) + PyBytes_GET_SIZE(frame), {NULL}, 0};
-    int fits = 1;
-    for (const Op *op = self->ops; fits == 1 && op->code != 0; op++)
-        fits = read_one(&r, &op);
-    PyObject *found = fits == 1 && r.at == r.end ? PyTuple_New(r.n) : NULL;
-    if (found != NULL) {
-        for (int i = 0; i < r.n; i++)
-            PyTuple_SET_ITEM(found, i, r.values[i]);
-        return found;
-    }
-    while (r.n > 0)
-        Py_DECREF(r.values[--r.n]);
-    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    int fits = read_values(self, frame, values, &n);
+    if (fits != 1)
+        return fits < 0 ? NULL : Py_NewRef(Py_None);
+    PyObject *found = PyTuple_New(n);
+    for (int i = 0; i < n; i++)
+        if (found != NULL)
+            PyTuple_SET_ITEM(found, i, values[i]);
+        else
+            Py_DECREF(values[i]);
+    return found;
+}
+
+static Op literal(const char *text, Py_ssize_t length)
+{
+    Op op = {.code = LITERAL, .text = text, .length = length};
+    memcpy(&op.last, text + (length & ~(Py_ssize_t)7), (size_t)(length & 7));
+    memset(&op.mask, 0xff, (size_t)(length & 7));
+    return op;
 }
 
 /* Directives stand after a '%'; one of levels between %[ and %]. Each but these is followed by some text. */
@@ -518,9 +561,9 @@ static int compile(Template *self, const char *at, const char *end)
             return 0;
         Op *op = &self->ops[n++];
         if (*at == '%') {
-            if (end - at < 2 || strchr(inside ? "pqPQtk*~]" : "bdimszDn*#[", at[1]) == NULL)
+            if (end - at < 2 || strchr(inside ? "pqPQtk*~]" : "bdikmMszDn*#.[", at[1]) == NULL)
                 return 0;
-            *op = (Op){at[1], at, 2};
+            *op = (Op){.code = at[1], .text = at, .length = 2};
             inside = at[1] == '[' || (inside && at[1] != ']');
             values += 3 * (at[1] == '[') + !inside;
             if (strchr("*s", at[1]) != NULL && !inside && (end - at < 3 || at[2] == '%'))
@@ -529,7 +572,7 @@ static int compile(Template *self, const char *at, const char *end)
             continue;
         }
         const char *next = memchr(at, '%', (size_t)(end - at));
-        *op = (Op){LITERAL, at, (next == NULL ? end : next) - at};
+        *op = literal(at, (next == NULL ? end : next) - at);
         at += op->length;
     }
     self->ops[n].code = 0;
@@ -572,6 +615,8 @@ static PyTypeObject template_type = {
     .tp_dealloc = (destructor)template_dealloc,
     .tp_methods = methods,
 };
+
+PyObject *new_template(PyObject *pattern) { return PyObject_CallOneArg((PyObject *)&template_type, pattern); }
 
 int add_template(PyObject *module)
 {

@@ -62,21 +62,17 @@ class Book(msgspec.Struct):
 
         ValueError (BadLevel) where a level cannot be: then the book is as it was.
         """
-        bids, asks = delta.bids, delta.asks
-        crossed = native.change(
-            self.bid_levels, self.bid_order, bids, self.ask_levels, self.ask_order, asks, self.depth
-        )  # fmt: skip
-        if crossed is None:
-            self._change_plainly(bids, asks)
-            crossed = self.crossed
-        self.sequence = delta.sequence
-        return crossed
+        crossed = native.apply(self, delta)
+        return self._apply_plainly(delta) if crossed is None else crossed
 
-    def _change_plainly(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
+    def _apply_plainly(self, delta: BookDelta | BookSnapshot) -> bool:
         """What the compiled code does too."""
+        bids, asks = delta.bids, delta.asks
         bid_keys, ask_keys = [_key(level, 1.0) for level in bids], [_key(level, -1.0) for level in asks]
         _set(self.bid_levels, self.bid_order, bids, bid_keys, self.depth)
         _set(self.ask_levels, self.ask_order, asks, ask_keys, self.depth)
+        self.sequence = delta.sequence
+        return self.crossed
 
     @property
     def top_bid(self) -> Level | None:

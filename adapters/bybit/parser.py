@@ -12,7 +12,7 @@ subscriptions, pongs.
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -105,13 +105,6 @@ class Head(msgspec.Struct, gc=False):
     ret_msg: str = ""
 
 
-_CHANGE = (
-    b'{"topic":"orderbook.%%s.%%*",%b,"data":{"s":"%%s","b":%%[["%%p","%%q"]%%],"a":%%[["%%p","%%q"]%%],'
-    b'"u":%%d,"seq":%%#},"cts":%%m}'
-)
-_of_derivative, _of_spot = (
-    native.template(_CHANGE % head) for head in (b'"type":"delta","ts":%m', b'"ts":%m,"type":"delta"')
-)
 _book = msgspec.json.Decoder(BookFrame)
 _trades = msgspec.json.Decoder(TradeFrame)
 _ticker = msgspec.json.Decoder(TickerFrame)
@@ -123,12 +116,8 @@ _OTHER_BOOK = _TOPIC + b"orderbook.rpi."
 """Levels of three parts: with orders of retail price improvement told apart."""
 
 
-def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
-    """See ``adapters.base.Parser``."""
+def _parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     try:
-        found = _of_derivative(frame) or _of_spot(frame)
-        if found is not None and (usual := _usual(found, reading)) is not None:
-            return usual
         if frame.startswith(_TOPIC):
             read = _TOPICS.get(frame[10 : frame.find(b".", 10, 40)])
         else:
@@ -146,6 +135,19 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 @lru_cache(4096)
 def _own_symbol(instrument: InstrumentId) -> str:
     return own_symbol(venue_symbol(instrument))
+
+
+_CHANGE = (
+    b'{"topic":"orderbook.%%s.%%*",%b,"data":{"s":"%%s","b":%%[["%%p","%%q"]%%],"a":%%[["%%p","%%q"]%%],'
+    b'"u":%%d,"seq":%%#},"cts":%%M}'
+)
+parse = native.deltas(
+    (_CHANGE % b'"type":"delta","ts":%M', _CHANGE % b'"ts":%M,"type":"delta"'),
+    (BOOK, "ts_event", "symbol", "bids", "asks", "sequence", "ts_event"),
+    _own_symbol,
+    _parse,
+)
+"""See ``adapters.base.Parser``."""
 
 
 def _topic_of(frame: bytes) -> bytes:
@@ -197,26 +199,6 @@ def _changed(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed] | 
             asks=d.a,
             sequence=d.u,
             ts_event=ts_event,
-            ts_init=reading.ts_init,
-        ),
-    )
-
-
-def _usual(found: tuple[Any, ...], reading: Reading) -> Sequence[Parsed] | None:
-    """A change of the book that is kept."""
-    depth, ts, symbol, bids, asks, number, cts = found
-    if symbol != _own_symbol(reading.instrument) or depth == "1" or number <= 1:
-        return None
-    if not reading.memory.get(BOOK, "").startswith(f"{depth} "):
-        return None
-    return (
-        BookDelta(
-            instrument=reading.instrument,
-            bids=bids,
-            asks=asks,
-            first_sequence=number,
-            sequence=number,
-            ts_event=(cts or ts) * 1_000_000,
             ts_init=reading.ts_init,
         ),
     )

@@ -11,6 +11,7 @@ from calendar import FRIDAY, monthcalendar
 from functools import lru_cache
 
 from adapters.base import MARKET_MARK
+from topics import native
 from topics.record import InstrumentId, Venue
 
 SPOT, LINEAR, INVERSE = MARKETS = ("spot", "linear", "inverse")
@@ -103,19 +104,19 @@ def market_of(url: str) -> str:
 
 
 _TOPIC = re.compile(rb'"topic":\s*"([^"]{1,80})"')
-_FIRST = b'{"topic":"'
+_first = native.template(b'{"topic":"%s"%.')
 
 
 def symbols_in(frame: bytes, url: str = "") -> tuple[str, ...]:
     """From the topic: its last part. Without a known address: inverse where it is in USD, else linear."""
-    if frame.startswith(_FIRST):
-        return _of_topic(frame[10 : frame.find(b'"', 10, 90)], url)
+    if (topic := _first(frame)) is not None:
+        return _of_topic(topic[0], url)
     found = _TOPIC.search(frame)
-    return () if found is None else _of_topic(found[1], url)
+    return () if found is None else _of_topic(found[1].decode("ascii", "replace"), url)
 
 
 @lru_cache(4096)
-def _of_topic(topic: bytes, url: str) -> tuple[str, ...]:
-    own = topic.rpartition(b".")[2].decode("ascii", "replace")
+def _of_topic(topic: str, url: str) -> tuple[str, ...]:
+    own = topic.rpartition(".")[2]
     market = market_of(url) or (INVERSE if _inverse(own) else LINEAR)
     return (f"{market}{MARKET_MARK}{own}",)

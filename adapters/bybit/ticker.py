@@ -7,7 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from adapters.base import BadFrame, Parsed, Reading
-from adapters.parsing import LEAST, MOST, positive
+from adapters.parsing import positive
 from topics.market import Funding, OpenInterest, Quote, Ticker
 from topics.record import Level
 
@@ -16,8 +16,11 @@ MOST_MS = 9_000_000_000_000
 KEPT = ("bid1Price", "bid1Size", "ask1Price", "ask1Size", "fundingRate", "nextFundingTime")
 
 
-_number = lru_cache(4096)(Decimal)
-"""Most come again: a frame tells what changed of four."""
+@lru_cache(4096)  # most come again: a frame tells what changed of four
+def _number(text: str) -> Decimal:
+    """Of a quote; 0 for none. BadFrame for what is no price and no size."""
+    number = Decimal(text)
+    return positive(number, "quote") if number else number
 
 
 class TickerData(msgspec.Struct, gc=False):
@@ -98,7 +101,7 @@ def _quote(
     )
     quote = None
     if all(numbers):
-        if not (LEAST <= best_bid < best_ask < MOST and LEAST <= quantity < MOST and LEAST <= ask_quantity < MOST):
+        if best_bid >= best_ask:
             raise BadFrame(f"not a quote: {bid_size} at {bid} / {ask_size} at {ask}")
         quote = Quote(
             instrument=reading.instrument,

@@ -102,9 +102,11 @@ class _Envelope(msgspec.Struct, gc=False):
     message: str = ""
 
 
-_CHANGE = b'{"feed":"book","product_id":"%%s","side":"%b","seq":%%d,"price":%%n,"qty":%%n,"timestamp":%%m}'
-_bid, _ask = (native.template(_CHANGE % side) for side in (b"buy", b"sell"))
 _book = msgspec.json.Decoder(BookFrame).decode
+_usual_snapshot = native.template(
+    b'{"feed":"book_snapshot","product_id":"%s","timestamp":%M,"seq":%d,"tickSize":null,'
+    b'"bids":%[{"price":%P,"qty":%Q}%],"asks":%[{"price":%P,"qty":%Q}%]}'
+)
 _whole = msgspec.json.Decoder(BookSnapshotFrame).decode
 _trade = msgspec.json.Decoder(TradeFrame).decode
 _ticker = msgspec.json.Decoder(TickerFrame).decode
@@ -112,12 +114,9 @@ _envelope = msgspec.json.Decoder(_Envelope).decode
 _instruments = msgspec.json.Decoder(Instruments).decode
 
 
-def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
-    """See ``adapters.base.Parser``."""
+def _parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     try:
-        if frame.startswith(b'{"feed":"book",'):
-            return _usual(frame, reading) or _on_book(frame, reading)
-        return _other(frame, reading)
+        return _on_book(frame, reading) if frame.startswith(b'{"feed":"book",') else _other(frame, reading)
     except BadFrame:
         raise
     except (msgspec.MsgspecError, ValueError, InvalidOperation, RecursionError) as error:
@@ -126,31 +125,13 @@ def parse(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         raise BadFrame(f"not a frame of this venue: {error}") from error
 
 
-def _usual(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
-    bids: tuple[Level, ...] = ()
-    asks: tuple[Level, ...] = ()
-    if (found := _bid(frame)) is not None:
-        product, seq, price, size, ms = found
-        bids = ((price, size),)
-    elif (found := _ask(frame)) is not None:
-        product, seq, price, size, ms = found
-        asks = ((price, size),)
-    else:
-        return None
-    instrument = reading.instrument
-    if not seq or product != venue_symbol(instrument):
-        return None
-    return (
-        BookDelta(
-            instrument=instrument,
-            bids=bids,
-            asks=asks,
-            first_sequence=seq,
-            sequence=seq,
-            ts_event=ms * 1_000_000,
-            ts_init=reading.ts_init,
-        ),
-    )
+parse = native.deltas(
+    (b'{"feed":"book","product_id":"%s","side":"%k","seq":%d,"price":%n,"qty":%n,"timestamp":%M}',),
+    ("symbol", "is_bid", "sequence", "price", "size", "ts_event"),
+    venue_symbol,
+    _parse,
+)
+"""See ``adapters.base.Parser``."""
 
 
 def _on_book(frame: bytes, reading: Reading) -> Sequence[Parsed]:
@@ -189,14 +170,25 @@ def _other(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
 
 
 def _on_snapshot(frame: bytes, reading: Reading) -> Sequence[Parsed]:
-    d = _whole(frame)
-    named(d.product_id, venue_symbol(reading.instrument), reading)
+    found = _usual_snapshot(frame)
+    if found is not None and found[2]:
+        product, ts_event, seq, bids, asks = found
+    else:
+        d = _whole(frame)
+        product, ts_event, seq, bids, asks = (
+            d.product_id,
+            d.timestamp * 1_000_000,
+            d.seq,
+            _texts(d.bids),
+            _texts(d.asks),
+        )
+    named(product, venue_symbol(reading.instrument), reading)
     snapshot = BookSnapshot(
         instrument=reading.instrument,
-        bids=_texts(d.bids),
-        asks=_texts(d.asks),
-        sequence=d.seq,
-        ts_event=d.timestamp * 1_000_000,
+        bids=bids,
+        asks=asks,
+        sequence=seq,
+        ts_event=ts_event,
         ts_init=reading.ts_init,
     )
     return (snapshot,)

@@ -11,6 +11,7 @@ Its REST side used small letters, which are read too.
 import re
 from functools import lru_cache
 
+from topics import native
 from topics.record import InstrumentId, Venue
 
 _INSTRUMENT = re.compile(r"[^:]+:([A-Z0-9]+)-(USD|BTC)-(PERP|\d{6})(-INV)?\Z", re.ASCII)
@@ -49,18 +50,13 @@ def kind_of(instrument: InstrumentId) -> str:
     return "inverse" if instrument.endswith("-PERP-INV") else "future"
 
 
-_PRODUCT = b'{"feed":"book","product_id":"'
+_of_book = native.template(b'{"feed":"book","product_id":"%s"%.')
 
 
 def symbols_in(frame: bytes, url: str = "") -> tuple[str, ...]:
     """The product a frame is about."""
-    if frame.startswith(_PRODUCT):
-        return _only(frame[29 : frame.find(b'"', 29, 80)])
+    if (found := _of_book(frame)) is not None:
+        return found
     start = frame.find(b'"product_id"', 0, 300)
     parts = frame[start + 12 : start + 60].split(b'"', 2) if start >= 0 else ()
-    return _only(parts[1]) if len(parts) == 3 else ()
-
-
-@lru_cache(4096)
-def _only(name: bytes) -> tuple[str, ...]:
-    return (name.decode("ascii", "replace"),)
+    return (parts[1].decode("ascii", "replace"),) if len(parts) == 3 else ()

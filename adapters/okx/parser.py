@@ -25,7 +25,7 @@ DEPTHS: Final = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50}
 
 _UPDATE = (
     b'{"arg":{"channel":"books","instId":"%s"},"action":"update","data":[{"asks":%[["%p","%q"%~]%],'
-    b'"bids":%[["%p","%q"%~]%],"ts":"%m","checksum":%i'
+    b'"bids":%[["%p","%q"%~]%],"ts":"%M","checksum":%i'
 )
 _update = native.template(_UPDATE + b"}]}")
 _numbered = native.template(_UPDATE + b',"prevSeqId":%d,"seqId":%d}]}')
@@ -91,7 +91,7 @@ def _usual(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
     found = _numbered(frame) if frame.find(b'"seqId":', -40) > 0 else _update(frame)
     if found is None:
         return None
-    symbol, asks, bids, ms, checksum, *numbers = found
+    symbol, asks, bids, ts_event, checksum, *numbers = found
     before, sequence = numbers or (-1, 0)
     if symbol != venue_symbol(reading.instrument) or not checksum or (numbers and not sequence):
         return None
@@ -103,7 +103,7 @@ def _usual(frame: bytes, reading: Reading) -> Sequence[Parsed] | None:
         asks=asks,
         first_sequence=before + 1,
         sequence=sequence,
-        ts_event=ms * 1_000_000,
+        ts_event=ts_event,
         ts_init=reading.ts_init,
     )
     return (Checked(delta, checksum & 0xFFFFFFFF),)

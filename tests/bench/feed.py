@@ -135,16 +135,15 @@ def _ours(venue: str, items: list[Item]) -> float:
     adapter = market_data(venue)
     lines, sources = Lines(venue, adapter), Sources({venue: adapter})
     items = [item for item in items if item.kind is not Kind.ANSWER or _is_book(adapter.answer(item.about, item.data))]
-    books: dict[str, BookState] = defaultdict(BookState)
-    memories: dict[str, dict[str, str]] = defaultdict(dict)
+    kept: dict[str, tuple[BookState, dict[str, str]]] = defaultdict(lambda: (BookState(), {}))
     failed = 0
     gc.collect()
     began = time.process_time()
     for line in lines.of(items):
         key, now = line.key, line.ts
-        source, book = sources[key], books[key]
+        source, (book, memory) = sources[key], kept[key]
         try:
-            parsed = source.parse(line.frame, Reading(venue, key, now, 0, memories[key]))
+            parsed = source.parse(line.frame, Reading(venue, key, now, 0, memory))
         except ValueError:
             failed += 1
             continue
@@ -161,7 +160,7 @@ def _ours(venue: str, items: list[Item]) -> float:
             elif kind is Session:
                 synchronizer.on_session(book, source, event, now)
     taken = time.process_time() - began
-    assert any(book.book is not None for book in books.values()), f"{venue}: no book; {failed} frames were not read"
+    assert any(book.book is not None for book, _ in kept.values()), f"{venue}: no book; {failed} frames were not read"
     return taken
 
 

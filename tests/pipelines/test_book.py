@@ -24,7 +24,7 @@ def _which(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test runs for both."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "plain":
-            patch.setattr(native, "change", lambda *_: None)
+            patch.setattr(native, "apply", lambda *_: None)
         yield
 
 
@@ -32,9 +32,7 @@ class PlainBook(Book):
     """The twin alone."""
 
     def apply(self, delta: BookDelta | BookSnapshot) -> bool:
-        self._change_plainly(delta.bids, delta.asks)
-        self.sequence = delta.sequence
-        return self.crossed
+        return self._apply_plainly(delta)
 
 
 def snapshot(bids: tuple[Level, ...] = (), asks: tuple[Level, ...] = (), sequence: int = 1) -> BookSnapshot:
