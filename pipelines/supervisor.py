@@ -254,7 +254,7 @@ class Supervisor:
         """Deciders first, then the gateway (which cancels what rests), then the sources; the rest once it has folded everything."""
         names = list(self.children)
         deciders = [n for n in names if n.startswith(("signals/", "intents/", "host/"))]
-        sources = [n for n in names if n.startswith(("ingest/", "clock", "normalize", "bars", "marketdata"))]
+        sources = [n for n in names if n.startswith(("ingest/", "clock"))]
         gateways = [n for n in names if n.startswith("gateway/")]
         sinks = [n for n in names if n in ("audit", "archive")]
         folds = [n for n in names if n not in {*deciders, *sources, *gateways, *sinks}]
