@@ -152,7 +152,9 @@ class System:
         """Every fold has told, after ``since``, that it is at the end of its input."""
         folds = ("normalize", "bars", "controls", "orders", "positions", "portfolio")
         statuses = [s for n, s in self.statuses().items() if n in folds and s]
-        return all(s.get("lag", 0) == 0 and s.get("ts", 0) > since_ns + 500_000_000 for s in statuses)
+        return all(
+            s.get("ready") and s.get("lag", 0) == 0 and s.get("ts", 0) > since_ns + 500_000_000 for s in statuses
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

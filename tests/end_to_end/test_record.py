@@ -167,6 +167,13 @@ def figures(found: Checked) -> Figures:
     return Figures(found.trades, found.quotes, found.gaps, found.book_digest)
 
 
+def same_books(conf: dict[str, str], prefix: str, originals: Mapping[Venue, Mapping[InstrumentId, Checked]]) -> bool:
+    """Whether each instrument's events end in the book that its recording ends in."""
+    found = figures_of(events_on_tape(conf, prefix))
+    wanted = {i: one.book_digest for venue in originals.values() for i, one in venue.items()}
+    return wanted == {i: one.digest for i, one in found.items()}
+
+
 def proofs(found: Checked) -> tuple[int, int, int]:
     return found.book_updates, found.checksums_verified, found.checksums_failed
 
@@ -191,12 +198,14 @@ def test_what_is_recorded_of_six_venues_at_once_is_what_was_played(
         config.write_text(toml([player.ready for player in players.values()]))
         recorder = stack.enter_context(recording(env, tmp_path, run_prefix, "--config", str(config)))
         sent = Counter({venue: player.ended() for venue, player in players.items()})
-        eventually(lambda: frames_on_tape(conf, run_prefix) == sent, 30, f"{sent} on the tape")
+        eventually(lambda: frames_on_tape(conf, run_prefix) == sent, 60, f"{sent} on the tape")
+        originals = {venue: checked([path]) for venue, path in paths.items()}
+        eventually(lambda: same_books(conf, run_prefix, originals), 60, "the same books")
         recorder.interrupted()
     on_tape = figures_of(events_on_tape(conf, run_prefix))
-    for venue, path in paths.items():
+    for venue, originally in originals.items():
         again = checked(sorted(recorder.captures.glob(f"{venue}.*")))
-        for instrument, one in checked([path]).items():
+        for instrument, one in originally.items():
             assert proofs(again[instrument]) == proofs(one)
             assert figures(again[instrument]) == figures(one) == on_tape[instrument]
         assert f"{venue} {recorder.status(venue)['events_in']:,} frames" in recorder.said
@@ -214,15 +223,8 @@ async def test_connections_that_are_cut_end_in_gaps_and_then_in_the_same_books(
         config.write_text(toml([told_of(player) for player in players.values()]))
         recorder = stack.enter_context(recording(env, tmp_path, run_prefix, "--config", str(config)))
         await asyncio.gather(*(player.run() for player in players.values()))
-
-        def arrived() -> bool:
-            found = figures_of(events_on_tape(conf, run_prefix))
-            return all(
-                i in found and found[i].digest == one.book_digest for o in originals.values() for i, one in o.items()
-            )
-
         originals = {venue: checked([paths[venue]]) for venue in players}
-        await asyncio.to_thread(eventually, arrived, 60, "the same books")
+        await asyncio.to_thread(eventually, lambda: same_books(conf, run_prefix, originals), 60, "the same books")
         await asyncio.to_thread(recorder.interrupted)
     on_tape = figures_of(events_on_tape(conf, run_prefix))
     for venue, originally in originals.items():
