@@ -19,11 +19,10 @@ from pipelines.player import Faults, Player
 from pipelines.player.recording import Recording
 from pipelines.raw import decode_lines
 from pipelines.tape_check import Checked, check
+from tests.pipelines.playing import events
 from tests.pipelines.running import TAPEDECK, environment, eventually
-from topics import wire
 from topics.book import Book
-from topics.catalog import MARKET_EVENTS, MARKET_RAW
-from topics.coordinates import HEADER, Coordinate
+from topics.catalog import MARKET_RAW
 from topics.market import BookDelta, BookSnapshot, Gap, Quote, Trade
 from topics.record import InstrumentId, Record, Venue, venue_of
 
@@ -122,18 +121,6 @@ def frames_on_tape(conf: dict[str, str], prefix: str) -> Counter[str]:
     return found
 
 
-def events_on_tape(conf: dict[str, str], prefix: str) -> list[Record]:
-    """Each once, those of an instrument in order."""
-    found: list[Record] = []
-    seen: dict[str, tuple[int, int]] = {}
-    for message in kafka.read_all(conf, kafka.physical(prefix, MARKET_EVENTS)):
-        src = Coordinate.decode(kafka.header(message, HEADER) or b"")
-        if seen.get(src.source, (-1, -1)) < (src.major, src.minor):
-            seen[src.source] = (src.major, src.minor)
-            found += wire.decode(message.value() or b"", MARKET_EVENTS.types)
-    return found
-
-
 class Figures(NamedTuple):
     trades: int
     quotes: int
@@ -141,11 +128,11 @@ class Figures(NamedTuple):
     digest: str | None
 
 
-def figures_of(events: Sequence[Record]) -> dict[InstrumentId, Figures]:
+def figures_of(told: Sequence[Record]) -> dict[InstrumentId, Figures]:
     """What the tape's events come to, instrument by instrument."""
     books: dict[InstrumentId, Book | None] = {}
     counts: Counter[tuple[InstrumentId, type]] = Counter()
-    for event in events:
+    for event in told:
         match event:
             case BookSnapshot():
                 books[event.instrument] = Book.of(event)
@@ -169,7 +156,7 @@ def figures(found: Checked) -> Figures:
 
 def same_books(conf: dict[str, str], prefix: str, originals: Mapping[Venue, Mapping[InstrumentId, Checked]]) -> bool:
     """Whether each instrument's events end in the book that its recording ends in."""
-    found = figures_of(events_on_tape(conf, prefix))
+    found = figures_of(events(conf, prefix))
     wanted = {i: one.book_digest for venue in originals.values() for i, one in venue.items()}
     return wanted == {i: one.digest for i, one in found.items()}
 
@@ -202,7 +189,7 @@ def test_what_is_recorded_of_six_venues_at_once_is_what_was_played(
         originals = {venue: checked([path]) for venue, path in paths.items()}
         eventually(lambda: same_books(conf, run_prefix, originals), 60, "the same books")
         recorder.interrupted()
-    on_tape = figures_of(events_on_tape(conf, run_prefix))
+    on_tape = figures_of(events(conf, run_prefix))
     for venue, originally in originals.items():
         again = checked(sorted(recorder.captures.glob(f"{venue}.*")))
         for instrument, one in originally.items():
@@ -226,7 +213,7 @@ async def test_connections_that_are_cut_end_in_gaps_and_then_in_the_same_books(
         originals = {venue: checked([paths[venue]]) for venue in players}
         await asyncio.to_thread(eventually, lambda: same_books(conf, run_prefix, originals), 60, "the same books")
         await asyncio.to_thread(recorder.interrupted)
-    on_tape = figures_of(events_on_tape(conf, run_prefix))
+    on_tape = figures_of(events(conf, run_prefix))
     for venue, originally in originals.items():
         again = checked(sorted(recorder.captures.glob(f"{venue}.*")))
         for instrument, one in originally.items():

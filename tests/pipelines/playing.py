@@ -123,6 +123,18 @@ def steps(conf: dict[str, str], prefix: str) -> dict[InstrumentId, list[Step]]:
     return found
 
 
+def events(conf: dict[str, str], prefix: str) -> list[Record]:
+    """All of ``market.events``, those of an instrument in order. What a worker told twice counts once."""
+    found: list[Record] = []
+    seen: dict[str, tuple[int, int]] = {}
+    for message in kafka.read_all(conf, kafka.physical(prefix, MARKET_EVENTS)):
+        src = Coordinate.decode(kafka.header(message, HEADER) or b"")
+        if seen.get(src.source, (-1, -1)) < (src.major, src.minor):
+            seen[src.source] = (src.major, src.minor)
+            found += wire.decode(message.value() or b"", MARKET_EVENTS.types)
+    return found
+
+
 async def caught_up(run_dir: Path, process: "subprocess.Popen[bytes]") -> None:
     """Until normalize has told, later than now, that it is at the end of its input."""
     since, path = time.time(), run_dir / "status" / "normalize.0.json"
