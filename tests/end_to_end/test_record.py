@@ -23,7 +23,7 @@ from tests.pipelines.playing import events
 from tests.pipelines.running import TAPEDECK, environment, eventually
 from topics.book import Book
 from topics.catalog import MARKET_RAW
-from topics.market import BookDelta, BookSnapshot, Gap, Quote, Trade
+from topics.market import BookDelta, BookSnapshot, Gap, Trade
 from topics.record import InstrumentId, Record, Venue, venue_of
 
 pytestmark = pytest.mark.timeout(400)
@@ -123,7 +123,6 @@ def frames_on_tape(conf: dict[str, str], prefix: str) -> Counter[str]:
 
 class Figures(NamedTuple):
     trades: int
-    quotes: int
     gaps: int
     digest: str | None
 
@@ -142,16 +141,16 @@ def figures_of(told: Sequence[Record]) -> dict[InstrumentId, Figures]:
                 book.apply(event)
             case Gap():
                 books[event.instrument] = None
-        if isinstance(event, BookSnapshot | BookDelta | Trade | Quote | Gap):
+        if isinstance(event, Trade | Gap):
             counts[event.instrument, type(event)] += 1
     return {
-        i: Figures(counts[i, Trade], counts[i, Quote], counts[i, Gap], None if book is None else book.digest())
+        i: Figures(counts[i, Trade], counts[i, Gap], None if book is None else book.digest())
         for i, book in books.items()
     }
 
 
 def figures(found: Checked) -> Figures:
-    return Figures(found.trades, found.quotes, found.gaps, found.book_digest)
+    return Figures(found.trades, found.gaps, found.book_digest)
 
 
 def same_books(conf: dict[str, str], prefix: str, originals: Mapping[Venue, Mapping[InstrumentId, Checked]]) -> bool:
@@ -161,8 +160,8 @@ def same_books(conf: dict[str, str], prefix: str, originals: Mapping[Venue, Mapp
     return wanted == {i: one.digest for i, one in found.items()}
 
 
-def proofs(found: Checked) -> tuple[int, int, int]:
-    return found.book_updates, found.checksums_verified, found.checksums_failed
+def proofs(found: Checked) -> tuple[int, ...]:
+    return found.quotes, found.book_updates, found.checksums_verified, found.checksums_failed
 
 
 def checked(paths: Sequence[Path]) -> dict[InstrumentId, Checked]:
