@@ -95,7 +95,7 @@ def _buying(market: Market) -> dict[str, Any]:
 
 def _quoting(market: Market, shared: bool) -> dict[str, Any]:
     """On a market of others too it stays behind the best prices: orders at them would meet its own."""
-    half = (market.spread_bps / 2 + 1).quantize(Decimal("0.1"), ROUND_CEILING) if shared else Decimal("0.2")
+    half = (market.spread_bps + 1).quantize(Decimal("0.1"), ROUND_CEILING) if shared else Decimal("0.2")
     return {"max_qty": _text(5 * market.order_qty), "half_spread_bps": f"{half:f}"}
 
 

@@ -269,7 +269,7 @@ class Supervisor:
         killed += self.stop([*gateways, *sources], left(6))
         self.unclean = [n for n in gateways if self._ended_badly(self.children[n])]
         _wait(drained, left(2))
-        killed += self.stop(folds, left(2))
+        killed += self.stop(folds, left(3))
         killed += self.stop(sinks, left(3))
         return killed
 

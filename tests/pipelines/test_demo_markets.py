@@ -67,7 +67,7 @@ def decided(strategy: Strategy, market: Market) -> list[SubmitOrder]:
     desk, state = Desk.of([market.definition], now=NOW, quotes=[quote(market)], account=ACCOUNT), strategy.State()
     if strategy.overrides("on_bar"):
         bars = (bar(str(close), name=market.instrument) for close in (market.bid[0], market.bid[0], market.ask[0]))
-        found = [decision for one in bars for decision in strategy.on_bar(state, desk, one) or ()]
+        found: list[object] = [decision for one in bars for decision in strategy.on_bar(state, desk, one) or ()]
     else:
         found = list(
             strategy.on_signal(state, desk, Signal("seen", quote(market).microprice, instrument=market.instrument))
@@ -114,6 +114,14 @@ def test_every_strategy_sends_orders_that_pass_each_check_and_each_filter(derive
             price=units(order.price or Decimal(0)),
         )
         assert filters.refusal(listing(d), asked, units(market.bid[0]), 0, 0) is None, (market, order)
+
+
+def test_on_a_shared_market_quotes_rest_behind_the_best_prices(derived: Derived) -> None:
+    others = {derived.market_of(name).instrument for name in ("buyer", "cross")}
+    for market, order in derived.orders():
+        if order.reason == "quote" and market.instrument in others:
+            assert order.price is not None
+            assert order.price < market.bid[0] or order.price > market.ask[0]
 
 
 def test_markets_are_traded_that_one_account_sums_up_each_by_one_strategy_as_far_as_there_are_so_many(
