@@ -65,13 +65,10 @@ class Derived:
 def decided(strategy: Strategy, market: Market) -> list[SubmitOrder]:
     """What it does at the book as recorded, after bars that rise."""
     desk, state = Desk.of([market.definition], now=NOW, quotes=[quote(market)], account=ACCOUNT), strategy.State()
-    if strategy.overrides("on_bar"):
-        bars = (bar(str(close), name=market.instrument) for close in (market.bid[0], market.bid[0], market.ask[0]))
-        found: list[object] = [decision for one in bars for decision in strategy.on_bar(state, desk, one) or ()]
-    else:
-        found = list(
-            strategy.on_signal(state, desk, Signal("seen", quote(market).microprice, instrument=market.instrument))
-        )
+    bars = [bar(str(close), name=market.instrument) for close in (market.bid[0], market.bid[0], market.ask[0])]
+    signal = Signal("seen", quote(market).microprice, instrument=market.instrument)
+    heard = [strategy.on_signal(state, desk, signal), *(strategy.on_bar(state, desk, one) for one in bars)]
+    found = [decision for decisions in heard for decision in decisions or ()]
     return [decision for decision in found if isinstance(decision, SubmitOrder)]
 
 
