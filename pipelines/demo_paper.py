@@ -56,7 +56,7 @@ def toml(name: str, home: Path, address: str, recording: Recording, undefined: S
             "accounts": {account: {"kind": "paper", "reporting_currency": cross.assets[1]}},
             "paper": {"balances": {asset: OPENING for market in markets for asset in market.assets}},
             "strategies": {
-                "buyer": _strategy("spread_buyer:SpreadBuyer", account, buyer, _buying(buyer)),
+                "buyer": _strategy("spread_buyer:SpreadBuyer", account, buyer, _buying(buyer, len(markets) < 2)),
                 "quoter": _strategy(
                     "two_sided_quoter:TwoSidedQuoter", account, quoter, _quoting(quoter, len(markets) < 3)
                 ),
@@ -86,11 +86,13 @@ def _strategy(name: str, account: str, market: Market, params: Mapping[str, Any]
     return {"class": f"strategies.{name}", "account": account, "instruments": [market.instrument], "params": sized}
 
 
-def _buying(market: Market) -> dict[str, Any]:
-    """Whatever the spread was, half as much again is small. Where there are few trades nobody would meet what rests."""
+def _buying(market: Market, shared: bool) -> dict[str, Any]:
+    """Whatever the spread was, half as much again is small. Where there are few trades nobody would meet what rests, and on a market
+    of all three what rests at the best prices would be met by the others.
+    """
     small = max(SMALL_BPS, (market.spread_bps * Decimal("1.5")).quantize(Decimal(1), ROUND_CEILING))
     paced = {"min_gain_bps": "0.1", "max_hold_s": 1, "repeg_bps": "0.02"}
-    return {"max_spread_bps": f"{small:f}", **paced, "take": market.trades < MANY}
+    return {"max_spread_bps": f"{small:f}", **paced, "take": shared or market.trades < MANY}
 
 
 def _quoting(market: Market, shared: bool) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tests.pipelines.gateway.worlds import ACCOUNT, NOW, balance, check_of, limi
 from tests.strategies.builders import bar
 from topics.market import Quote
 from topics.orders import SubmitOrder
+from topics.record import TimeInForce
 from topics.strategy import Signal
 
 NAMES = {
@@ -113,10 +114,10 @@ def test_every_strategy_sends_orders_that_pass_each_check_and_each_filter(derive
         assert filters.refusal(listing(d), asked, units(market.bid[0]), 0, 0) is None, (market, order)
 
 
-def test_on_a_shared_market_quotes_rest_behind_the_best_prices(derived: Derived) -> None:
-    others = {derived.market_of(name).instrument for name in ("buyer", "cross")}
+def test_what_rests_on_a_market_of_others_is_behind_its_best_prices(derived: Derived) -> None:
+    markets = [derived.market_of(name).instrument for name in derived.config.strategies]
     for market, order in derived.orders():
-        if order.reason == "quote" and market.instrument in others:
+        if order.time_in_force is TimeInForce.GTC and markets.count(market.instrument) == 3:
             assert order.price is not None
             assert order.price < market.bid[0] or order.price > market.ask[0]
 
