@@ -168,6 +168,11 @@ class Config(_Section, frozen=True):
         return self.home / "runs" / self.run.name
 
     @property
+    def captures(self) -> Path:
+        """Where venues that are recorded have their files."""
+        return self.run_dir / "captures"
+
+    @property
     def prefix(self) -> str:
         """Of every topic and consumer group."""
         return self.run.name

@@ -6,6 +6,7 @@ leave, with the latencies of the model. An order's events follow its answer, in 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from adapters.execution import Accepted, Balance, Execution, OrderReport, Outcome, Refused, VenueEvent, VenueStatus
@@ -195,7 +196,7 @@ def rates(maker: Decimal, taker: Decimal) -> Fees:
 
 
 def _quote(e: Quote) -> sim.Recorded:
-    return sim.BestQuote(e.sequence, units(e.best_bid), units(e.bid_size), units(e.best_ask), units(e.ask_size))
+    return sim.BestQuote(e.sequence, units(e.best_bid), _size(e.bid_size), units(e.best_ask), _size(e.ask_size))
 
 
 def _delta(e: BookDelta) -> sim.Recorded:
@@ -203,7 +204,7 @@ def _delta(e: BookDelta) -> sim.Recorded:
 
 
 def _trade(e: Trade) -> sim.Recorded:
-    return sim.MarketTrade(units(e.price), units(e.size), e.aggressor is Side.SELL)
+    return sim.MarketTrade(units(e.price), _size(e.size), e.aggressor is Side.SELL)
 
 
 def _snapshot(e: BookSnapshot) -> sim.Recorded:
@@ -225,7 +226,13 @@ RECORDED: dict[type, Callable[[Any], sim.Recorded]] = {
 
 
 def _levels(levels: Iterable[Level]) -> list[tuple[int, int]]:
-    return [(units(price), units(size)) for price, size in levels]
+    return [(units(price), _size(size)) for price, size in levels]
+
+
+@lru_cache(1 << 16)
+def _size(size: str | Decimal) -> int:
+    """What is finer than the core reckons is not there."""
+    return int(Decimal(size) * SCALE)
 
 
 def _order_type(order: SubmitOrder) -> sim.OrderType:

@@ -12,6 +12,8 @@ from infra import kafka, services
 from infra.config import Config, load
 from infra.errors import Problem
 from pipelines.ladder_picture import DEPTH, depth_that_fits, picture
+from pipelines.ladder_queue import Where, place
+from topics.record import InstrumentId, venue_of
 
 if TYPE_CHECKING:
     from pipelines.ladder_feed import LadderFeed
@@ -24,6 +26,13 @@ ONCE_S = 5.0
 def book(
     instrument: Annotated[str, typer.Argument(metavar="VENUE:INSTRUMENT", help="Such as sim:BTC-USDT.")],
     depth: Annotated[int, typer.Option(min=1, help="Levels of each side, as far as the screen holds them.")] = DEPTH,
+    queue: Annotated[
+        str | None,
+        typer.Option(
+            metavar="bid|ask|PRICE",
+            help='The queue of a level in place of the trades, where orders are known (book = "L3").',
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="The configuration; default: the current run's.")
@@ -34,6 +43,7 @@ def book(
 
     loaded = load(config)
     name = known(loaded, instrument)
+    where = _place(loaded, name, queue)
     console = Console(highlight=False, emoji=False)
     conf = _broker(loaded)
     with Console(stderr=True).status("reading the tape from the last snapshot on"):
@@ -44,9 +54,20 @@ def book(
         if once:
             feed.await_book(ONCE_S)
             now, width = time.time_ns(), console.size.width
-            console.print(picture(feed.ladder, now, depth=depth, width=width, run=loaded.run.name))
+            console.print(picture(feed.ladder, now, depth=depth, width=width, run=loaded.run.name, queue=where))
         else:
-            _follow(feed, console, depth, loaded.run.name)
+            _follow(feed, console, depth, loaded.run.name, where)
+
+
+def _place(config: Config, instrument: InstrumentId, queue: str | None) -> Where | None:
+    if queue is None:
+        return None
+    if config.venues[venue_of(instrument)].book != "L3":
+        raise Problem(f'--queue: orders of {venue_of(instrument)} are not followed: book = "L3" in [venues] does')
+    try:
+        return place(queue)
+    except ValueError as error:
+        raise Problem(f"--queue: {error}") from None
 
 
 def _broker(config: Config) -> kafka.KafkaConf:
@@ -67,7 +88,7 @@ def _check_running(config: Config, feed: "LadderFeed") -> None:
         raise Problem(f"run {config.run.name} is not running: 'tapedeck up' starts it")
 
 
-def _follow(feed: "LadderFeed", console: Console, depth: int, run: str) -> None:
+def _follow(feed: "LadderFeed", console: Console, depth: int, run: str, queue: Where | None) -> None:
     drawn = 0.0
     with Live(console=console, auto_refresh=False) as live:
         while True:
@@ -77,7 +98,9 @@ def _follow(feed: "LadderFeed", console: Console, depth: int, run: str) -> None:
             drawn = time.monotonic()
             width, height = console.size
             fits = depth_that_fits(depth, width, height)
-            live.update(picture(feed.ladder, time.time_ns(), depth=fits, width=width, run=run), refresh=True)
+            live.update(
+                picture(feed.ladder, time.time_ns(), depth=fits, width=width, run=run, queue=queue), refresh=True
+            )
 
 
 def mount(app: typer.Typer) -> None:

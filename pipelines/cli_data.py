@@ -1,5 +1,7 @@
 """`tapedeck verify` and `tapedeck report`: what the data says. Mounted by the command line."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ from infra import services
 from infra.config import Config, load
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration of the run.")]
+LOG_EVERY_S = 10.0
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -66,16 +69,38 @@ def report(
 
 
 def record(
-    instruments: Annotated[list[str], typer.Argument(help="Such as binance:BTC-USDT kraken:BTC-USD.")],
+    instruments: Annotated[
+        list[str] | None,
+        typer.Argument(help="Such as binance:BTC-USDT kraken:BTC-USD; none: those of the configuration's venues."),
+    ] = None,
     run: Annotated[str, typer.Option("--run", help="Its name; default: record- and the time.")] = "",
     seconds: Annotated[float, typer.Option("--for", min=0, help="How many seconds; 0: until Ctrl-C.")] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Venues as this configuration has them: addresses, options; else public."),
+    ] = None,
 ) -> None:
     """Record market data to Kafka, to the archive and to capture files at once. Nothing trades, no keys are needed."""
     from pipelines.record import record as recorded
 
+    venues = {} if config is None else load(config).venues
     with err.status("starting", spinner="dots") as shown:
-        folder = recorded(services.default_home(), instruments, run, seconds, err.print, shown.update)
+        each = shown.update if err.is_terminal else every_so_often(err.print)
+        folder = recorded(services.default_home(), instruments or (), venues, run, seconds, err.print, each)
     err.print(f"captures: {folder} (look with 'tapedeck tape ls {folder}')")
+
+
+def every_so_often(say: Callable[[str], None]) -> Callable[[str], None]:
+    """For logs: the first line, then one every ten seconds."""
+    due = 0.0
+
+    def tell(line: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + LOG_EVERY_S
+            say(line)
+
+    return tell
 
 
 def default_ledger(config: Config) -> Path:

@@ -3,22 +3,24 @@ venue's adapter, and the strategies trade on paper, against the venue's public b
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
 
-from infra.errors import Problem
+from pipelines.demo_markets import BPS, Market, chosen
 from pipelines.market_process import MarketProcess
-from pipelines.paper.listing import step_of
-from pipelines.player.defining import first_book, steps_in
 from pipelines.player.recording import Recording
 from pipelines.toml import to_toml
+from topics.book import plain
 from topics.record import InstrumentId
 
-PART = Decimal("0.25")
-"""Of what is shown at the best price: an order's quantity."""
 OPENING = "1000000000000"
 MOST = "1000000000000"
+COLLAR = Decimal("0.05")
+SMALL_BPS = Decimal(20)
+MANY = 20
+BLIND_MS = 4000
+"""Less than ``max_data_age``, so that nothing is decided on what would be denied for its age."""
 
 
 class Played(MarketProcess):
@@ -39,68 +41,72 @@ def pace(recording: Recording, seconds: float, wanted: float | None) -> float:
 
 
 def toml(name: str, home: Path, address: str, recording: Recording, undefined: Sequence[InstrumentId]) -> str:
-    """The three strategies on the instrument that the recording says most of. Problem where none has a book and a definition."""
-    for instrument in recording.busiest():
-        book = None if instrument in undefined else first_book(recording, instrument)
-        if book is not None and book.best_ask is not None:
-            steps = steps_in(book, instrument)
-            lot = step_of(steps.tick, steps.lot)
-            qty = max(lot, (book.best_ask[1] * PART / lot).quantize(Decimal(1), ROUND_DOWN) * lot)
-            return to_toml(_table(name, home, address, recording.venue, instrument, qty))
-    raise Problem(f"{recording.paths[0]}: no instrument in it has a book and a definition to trade by")
+    """The three strategies, each on a market of its own as far as the recording has so many that can be traded together. Problem
+    where there is none.
+    """
+    markets = chosen(recording, undefined, 3)
+    cross, quoter, buyer = (markets[min(n, len(markets) - 1)] for n in range(3))
+    account = f"{recording.venue}.paper"
+    venue = {"adapter": recording.venue, "rest_url": f"http://{address}", "ws_url": f"ws://{address}"}
+    return to_toml(
+        {
+            "limits": [{"scope": "firm", **limits(markets)}],
+            "run": {"name": name, "home": str(home)},
+            "venues": {recording.venue: venue},
+            "accounts": {account: {"kind": "paper", "reporting_currency": cross.assets[1]}},
+            "paper": {"balances": {asset: OPENING for market in markets for asset in market.assets}},
+            "strategies": {
+                "buyer": _strategy("spread_buyer:SpreadBuyer", account, buyer, _buying(buyer, len(markets) < 2)),
+                "quoter": _strategy(
+                    "two_sided_quoter:TwoSidedQuoter", account, quoter, _quoting(quoter, len(markets) < 3)
+                ),
+                "cross": {
+                    **_strategy("moving_average_cross:MovingAverageCross", account, cross, _crossing(cross)),
+                    "bars": ["time-1s"],
+                },
+            },
+        }
+    )
 
 
-def _table(
-    name: str, home: Path, address: str, venue: str, instrument: InstrumentId, qty: Decimal
-) -> dict[str, Mapping[str, Any] | list[Any]]:
-    base, _, quote = instrument.partition(":")[2].partition("-")
-    account = f"{venue}.paper"
-    market = {"account": account, "instruments": [instrument]}
-    sized = {"order_qty": f"{qty:f}"}
+def limits(markets: Sequence[Market]) -> dict[str, str]:
+    """The collar holds twice the widest spread."""
+    widest = max(market.spread_bps for market in markets) / BPS
     return {
-        "limits": [
-            {
-                "scope": "firm",
-                "price_collar": "0.05",
-                "max_order_value": MOST,
-                "max_position_value": MOST,
-                "max_orders_per_second": "50",
-                "max_data_age": "5",
-            }
-        ],
-        "run": {"name": name, "home": str(home)},
-        "venues": {venue: {"adapter": venue, "rest_url": f"http://{address}", "ws_url": f"ws://{address}"}},
-        "accounts": {account: {"kind": "paper", "reporting_currency": quote.partition("-")[0]}},
-        "paper": {"balances": {base: OPENING, quote: OPENING}},
-        "strategies": {
-            "buyer": {
-                "class": "strategies.spread_buyer:SpreadBuyer",
-                **market,
-                "params": {
-                    **sized,
-                    "max_spread_bps": "20",
-                    "min_gain_bps": "0.1",
-                    "max_hold_s": 1,
-                    "repeg_bps": "0.02",
-                },
-            },
-            "quoter": {
-                "class": "strategies.two_sided_quoter:TwoSidedQuoter",
-                **market,
-                "params": {**sized, "max_qty": f"{5 * qty:f}", "half_spread_bps": "0.2"},
-            },
-            "cross": {
-                "class": "strategies.moving_average_cross:MovingAverageCross",
-                **market,
-                "bars": ["time-1s"],
-                "params": {
-                    **sized,
-                    "fast": 1,
-                    "slow": 3,
-                    "max_qty": f"{3 * qty:f}",
-                    "allow_short": True,
-                    "slippage_bps": "0.1",
-                },
-            },
-        },
+        "price_collar": f"{max(COLLAR, (2 * widest).quantize(COLLAR, ROUND_CEILING)):f}",
+        "max_order_value": MOST,
+        "max_position_value": MOST,
+        "max_orders_per_second": "50",
+        "max_data_age": "5",
     }
+
+
+def _strategy(name: str, account: str, market: Market, params: Mapping[str, Any]) -> dict[str, Any]:
+    sized = {"order_qty": _text(market.order_qty), "max_age_ms": BLIND_MS, **params}
+    return {"class": f"strategies.{name}", "account": account, "instruments": [market.instrument], "params": sized}
+
+
+def _buying(market: Market, shared: bool) -> dict[str, Any]:
+    """Whatever the spread was, half as much again is small. Where there are few trades nobody would meet what rests, and on a market
+    of all three what rests at the best prices would be met by the others.
+    """
+    small = max(SMALL_BPS, (market.spread_bps * Decimal("1.5")).quantize(Decimal(1), ROUND_CEILING))
+    paced = {"min_gain_bps": "0.1", "max_hold_s": 1, "repeg_bps": "0.02"}
+    return {"max_spread_bps": f"{small:f}", **paced, "take": shared or market.trades < MANY}
+
+
+def _quoting(market: Market, shared: bool) -> dict[str, Any]:
+    """On a market of others too it stays behind the best prices: orders at them would meet its own."""
+    half = (market.spread_bps + 1).quantize(Decimal("0.1"), ROUND_CEILING) if shared else Decimal("0.2")
+    return {"max_qty": _text(5 * market.order_qty), "half_spread_bps": f"{half:f}"}
+
+
+def _crossing(market: Market) -> dict[str, Any]:
+    """Where there are few trades there are few bars."""
+    slow = 3 if market.trades >= MANY else 2
+    most = _text(3 * market.order_qty)
+    return {"fast": 1, "slow": slow, "max_qty": most, "allow_short": True, "slippage_bps": "0.1"}
+
+
+def _text(qty: Decimal) -> str:
+    return plain(f"{qty:f}")

@@ -7,7 +7,8 @@ from collections import deque
 from enum import StrEnum
 
 from topics.book import BadLevel, Book
-from topics.market import BookDelta, BookSnapshot, Gap, Trade
+from topics.market import BookDelta, BookOrderEvent, BookOrders, BookOrdersLost, BookSnapshot, Gap, Trade
+from topics.order_book import BadOrder, OrderBook
 from topics.record import InstrumentId, Record
 
 STALE_NS = 10_000_000_000
@@ -24,7 +25,8 @@ class Standing(StrEnum):
 
 class Ladder:
     """After a gap the book stays as it was, ``broken`` says why (also where a change was lost otherwise), and only a
-    snapshot changes it.
+    snapshot changes it. ``orders`` are the resting ones where the venue tells them, None while they are not known: ``orders_lost``
+    says why, where they were.
 
     ``first_ts`` and ``newest_ts``: receive times (UTC ns) of the first and the newest event, 0 before the first.
     """
@@ -33,6 +35,8 @@ class Ladder:
         self.instrument = instrument
         self.book: Book | None = None
         self.broken = ""
+        self.orders: OrderBook | None = None
+        self.orders_lost = ""
         self.trades: deque[Trade] = deque(maxlen=TRADES_MOST)
         self.gaps = 0
         self.first_ts = 0
@@ -55,6 +59,19 @@ class Ladder:
             case Gap():
                 self.gaps += 1
                 self.broken = f"gap: {event.reason}" + _numbers(event)
+            case BookOrders() | BookOrderEvent():
+                self._take_orders(event)
+            case BookOrdersLost():
+                self.orders, self.orders_lost = None, event.reason
+
+    def _take_orders(self, event: BookOrders | BookOrderEvent) -> None:
+        try:
+            if isinstance(event, BookOrders):
+                self.orders, self.orders_lost = OrderBook.of(event), ""
+            elif self.orders is not None:
+                self.orders.apply(event)
+        except BadOrder as error:
+            self.orders, self.orders_lost = None, str(error)
 
     def _begin(self, snapshot: BookSnapshot) -> None:
         try:

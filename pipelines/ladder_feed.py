@@ -1,4 +1,6 @@
-"""What a ladder is fed with: one instrument's records of ``market.events``, from its last snapshot on."""
+"""What a ladder is fed with: one instrument's records of ``market.events``, from its last snapshots on (levels; orders, where they
+are recorded).
+"""
 
 import time
 
@@ -9,11 +11,11 @@ from infra.config import Config
 from infra.errors import Problem
 from pipelines.ladder import Ladder
 from pipelines.marketdata.history import beginnings, market_of
-from pipelines.marketdata.hub import Fence
+from pipelines.marketdata.hub import ORDERS, SNAPSHOT, Fence
 from pipelines.partitioning import partition_of
 from topics import wire
 from topics.catalog import MARKET_EVENTS
-from topics.record import InstrumentId
+from topics.record import InstrumentId, venue_of
 
 BATCH = 500
 BEFORE = 2_000
@@ -45,8 +47,9 @@ class LadderFeed:
         marks = kafka.watermarks(conf, [name])[name]
         partition = partition_of(instrument.encode(), len(marks))
         low, self._high = marks[partition]
-        snapshot = beginnings(conf, config.prefix, [instrument], marks)[partition]
-        self._place = TopicPartition(name, partition, max(low, min(snapshot, self._high - BEFORE)))
+        wanted = (SNAPSHOT, ORDERS) if config.venues[venue_of(instrument)].book == "L3" else (SNAPSHOT,)
+        begun = (beginnings(conf, config.prefix, [instrument], marks, mark)[partition] for mark in wanted)
+        self._place = TopicPartition(name, partition, max(low, min(*begun, self._high - BEFORE)))
         self._client = kafka.consumer(conf, "tapedeck-ladder")
         self._client.assign([self._place])
 

@@ -3,7 +3,7 @@
 Numbers are the venue's, padded with zeros to the same number of decimals and never rounded; spread in basis points is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.ladder import Ladder, Standing
+from pipelines.ladder_queue import Where, queue_panel
 from topics.book import Book, plain
 from topics.market import Trade
+from topics.order_book import OrderBook
 from topics.record import Side
 
 Levels = Sequence[tuple[Decimal, Decimal]]
@@ -25,27 +27,39 @@ TRADES_WIDTH = 48
 TRADES_BELOW = 6
 BESIDE = 6
 """Lines of a picture that are no level: headline, a warning, frame, titles, spread."""
+COUNT = 8
+"""Columns for the number of a level's orders."""
 EIGHTHS = "▏▎▍▌▋▊▉█"
 COLOURS = {Standing.LIVE: "bold green", Standing.STALE: "bold red", Standing.NONE: "bold yellow"}
 SIDES = {Side.BUY: "green", Side.SELL: "red"}
 SECOND = 1_000_000_000
 
 
-def picture(ladder: Ladder, now_ns: int, *, depth: int = DEPTH, width: int = 120, run: str = "") -> Group:
-    """``depth`` levels of each side on a screen of ``width`` columns; on a narrow one the trades stand below."""
+def picture(
+    ladder: Ladder, now_ns: int, *, depth: int = DEPTH, width: int = 120, run: str = "", queue: Where | None = None
+) -> Group:
+    """``depth`` levels of each side on a screen of ``width`` columns; on a narrow one the trades stand below. A ``queue`` stands
+    where the trades do.
+    """
     wide = width >= WIDE
     left = width - TRADES_WIDTH if wide else width
     book = Panel(_book(ladder, depth, left - 4), title="book", border_style="dim", width=left)
     rows = 2 * depth + 1 if wide else TRADES_BELOW
-    trades = Panel(_trades(list(ladder.trades)[: -rows - 1 : -1]), title="last trades, UTC", border_style="dim")
+    beside = _beside(ladder, rows, queue)
     told = [_headline(ladder, now_ns, run), *_warning(ladder, now_ns)]
     if not wide:
-        return Group(*told, book, trades)
+        return Group(*told, book, beside)
     body = Table.grid()
     body.add_column(width=left)
     body.add_column(width=TRADES_WIDTH)
-    body.add_row(book, trades)
+    body.add_row(book, beside)
     return Group(*told, body)
+
+
+def _beside(ladder: Ladder, rows: int, queue: Where | None) -> Panel:
+    if queue is not None:
+        return queue_panel(ladder, queue, rows - 1)
+    return Panel(_trades(list(ladder.trades)[: -rows - 1 : -1]), title="last trades, UTC", border_style="dim")
 
 
 def depth_that_fits(depth: int, width: int, height: int) -> int:
@@ -64,6 +78,7 @@ def _headline(ladder: Ladder, now_ns: int, run: str) -> Text:
         Text(standing, style=COLOURS[standing]),
         Text(age),
         gaps,
+        *([] if ladder.orders is None else [Text(f"{len(ladder.orders.orders):,} orders")]),
         Text(f"run {run}" if run else ""),
     ]
     return _one_line(Text("  ").join(parts))
@@ -74,6 +89,8 @@ def _warning(ladder: Ladder, now_ns: int) -> list[Text]:
         words = f"the book is not to be trusted until the next snapshot: {ladder.broken}"
     elif ladder.standing(now_ns) is Standing.STALE:
         words = "nothing came of late: the book may have moved"
+    elif ladder.orders_lost:
+        words = f"the orders are not known until the venue tells all of them: {ladder.orders_lost}"
     else:
         return []
     return [_one_line(Text(words, style="bold red"))]
@@ -89,7 +106,7 @@ def _book(ladder: Ladder, depth: int, width: int) -> RenderableType:
     if ladder.book is None:
         return Text("no snapshot of the book yet", style="yellow")
     asks, bids = ladder.book.asks(depth), ladder.book.bids(depth)
-    rows = _Rows([*asks, *bids], width)
+    rows = _Rows([*asks, *bids], width, _counts(ladder.orders))
     dim = "dim " if ladder.broken else ""
     lines = [rows.line(level, total, dim + "red") for level, total in reversed(_summed(asks))]
     lines = [rows.titles(), *(lines or [Text("no asks", style="red")]), _spread(ladder.book)]
@@ -108,26 +125,36 @@ def _summed(levels: Levels) -> list[tuple[tuple[Decimal, Decimal], Decimal]]:
     return found
 
 
-class _Rows:
-    """Levels as lines of one width: columns as wide as their widest number, the rest is the bar's."""
+def _counts(orders: OrderBook | None) -> Mapping[Decimal, int] | None:
+    """How many orders rest at each price."""
+    return None if orders is None else orders.counts(Side.BUY) + orders.counts(Side.SELL)
 
-    def __init__(self, levels: Levels, width: int) -> None:
+
+class _Rows:
+    """Levels as lines of one width, with ``counts`` of their orders where these are known: columns as wide as their widest number,
+    the rest is the bar's.
+    """
+
+    def __init__(self, levels: Levels, width: int, counts: Mapping[Decimal, int] | None) -> None:
         self._price_decimals = _decimals(price for price, _ in levels)
         self._size_decimals = _decimals(size for _, size in levels)
         total = sum((size for _, size in levels), Decimal(0))
         self._price = max(len("price"), *(len(self._as_price(price)) for price, _ in levels), 0)
         self._size = max(len("cumulated"), len(self._as_size(total)))
-        self._bar = max(0, width - self._price - 2 * self._size - 6)
+        self._counts = counts
+        self._count = 0 if counts is None else COUNT
+        self._bar = max(0, width - self._price - 2 * self._size - self._count - 6)
         self._most = max((size for _, size in levels), default=Decimal(1))
 
     def titles(self) -> Text:
-        return Text(
-            f"{'price':>{self._price}}  {'size':>{self._size}}  {'cumulated':>{self._size}}", style="bold", no_wrap=True
-        )
+        orders = "" if self._counts is None else f"{'orders':>{COUNT}}"
+        words = f"{'price':>{self._price}}  {'size':>{self._size}}{orders}  {'cumulated':>{self._size}}"
+        return Text(words, style="bold", no_wrap=True)
 
     def line(self, level: tuple[Decimal, Decimal], total: Decimal, style: str) -> Text:
         price, size = level
-        numbers = f"  {self._as_size(size):>{self._size}}  {self._as_size(total):>{self._size}}  "
+        orders = "" if self._counts is None else f"{self._counts.get(price, 0):>{COUNT},}"
+        numbers = f"  {self._as_size(size):>{self._size}}{orders}  {self._as_size(total):>{self._size}}  "
         return Text.assemble(
             (f"{self._as_price(price):>{self._price}}", style),
             numbers,

@@ -3,6 +3,8 @@
 A mark is told when the top of the book changed, but at most every 50 ms, and at least every 500 ms while market
 frames come: its ``ts_init`` says that the feed was alive then. No frames, no marks: the data's age grows, and checks
 stop new risk.
+
+With a mark that is the book's goes a ``Quote`` of the same: who acts on quotes is not blind where a venue streams none.
 """
 
 from decimal import Decimal
@@ -10,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from topics.book import Book
-from topics.market import Mark
+from topics.market import Mark, Quote
 from topics.record import InstrumentId
 
 LEAST_NS = 50_000_000
@@ -40,9 +42,13 @@ class MarkState(msgspec.Struct):
         since = now - self.told_at
         if since < LEAST_NS and tradable == self.told_tradable:
             return False
-        if now - self.quoted_at > QUOTES_SPEAK_NS:
+        if not self.quotes_speak(now):
             self.top(book)
         return self.asks(tradable, since)
+
+    def quotes_speak(self, now: int) -> bool:
+        """Whether the venue has streamed its best bid and ask of late."""
+        return now - self.quoted_at <= QUOTES_SPEAK_NS
 
     def asks(self, tradable: bool, since: int) -> bool:
         """Quick, and never wrongly no: after so long there may be a mark to tell."""
@@ -63,6 +69,21 @@ class MarkState(msgspec.Struct):
         self.best_bid = self.best_ask = None
         self.top_bid = self.top_ask = ""
         self.quoted_at = 0
+
+
+def best(book: Book, instrument: InstrumentId, ts_event: int, now: int) -> Quote:
+    """The quote that a book with two sides is."""
+    (bid, bid_size), (ask, ask_size) = (level or ("0", "0") for level in (book.top_bid, book.top_ask))
+    return Quote(
+        instrument=instrument,
+        best_bid=Decimal(bid),
+        bid_size=Decimal(bid_size),
+        best_ask=Decimal(ask),
+        ask_size=Decimal(ask_size),
+        of_book=True,
+        ts_event=ts_event,
+        ts_init=now,
+    )
 
 
 def sample(state: MarkState, instrument: InstrumentId, tradable: bool, ts_event: int, now: int) -> list[Mark]:

@@ -16,7 +16,7 @@ from adapters.base import ANSWER, BadFrame, Checked, Gone, Hole, MarketData, Par
 from adapters.registry import market_data
 from pipelines import book_orders, compared
 from pipelines import synchronizer as sync
-from pipelines.marks import MarkState, sample
+from pipelines.marks import MarkState, best, sample
 from pipelines.overlap import TRADES_MOST, TRADES_MOST_BESIDE, Told
 from pipelines.raw import UNREADABLE, Line, decode_lines
 from topics import market
@@ -280,13 +280,17 @@ def _on_status(state: MarketState, source: sync.Source, event: market.Instrument
 
 
 def _book_mark(state: MarketState, line: Line) -> Sequence[Record]:
-    """Where the venue streams no quotes of its own, or none of late, the book's top is the mark; a book that is not
-    to be trusted has none. So a mark is never older than what it was last confirmed by.
+    """Where the venue streams no quotes of its own, or none of late, the book's top is the mark, and a quote beside it; a book
+    that is not to be trusted has none. So a mark is never older than what it was last confirmed by.
     """
     marks, tradable, now = state.marks, state.tradable, line.ts
-    if not marks.hear(state.book.book, tradable, now):
+    book = state.book.book
+    if not marks.hear(book, tradable, now):
         return ()
-    return sample(marks, line.key, tradable, state.ts_venue or now, now)
+    told = sample(marks, line.key, tradable, state.ts_venue or now, now)
+    if book is None or not told or marks.quotes_speak(now):
+        return told
+    return [best(book, line.key, state.ts_venue or now, now), *told]
 
 
 _HANDLERS: dict[type, Callable[[MarketState, sync.Source, Any, Line], Sequence[Record]]] = {

@@ -254,7 +254,7 @@ class Supervisor:
         """Deciders first, then the gateway (which cancels what rests), then the sources; the rest once it has folded everything."""
         names = list(self.children)
         deciders = [n for n in names if n.startswith(("signals/", "intents/", "host/"))]
-        sources = [n for n in names if n.startswith(("ingest/", "clock", "normalize", "bars", "marketdata"))]
+        sources = [n for n in names if n.startswith(("ingest/", "clock"))]
         gateways = [n for n in names if n.startswith("gateway/")]
         sinks = [n for n in names if n in ("audit", "archive")]
         folds = [n for n in names if n not in {*deciders, *sources, *gateways, *sinks}]
@@ -269,7 +269,7 @@ class Supervisor:
         killed += self.stop([*gateways, *sources], left(6))
         self.unclean = [n for n in gateways if self._ended_badly(self.children[n])]
         _wait(drained, left(2))
-        killed += self.stop(folds, left(2))
+        killed += self.stop(folds, left(3))
         killed += self.stop(sinks, left(3))
         return killed
 

@@ -150,9 +150,11 @@ class System:
 
     def _drained(self, since_ns: int) -> bool:
         """Every fold has told, after ``since``, that it is at the end of its input."""
-        folds = ("controls", "orders", "positions", "portfolio")
+        folds = ("normalize", "bars", "controls", "orders", "positions", "portfolio")
         statuses = [s for n, s in self.statuses().items() if n in folds and s]
-        return all(s.get("lag", 0) == 0 and s.get("ts", 0) > since_ns + 500_000_000 for s in statuses)
+        return all(
+            s.get("ready") and s.get("lag", 0) == 0 and s.get("ts", 0) > since_ns + 500_000_000 for s in statuses
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

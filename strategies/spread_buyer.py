@@ -15,6 +15,7 @@
     retry_ms = 1000             # wait after a denied or rejected order
     max_age_ms = 5000           # with a quote older than this it is blind: nothing new, what rests is withdrawn
     post_only = true            # resting orders never take
+    take = false                # true: buys at the ask and sells at the bid at once, and never rests
 
 Distances are basis points of the price, so that the same numbers do for a coarse tick and a fine one.
 """
@@ -51,6 +52,7 @@ class SpreadBuyer(Strategy):
         retry_ms: int = 1000
         max_age_ms: int = 5000
         post_only: bool = True
+        take: bool = False
 
         def __post_init__(self) -> None:
             if not self.order_qty > 0:
@@ -116,6 +118,9 @@ class SpreadBuyer(Strategy):
         if quote.spread > quote.mid * self.params.max_spread_bps * BPS:
             return None
         qty, post_only = self.params.order_qty, self.params.post_only
+        if self.params.take:
+            ioc = TimeInForce.IOC
+            return desk.limit(quote.instrument, Side.BUY, quote.best_ask, qty, time_in_force=ioc, reason="small spread")
         return desk.limit(quote.instrument, Side.BUY, quote.best_bid, qty, post_only=post_only, reason="small spread")
 
     def _exit(self, desk: Desk, quote: Quote, held: Decimal, since: int) -> SubmitOrder | None:
@@ -124,6 +129,10 @@ class SpreadBuyer(Strategy):
         if paid is not None and quote.best_bid - paid >= paid * self.params.min_gain_bps * BPS:
             return desk.limit(name, Side.SELL, quote.best_bid, held, time_in_force=TimeInForce.IOC, reason="gained")
         if desk.now - since >= int(self.params.max_hold_s * SECOND):
+            if self.params.take:
+                return desk.limit(
+                    name, Side.SELL, quote.best_bid, held, time_in_force=TimeInForce.IOC, reason="held long"
+                )
             post_only = self.params.post_only
             return desk.limit(name, Side.SELL, quote.best_ask, held, post_only=post_only, reason="held long")
         return None

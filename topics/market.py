@@ -122,7 +122,7 @@ class Trade(Record, frozen=True, kw_only=True):
 
 
 class Quote(Record, frozen=True, kw_only=True):
-    """The best bid and ask."""
+    """The best bid and ask as the venue streams them; ``of_book``: it streams none, or none of late, and this is its book's top."""
 
     instrument: InstrumentId
     best_bid: Decimal
@@ -130,6 +130,7 @@ class Quote(Record, frozen=True, kw_only=True):
     best_ask: Decimal
     ask_size: Decimal
     sequence: int = 0
+    of_book: bool = False
     ts_event: int
     ts_init: int
 

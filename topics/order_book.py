@@ -3,6 +3,7 @@
 An order keeps its place among those of its price until its price changes or its size grows.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from decimal import Decimal, localcontext
 
@@ -74,6 +75,15 @@ class OrderBook(msgspec.Struct):
     def asks(self) -> list[tuple[Decimal, Decimal]]:
         """The lowest price first."""
         return sorted(self._levels(Side.SELL).items())
+
+    def counts(self, side: Side) -> Counter[Decimal]:
+        """How many orders rest at each price."""
+        return Counter(r.price for r in self.orders.values() if r.side is side and r.size)
+
+    def best(self, side: Side) -> Decimal | None:
+        """The price of the first order to be filled."""
+        first = max if side is Side.BUY else min
+        return first((r.price for r in self.orders.values() if r.side is side and r.size), default=None)
 
     def queue(self, side: Side, price: Decimal) -> list[tuple[str, Decimal]]:
         """The orders of one price, the oldest first."""

@@ -47,6 +47,7 @@ class Stream:
         at_once: int = 1,
     ) -> None:
         self.connections = 0
+        self.lost = 0
         self.holes = 0
         self.problem = ""
         self.symbols = connection.symbols
@@ -171,6 +172,7 @@ class Stream:
         self._leave(link)
         problem = " ".join(str(error).split()) or type(error).__name__
         if was_connected:
+            self.lost += 1
             log.warning("%s: connection lost (%s), connecting again", self._name, problem)
         elif not self.problem and not self._up:
             log.warning(

@@ -16,12 +16,13 @@ BOOK = "book"
 
 
 class Watched:
-    """As ``Stream``, for what has no connections of ours. ``connections``: beginnings of books."""
+    """As ``Stream``, for what has no connections of ours. ``connections``: beginnings of books; ``lost``: their ends."""
 
     def __init__(
         self, name: str, sampler: Sampler, symbols: Sequence[str], writer: RawWriter, session: Callable[[int], str]
     ) -> None:
         self.connections = 0
+        self.lost = 0
         self.holes = 0
         self.problem = ""
         self.symbols = tuple(symbols)
@@ -76,8 +77,9 @@ class Watched:
             self._writer.wrapped(symbol, session_frame(self._session(self.connections), symbol))
 
     def _failed(self, kind: str, symbol: str, error: VenueError) -> None:
-        if kind == BOOK:
-            self._up.discard(symbol)
+        if kind == BOOK and symbol in self._up:
+            self._up.remove(symbol)
+            self.lost += 1
         if (kind, symbol) not in self._troubles:
             log.warning("%s: no %s of %s (%s), trying again", self._name, kind, symbol, error)
         self._troubles[kind, symbol] = self.problem = str(error)

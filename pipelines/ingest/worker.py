@@ -91,8 +91,7 @@ class Ingest:
         self._config, self._kafka, self._venue, self._edge = config, kafka_conf, venue, edge
         self._symbols = sorted(instruments)
         self.told = Words(self._venue_metrics)
-        folder = config.run_dir / "captures"
-        self.capture = Writer(folder, venue, venue=chosen.adapter) if chosen.capture else None
+        self.capture = Writer(config.captures, venue, venue=chosen.adapter) if chosen.capture else None
         spelled = partial(adapter.instrument_of, venue)
         self.writer = RawWriter(edge, venue, instruments, adapter.symbols_in, self.capture, spelled)
         self.fetcher = Fetcher(edge.name, rest, self.writer)
@@ -200,6 +199,7 @@ class Ingest:
             "dead_letters": 0,
             "connected": all(s.connected for s in self.streams),
             "connections": sum(s.connections for s in self.streams),
+            "lost": sum(s.lost for s in self.streams),
             "holes": sum(s.holes for s in self.streams),
             "last_frame_ns": self.writer.last_ns,
             "problem": next((s.problem for s in self.streams if s.problem), "")

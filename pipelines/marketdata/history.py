@@ -28,23 +28,31 @@ def market_of(message: Message) -> Market:
 
 
 def beginnings(
-    conf: kafka.KafkaConf, prefix: str, instruments: Collection[InstrumentId], ends: Mapping[int, tuple[int, int]]
+    conf: kafka.KafkaConf,
+    prefix: str,
+    instruments: Collection[InstrumentId],
+    ends: Mapping[int, tuple[int, int]],
+    mark: bytes = SNAPSHOT,
 ) -> dict[int, int]:
-    """Of each partition the offset from which every instrument's last snapshot is met; looking back farther and farther."""
+    """Of each partition the offset from which every instrument's last snapshot is met (what has ``mark`` in it); looking back
+    farther and farther.
+    """
     wanted: dict[int, set[str]] = {partition: set() for partition in ends}
     for instrument in instruments:
         wanted[partition_of(instrument.encode(), len(ends))].add(instrument)
-    return {p: _beginning(conf, kafka.physical(prefix, MARKET_EVENTS), p, wanted[p], *ends[p]) for p in ends}
+    return {p: _beginning(conf, kafka.physical(prefix, MARKET_EVENTS), p, wanted[p], *ends[p], mark) for p in ends}
 
 
-def _beginning(conf: kafka.KafkaConf, name: str, partition: int, instruments: set[str], low: int, high: int) -> int:
+def _beginning(
+    conf: kafka.KafkaConf, name: str, partition: int, instruments: set[str], low: int, high: int, mark: bytes
+) -> int:
     look = FIRST_LOOK
     while instruments:
         first = max(low, high - look)
         found: dict[str, int] = {}
         for message in kafka.read_span(conf, name, partition, first, high):
             record = market_of(message)
-            if record.key in instruments and SNAPSHOT in record.value:
+            if record.key in instruments and mark in record.value:
                 found[record.key] = record.offset
         if len(found) == len(instruments) or first == low:
             return min(found.values(), default=high)

@@ -13,6 +13,7 @@ from topics.coordinates import Coordinate
 from topics.record import InstrumentId
 
 SNAPSHOT = b'"type":"BookSnapshot"'
+ORDERS = b'"type":"BookOrders"'
 """In a record's bytes; within a JSON string its quotes would be escaped."""
 TAIL_MOST = 20_000
 TAIL_BYTES = 32 * 1024 * 1024

@@ -63,7 +63,7 @@ class Answers:
         """The first recorded answer that the adapter reads its definition from."""
         spelled = {own_symbol(symbol), own_symbol(self._recording.spoken.get(instrument, symbol))}
         for candidate in chain(candidates(self._recording.bodies, spelled), self._made(instrument)):
-            self._offered, self._heard = candidate, None  # a client that has the venue's list asks nothing
+            self._offer(candidate)
             try:
                 frame = await rest.definition(symbol)
             except VenueError:
@@ -74,6 +74,10 @@ class Answers:
                 return
         self.undefined.append(instrument)
 
+    def _offer(self, body: bytes) -> None:
+        """To what is asked next, if anything: a client that has the venue's list asks for it no more."""
+        self._offered, self._heard = body, None
+
     def _made(self, instrument: InstrumentId) -> Iterator[bytes]:
         """Nobody recorded one."""
         made = made_definition(self._recording, instrument)
@@ -81,8 +85,7 @@ class Answers:
             yield made
 
     async def _learn_book(self, rest: Rest, instrument: InstrumentId, symbol: str) -> None:
-        self._offered = next((body for of, body in self._recording.depth.values() if of == instrument), b"{}")
-        self._heard = None
+        self._offer(next((body for of, body in self._recording.depth.values() if of == instrument), b"{}"))
         try:
             await rest.depth(symbol)
         except VenueError:

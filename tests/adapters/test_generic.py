@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from decimal import Decimal
@@ -18,6 +19,7 @@ from adapters.base import BadFrame, Endpoints, Reading, Session, VenueRefused, V
 from adapters.generic.watching import Digits, MarketsRest, Watching, text_of
 from adapters.registry import adapter_of, market_data
 from infra.captures import Item, Kind
+from infra.config import VenueConfig
 from infra.errors import Problem
 from pipelines.record import toml
 from tests.adapters.venues import fuzz, play, sides
@@ -233,8 +235,26 @@ class _Closing:
 
 
 def test_what_only_records_finds_the_adapter_by_the_venues_name(tmp_path: Path) -> None:
-    written = toml("r", tmp_path, ["bitget:BTC-USDT-PERP", "kraken:BTC-USD"])
-    assert 'adapter = "ccxt:bitget"' in written
-    assert 'adapter = "kraken"' in written
+    written = tomllib.loads(toml("r", tmp_path, ["bitget:BTC-USDT-PERP", "kraken:BTC-USD"], {}))
+    assert {name: venue["adapter"] for name, venue in written["venues"].items()} == {
+        "bitget": "ccxt:bitget",
+        "kraken": "kraken",
+    }
     with pytest.raises(Problem, match="no adapter named 'nowhere'"):
-        toml("r", tmp_path, ["nowhere:BTC-USD"])
+        toml("r", tmp_path, ["nowhere:BTC-USD"], {})
+    with pytest.raises(Problem, match="nothing to record"):
+        toml("r", tmp_path, [], {})
+
+
+def test_what_only_records_takes_a_venue_as_the_configuration_has_it(tmp_path: Path) -> None:
+    mine = VenueConfig(adapter="bitstamp", ws_url="ws://127.0.0.1:1", book="L3", instruments=("mine:BTC-USD",))
+    written = tomllib.loads(toml("r", tmp_path, [], {"mine": mine, "idle": VenueConfig(adapter="kraken")}))
+    assert written["venues"] == {
+        "mine": {
+            "adapter": "bitstamp",
+            "ws_url": "ws://127.0.0.1:1",
+            "book": "L3",
+            "instruments": ["mine:BTC-USD"],
+            "capture": True,
+        }
+    }

@@ -140,14 +140,23 @@ def steps(conf: dict[str, str], prefix: str) -> dict[InstrumentId, list[Step]]:
     return found
 
 
+def events(conf: dict[str, str], prefix: str) -> list[Record]:
+    """All of ``market.events``, those of an instrument in order. What a worker told twice counts once."""
+    found: list[Record] = []
+    seen: dict[str, tuple[int, int]] = {}
+    for message in kafka.read_all(conf, kafka.physical(prefix, MARKET_EVENTS)):
+        src = Coordinate.decode(kafka.header(message, HEADER) or b"")
+        if seen.get(src.source, (-1, -1)) < (src.major, src.minor):
+            seen[src.source] = (src.major, src.minor)
+            found += wire.decode(message.value() or b"", MARKET_EVENTS.types)
+    return found
+
+
 def live(conf: dict[str, str], prefix: str) -> set[InstrumentId]:
     """Whose books are there, at the end of the tape."""
-    found: dict[InstrumentId, bool] = {}
-    for message in kafka.read_all(conf, kafka.physical(prefix, MARKET_EVENTS)):
-        for event in wire.decode(message.value() or b"", MARKET_EVENTS.types):
-            if isinstance(event, BookSnapshot | Gap):
-                found[event.instrument] = isinstance(event, BookSnapshot)
-    return {instrument for instrument, there in found.items() if there}
+    books = [event for event in events(conf, prefix) if isinstance(event, BookSnapshot | Gap)]
+    last = {event.instrument: event for event in books}
+    return {instrument for instrument, event in last.items() if isinstance(event, BookSnapshot)}
 
 
 async def caught_up(run_dir: Path, process: "subprocess.Popen[bytes]") -> None:

@@ -1,4 +1,4 @@
-"""A small real server that sends what a test tells it to: Binance's streams and REST answers, with troubles on demand."""
+"""A small real server that sends what a test tells it to: a venue's stream and REST answers, with troubles on demand."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,9 @@ from aiohttp.test_utils import unused_port
 
 
 class ScriptedVenue:
-    """``bodies``: what each REST path answers, by its last part. ``trouble``: status codes to answer with first, once each."""
+    """``bodies``: what each REST path answers, by its last part; every websocket is the stream. ``trouble``: status codes to answer
+    with first, once each.
+    """
 
     def __init__(self) -> None:
         self.port = unused_port()
@@ -29,7 +31,7 @@ class ScriptedVenue:
 
     async def start(self) -> None:
         app = web.Application()
-        app.add_routes([web.get("/stream", self._stream), web.get("/{path:.+}/{what}", self._rest)])
+        app.router.add_get("/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
@@ -69,8 +71,11 @@ class ScriptedVenue:
             transport.abort()
         self.sockets.remove(socket)
 
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        return await (self._stream(request) if "Upgrade" in request.headers else self._rest(request))
+
     async def _rest(self, request: web.Request) -> web.Response:
-        what = request.match_info["what"]
+        what = request.path.rstrip("/").rpartition("/")[2]
         self.asked[what] += 1
         if self.trouble:
             return web.Response(status=self.trouble.pop(0), text="<html>trouble</html>")

@@ -15,11 +15,23 @@ from infra.config import load
 from infra.errors import Problem
 from pipelines.cli import app
 from pipelines.ladder import STALE_NS, Ladder, Standing
-from pipelines.ladder_feed import LadderFeed
+from pipelines.ladder_feed import BEFORE, LadderFeed
 from pipelines.ladder_picture import depth_that_fits, picture
+from pipelines.ladder_queue import place
 from topics import wire
 from topics.catalog import MARKET_EVENTS
-from topics.market import BookDelta, BookSnapshot, Gap, Trade
+from topics.market import (
+    BookDelta,
+    BookOrderAdded,
+    BookOrderChanged,
+    BookOrderEvent,
+    BookOrderRemoved,
+    BookOrders,
+    BookOrdersLost,
+    BookSnapshot,
+    Gap,
+    Trade,
+)
 from topics.record import Record, Side
 
 BTC, ETH = "sim:BTC-USDT", "sim:ETH-USDT"
@@ -148,6 +160,76 @@ def test_before_a_snapshot_and_with_an_empty_side_it_says_so() -> None:
     assert "no asks" in "".join(shown(ladder_of(snapshot(asks=()))))
 
 
+# --- order by order -------------------------------------------------------------------------------------------------
+
+
+def orders(ts: int = T0) -> BookOrders:
+    """What ``snapshot`` has, as single orders."""
+    bids = (("1", "100.5", "1.5"), ("2", "100.50", "0.5"), ("3", "100.25", "1.5"), ("4", "99", "4"))
+    asks = (("5", "101.0", "0.5"), ("6", "101.75", "3"))
+    return BookOrders(instrument=BTC, bids=bids, asks=asks, ts_event=ts, ts_init=ts)
+
+
+def order(kind: type[BookOrderEvent], order_id: str, price: str, size: str, side: Side = Side.BUY) -> BookOrderEvent:
+    return kind(
+        instrument=BTC,
+        order_id=order_id,
+        side=side,
+        price=Decimal(price),
+        size=Decimal(size),
+        sequence=1,
+        ts_event=T0,
+        ts_init=T0,
+    )
+
+
+def test_each_level_tells_how_many_orders_make_it_where_they_are_known() -> None:
+    lines = shown(ladder_of(snapshot(), orders()))
+    assert line_with(lines, "cumulated").split()[1:5] == ["price", "size", "orders", "cumulated"]
+    assert line_with(lines, "100.50").split()[1:5] == ["100.50", "2.0", "2", "2.0"]
+    assert line_with(lines, "99.00").split()[1:5] == ["99.00", "4.0", "1", "7.5"]
+    assert "6 orders" in lines[0]
+    assert "orders" not in "".join(shown(ladder_of(snapshot())))
+
+
+def test_a_queue_has_the_first_to_be_filled_on_top_and_what_is_ahead_of_each() -> None:
+    grown = order(BookOrderChanged, "1", "100.5", "1.75")
+    ladder = ladder_of(snapshot(), orders(), order(BookOrderAdded, "7", "100.5", "0.25"), grown)
+    lines = shown(ladder, queue=place("bid"))
+    assert "bid 100.5, 3 orders" in lines[1]
+    rows = [line.split("│")[-2].split() for line in lines[3:6]]
+    assert rows == [["1", "0.50", "0.00", "2"], ["2", "0.25", "0.50", "7"], ["3", "1.75", "0.75", "1"]]
+    assert "ask 101.75, 1 order" in shown(ladder, queue=place("101.750"))[1]
+    assert "no orders there" in "".join(shown(ladder, queue=place("7")))
+    ladder.take(order(BookOrderRemoved, "5", "101.0", "0", Side.SELL))
+    assert "ask 101.75" in shown(ladder, queue=place("ask"))[1]
+
+
+def test_a_queue_that_is_longer_than_the_screen_ends_in_what_is_left_of_it() -> None:
+    many = (order(BookOrderAdded, f"n{n}", "100.5", "1") for n in range(20))
+    lines = shown(ladder_of(snapshot(), orders(), *many), depth=3, queue=place("bid"))
+    assert line_with(lines, "more").split()[1:5] == ["16.0", "6.0", "16", "more"]
+    assert len(lines) == 2 * 3 + 5
+
+
+def test_orders_that_were_lost_are_not_shown_until_all_are_told_again() -> None:
+    ladder = ladder_of(snapshot(), orders(), BookOrdersLost(instrument=BTC, reason="sequence", ts_init=T0))
+    lines = shown(ladder, queue=place("bid"))
+    assert "the orders are not known until the venue tells all of them: sequence" in lines[1]
+    assert "the orders are not known here" in "".join(lines)
+    assert ladder.standing(T0) is Standing.LIVE, "the book of levels is not concerned"
+    ladder.take(orders())
+    assert "not known" not in "".join(shown(ladder))
+    ladder.take(order(BookOrderRemoved, "9", "100", "0"))
+    assert "order 9 is removed and was not there" in shown(ladder)[1]
+
+
+@pytest.mark.parametrize("words", ["", "offer", "0", "-1", "NaN", "inf"])
+def test_a_place_in_the_book_is_a_side_or_a_price(words: str) -> None:
+    with pytest.raises(ValueError, match="neither bid, ask nor a price"):
+        place(words)
+
+
 # --- on the real broker ---------------------------------------------------------------------------------------------
 
 
@@ -218,3 +300,18 @@ def test_what_comes_while_it_runs_is_taken_once_also_when_it_is_delivered_again(
             feed.poll(0.1)
         assert len(feed.ladder.trades) == feed.ladder.gaps == 1
         assert feed.ladder.standing(T0) is Standing.STALE
+
+
+def test_the_command_shows_a_queue_where_orders_are_followed_however_long_ago_they_were_told(
+    kafka_conf: dict[str, str], run_prefix: str, tmp_path: Path
+) -> None:
+    tape = Tape(kafka_conf, run_prefix, tmp_path)
+    assert refusal(tape.book(BTC, "--queue", "bid")).endswith('are not followed: book = "L3" in [venues] does')
+    tape.path.write_text(tape.path.read_text() + 'book = "L3"\n')
+    assert refusal(tape.book(BTC, "--queue", "x")).endswith("neither bid, ask nor a price")
+    kafka.create_topics(kafka_conf, run_prefix, topics=[MARKET_EVENTS])
+    now = time.time_ns() + 600_000_000_000
+    tape.write(orders(now), *(trade("100.5", "1", ts=now + n) for n in range(BEFORE)), snapshot(now))
+    once = tape.book(BTC, "--once", "--queue", "bid")
+    assert once.exit_code == 0, once.output
+    assert "bid 100.5, 2 orders" in once.output

@@ -137,7 +137,7 @@ def test_recorded_frames_of_several_symbols_each_have_their_book(data_dir: Path,
     out = [r for raw in recorded(frames) for r in folding.feed(raw)]
     counted = kinds(out)
     assert counted["BookSnapshot"] == len({f.symbol for f in frames}) == 4
-    assert counted["Quote"] == sum(b"@bookTicker" in f.data for f in frames)
+    assert sum(isinstance(r, Quote) and not r.of_book for r in out) == sum(b"@bookTicker" in f.data for f in frames)
     assert not counted.keys() & {"Gap", "DeadLetter", "ResyncRequested"}
     passed_over = sum(s.passed_over for s in folding.states.values())
     assert passed_over == sum(b"@kline" in f.data for f in frames)
@@ -162,7 +162,7 @@ def test_deltas_wait_for_the_snapshot_and_go_on_from_it() -> None:
     folding = Folding(STAGE)
     assert kinds(r for f in [*before, *after] for r in folding.feed(model.line(f))) == {}
     out = folding.feed(model.line(snapshot))
-    assert kinds(out) == {"BookSnapshot": 1, "BookDelta": 2, "Mark": 1}
+    assert kinds(out) == {"BookSnapshot": 1, "BookDelta": 2, "Quote": 1, "Mark": 1}
     book = live(folding)
     assert book is not None
     assert digits(book) == model.truth[model.sequence]
@@ -184,7 +184,7 @@ def test_a_lost_delta_is_a_gap_and_a_request_and_the_next_snapshot_heals_it() ->
     assert (gap.reason, gap.expected, gap.got) == ("sequence", expected, lost_at + 1)
     assert (request.venue, request.venue_symbol, request.reason) == ("sim", SYMBOL, "sequence")
     assert live(folding) is None
-    assert kinds(folding.feed(model.line(model.snapshot()))) == {"BookSnapshot": 1, "Mark": 1}
+    assert kinds(folding.feed(model.line(model.snapshot()))) == {"BookSnapshot": 1, "Quote": 1, "Mark": 1}
     folding.feed(model.line(model.depth()))
     book = live(folding)
     assert book is not None
@@ -460,6 +460,30 @@ def test_marks_are_sampled_by_receive_time(data_dir: Path) -> None:
     quiet = max(b.ts - a.ts for a, b in pairwise(frames))
     assert max(gaps) <= 500_000_000 + quiet
     assert all(a.best_bid < a.best_ask for a in marks)
+
+
+def test_where_the_venue_streams_no_quotes_its_books_top_is_one_beside_each_mark() -> None:
+    model, folding = VenueModel(3), Folding(STAGE)
+    out = [
+        *folding.feed(model.line(model.snapshot())),
+        *(r for _ in range(200) for r in folding.feed(model.line(model.depth()))),
+    ]
+    reader, quotes = Reader(), 0
+    for record in out:
+        reader.take([record])
+        if isinstance(record, Quote):
+            assert reader.book is not None
+            assert record.of_book
+            assert ((record.best_bid, record.bid_size), (record.best_ask, record.ask_size)) == (
+                reader.book.best_bid,
+                reader.book.best_ask,
+            )
+            quotes += 1
+    assert quotes == kinds(out)["Mark"] > 5
+    quoted = folding.feed(model.line(model.quote()))
+    assert [r.of_book for r in quoted if isinstance(r, Quote)] == [False]
+    soon = [r for _ in range(3) for r in folding.feed(model.line(model.depth()))]
+    assert "Quote" not in kinds(soon), "the venue's own speak for a second"
 
 
 def test_a_mark_says_whether_the_instrument_is_tradable() -> None:

@@ -159,7 +159,7 @@ def test_with_one_connection_nothing_is_held() -> None:
 def test_when_one_of_two_goes_the_other_carries_on_and_later_a_hole_is_a_gap_at_once(gone: bytes) -> None:
     model, folding = begun(4, SECOND, gone)
     late = START_NS + LINGER_NS
-    assert kinds(folding.feed(line(model.depth(), late))).keys() <= {"BookDelta", "Mark"}
+    assert kinds(folding.feed(line(model.depth(), late))).keys() <= {"BookDelta", "Quote", "Mark"}
     model.depth()
     assert kinds(folding.feed(line(model.depth(), late))) == {"Gap": 1, "ResyncRequested": 1}
 
@@ -190,7 +190,7 @@ def test_numbers_that_begin_anew_are_no_copies_for_long() -> None:
     for _ in range(50):
         folding.feed(line(old.depth(), START_NS))
     new.now = old.now + 10 * STEP
-    assert kinds(folding.feed(line(new.depth(), START_NS + STILL_NS))).keys() <= {"Mark"}
+    assert kinds(folding.feed(line(new.depth(), START_NS + STILL_NS))).keys() <= {"Quote", "Mark"}
     assert kinds(folding.feed(line(new.depth(), START_NS + STILL_NS + 1)))["Gap"] == 1
 
 

@@ -3,7 +3,8 @@
 from decimal import Decimal
 
 from adapters.simulated import model as sim
-from adapters.simulated.units import SCALE
+from adapters.simulated.units import SCALE, units
+from pipelines.backtest_venue import RECORDED
 from pipelines.paper.listing import step_of
 from pipelines.paper.market import Numbers, in_steps
 from topics.market import BookDelta, BookSnapshot, Quote, Trade
@@ -56,6 +57,13 @@ def test_numbers_grow_when_the_venue_begins_anew() -> None:
     before = [numbers.of(e) for e in (snapshot(1000), delta(1005))]
     after = [numbers.of(e) for e in (snapshot(3), delta(4), quote(9))]
     assert before + after == sorted({*before, *after})
+
+
+def test_what_of_a_size_is_finer_than_the_exchange_reckons_is_not_there() -> None:
+    bids = (("243.2", "0.00019434546"), ("243.1", "4.5"))
+    made = RECORDED[BookSnapshot](BookSnapshot(instrument=NAME, bids=bids, asks=(), ts_event=1, ts_init=1))
+    assert isinstance(made, sim.BookSnapshot)
+    assert made.bids == [(units("243.2"), 19434), (units("243.1"), units("4.5"))]
 
 
 def test_a_market_is_exchanged_in_steps_whose_every_amount_can_be_reckoned() -> None:

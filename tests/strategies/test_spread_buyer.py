@@ -1,6 +1,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from strategies import Decision, Desk
 from strategies.spread_buyer import SpreadBuyer
@@ -57,6 +58,19 @@ def test_an_unmoved_touch_is_signalled_again_each_second() -> None:
 def test_it_joins_the_best_bid_while_the_spread_is_small() -> None:
     d = desk()
     assert decide(d) == [d.limit(BTC, Side.BUY, D("100.00"), D("0.5"), post_only=True, reason="small spread")]
+
+
+def test_where_it_takes_it_buys_at_the_ask_and_sells_at_the_bid_at_once() -> None:
+    taker, ioc = SpreadBuyer(replace(BUYER.params, take=True)), TimeInForce.IOC
+    entry = desk()
+    assert list(taker.on_tick(SpreadBuyer.State(), entry, tick(0))) == [
+        entry.limit(BTC, Side.BUY, D("100.01"), D("0.5"), time_in_force=ioc, reason="small spread")
+    ]
+    assert list(taker.on_tick(SpreadBuyer.State(), desk(quote("100.00", "100.03")), tick(0))) == []
+    late = desk(held=position("0.5"), now=2 * SECOND)
+    assert list(taker.on_tick(held_since(0), late, tick(2 * SECOND))) == [
+        late.limit(BTC, Side.SELL, D("100.00"), D("0.5"), time_in_force=ioc, reason="held long")
+    ]
 
 
 def test_it_does_not_buy_into_a_wide_spread() -> None:
