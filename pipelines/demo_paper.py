@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import Problem
+from pipelines.imports.naming import Listed, Naming
 from pipelines.market_process import MarketProcess
 from pipelines.paper.listing import step_of
 from pipelines.player.defining import first_book, steps_in
@@ -46,14 +47,15 @@ def toml(name: str, home: Path, address: str, recording: Recording, undefined: S
             steps = steps_in(book, instrument)
             lot = step_of(steps.tick, steps.lot)
             qty = max(lot, (book.best_ask[1] * PART / lot).quantize(Decimal(1), ROUND_DOWN) * lot)
-            return to_toml(_table(name, home, address, recording.venue, instrument, qty))
+            listed = Naming(recording.venue).listed(recording.symbols[instrument])
+            return to_toml(_table(name, home, address, listed, qty))
     raise Problem(f"{recording.paths[0]}: no instrument in it has a book and a definition to trade by")
 
 
 def _table(
-    name: str, home: Path, address: str, venue: str, instrument: InstrumentId, qty: Decimal
+    name: str, home: Path, address: str, listed: Listed, qty: Decimal
 ) -> dict[str, Mapping[str, Any] | list[Any]]:
-    base, _, quote = instrument.partition(":")[2].partition("-")
+    venue, instrument, settle = listed.venue, listed.instrument, listed.settle or listed.quote
     account = f"{venue}.paper"
     market = {"account": account, "instruments": [instrument]}
     sized = {"order_qty": f"{qty:f}"}
@@ -70,8 +72,8 @@ def _table(
         ],
         "run": {"name": name, "home": str(home)},
         "venues": {venue: {"adapter": venue, "rest_url": f"http://{address}", "ws_url": f"ws://{address}"}},
-        "accounts": {account: {"kind": "paper", "reporting_currency": quote.partition("-")[0]}},
-        "paper": {"balances": {base: OPENING, quote: OPENING}},
+        "accounts": {account: {"kind": "paper", "reporting_currency": settle}},
+        "paper": {"balances": {listed.base: OPENING, settle: OPENING}},
         "strategies": {
             "buyer": {
                 "class": "strategies.spread_buyer:SpreadBuyer",
