@@ -152,8 +152,8 @@ INSTRUMENTS = """
 SELECT instrument, any_value(base) AS base, any_value(settle) AS settle, any_value(payoff) AS payoff, sum(sign * fills) AS fills,
        sum(sign * qty) FILTER (side = 'buy') AS bought_qty, sum(sign * qty) FILTER (side = 'sell') AS sold_qty,
        sum(CASE side WHEN 'buy' THEN sign ELSE -sign END * qty) AS net_qty,
-       (sum(value) FILTER (side = 'buy')::DOUBLE / sum(qty * multiplier) FILTER (side = 'buy')::DOUBLE) ** any_value(power) AS bought_at,
-       (sum(value) FILTER (side = 'sell')::DOUBLE / sum(qty * multiplier) FILTER (side = 'sell')::DOUBLE) ** any_value(power) AS sold_at,
+       (sum(value) FILTER (side = 'buy')::DOUBLE / sum(qty::DOUBLE * multiplier::DOUBLE) FILTER (side = 'buy')) ** any_value(power) AS bought_at,
+       (sum(value) FILTER (side = 'sell')::DOUBLE / sum(qty::DOUBLE * multiplier::DOUBLE) FILTER (side = 'sell')) ** any_value(power) AS sold_at,
        sum(sign * value) AS volume
 FROM traded GROUP BY instrument ORDER BY instrument"""
 
