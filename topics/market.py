@@ -43,7 +43,7 @@ class Instrument(Record, frozen=True, kw_only=True):
 
     @property
     def settled_in(self) -> Currency:
-        return self.settle or self._natural
+        return (self.settle if self.payoff is not Payoff.SPOT else "") or self._natural
 
     @property
     def has_value(self) -> bool:

@@ -99,7 +99,8 @@ class Funding:
             opens = size - min(max(closes, 0), size)
             closes -= size - opens
             need += terms.value(price, opens) if price else 0
-        return self._wallets.affords(order.account, terms.settle, need + max(share(need, self._rate), 0))
+        fee = max(share(need, self._rate), 0)
+        return need == 0 or self._wallets.affords(order.account, terms.settle, need + fee)
 
     # Spot
 

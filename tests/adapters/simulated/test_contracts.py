@@ -88,6 +88,19 @@ def test_what_opens_needs_its_whole_value_and_what_closes_needs_nothing() -> Non
     assert isinstance(refused, Refused)
 
 
+def test_an_account_that_has_lost_more_than_it_had_can_close_and_open_nothing() -> None:
+    core = venue(LINEAR, FREE, USDT=1000 * SCALE)
+    core.submit(1, order("ann", SELL, 100, 100))
+    core.submit(2, order("bob", BUY, 100, 100))
+    core.submit(3, order("bob", SELL, 100, 250))
+    core.submit(4, order("ann", BUY, 60, 250))
+    assert held(core, "ann", "USDT") == (-300 * SCALE, 400 * SCALE)
+    core.submit(5, order("ann", BUY, 40, 250))
+    assert held(core, "ann", "USDT") == (-500 * SCALE, 0)
+    (refused,) = core.submit(6, order("ann", BUY, 1, 10))
+    assert isinstance(refused, Refused)
+
+
 @BOTH
 @given(history=histories)
 @QUIET
