@@ -125,9 +125,14 @@ def misvalued(fills: Iterable[Fill]) -> list[str]:
     return [
         f"tape: fill {f.venue_order_id} {f.trade_id} of {f.account} {f.instrument} has the value {f.value}, not {due}"
         for f in fills
-        for due in [contracts.value(f.payoff, f.multiplier, f.last_qty, f.last_px)]
+        for due in [_due(f)]
         if f.value != due
     ]
+
+
+def _due(f: Fill) -> Decimal | None:
+    can = contracts.can_be_valued(f.payoff, f.multiplier, f.last_px)
+    return contracts.value(f.payoff, f.multiplier, f.last_qty, f.last_px) if can else None
 
 
 def unexplained(fills: Iterable[Fill], positions: Iterable[PositionChanged]) -> list[str]:
