@@ -22,7 +22,7 @@ from typing import Protocol
 import msgspec
 
 from adapters.base import VenueError
-from topics.record import Currency, InstrumentId, Liquidity, OrderType, Side, TimeInForce, TradeId, VenueOrderId
+from topics.record import Currency, InstrumentId, Liquidity, OrderType, Payoff, Side, TimeInForce, TradeId, VenueOrderId
 
 
 class QueryFailed(VenueError):
@@ -38,13 +38,15 @@ Recorder = Callable[[int, str], None]
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """What an execution needs to know of an instrument."""
+    """What an execution needs to know of an instrument; ``settle`` empty: the quote."""
 
     instrument: InstrumentId
     venue_symbol: str
     base: Currency
     quote: Currency
+    settle: Currency = ""
     multiplier: Decimal = Decimal(1)
+    payoff: Payoff = Payoff.SPOT
 
 
 class Capabilities(msgspec.Struct, frozen=True):

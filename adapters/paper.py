@@ -29,8 +29,9 @@ from adapters.execution import (
 )
 from adapters.simulated import frames, model, wire
 from adapters.simulated.core import Core
-from adapters.simulated.units import units
-from topics.record import InstrumentId, Venue, VenueOrderId
+from adapters.simulated.instruments import Instrument
+from adapters.simulated.units import decimal, units
+from topics.record import InstrumentId, Payoff, Venue, VenueOrderId
 
 
 class PaperExecution:
@@ -42,13 +43,7 @@ class PaperExecution:
     def __init__(self, venue: Venue, core: Core, account: str, clock: Callable[[], int]) -> None:
         self._core, self._account, self._clock = core, account, clock
         self._events: asyncio.Queue[VenueEvent] = asyncio.Queue()
-        self._symbols = Symbols(
-            {
-                one.instrument: one
-                for i in core.instruments.values()
-                for one in [Listed(f"{venue}:{i.base}-{i.quote}", i.symbol, i.base, i.quote)]
-            }
-        )
+        self._symbols = Symbols({one.instrument: one for i in core.instruments.values() for one in [_listed(venue, i)]})
 
     @property
     def listed(self) -> Mapping[InstrumentId, Listed]:
@@ -178,6 +173,11 @@ class PaperExecution:
 
     def _report(self, order: model.Order) -> OrderReport:
         return private.order_report(wire.order(order), self._symbols)
+
+
+def _listed(venue: Venue, i: Instrument) -> Listed:
+    pays = (i.settle, decimal(i.multiplier), Payoff(i.payoff)) if i.is_contract else ()
+    return Listed(f"{venue}:{i.base}-{i.quote}", i.symbol, i.base, i.quote, *pays)
 
 
 def _refusal(refused: model.Refused) -> Outcome:

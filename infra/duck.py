@@ -2,7 +2,7 @@
 
 A view is named as its topic with underscores (`orders_events`); its columns are the coordinates, the broker's time (UTC), key and
 headers, `type`, and the fields of the topic's records under their own names. Decimals are DECIMAL(38,18), times nanoseconds
-as on the tape, structures JSON; what does not fit its column is NULL. Executions have `last_value` beside, quantity times price.
+as on the tape, structures JSON; what does not fit its column is NULL.
 Topics that hold no records of ours (raw frames) have their bytes in `value`. Compacted twins have no view: they repeat the log.
 Views know the files of when they were made; what is typed (`infra.typed`) is read so, the rest is taken apart at the question.
 """

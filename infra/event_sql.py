@@ -17,8 +17,7 @@ from topics.catalog import Topic
 from topics.record import Record
 
 DECIMAL = "DECIMAL(38,18)"
-SHORT, VALUE = "DECIMAL(18,9)", "DECIMAL(36,18)"
-"""Two SHORT multiply exactly to a VALUE, and many times faster than two DECIMAL do."""
+SHORT = "DECIMAL(18,9)"
 KEPT = '"partition", "offset", "timestamp", "key", src, ver'
 AT = 'timezone(\'UTC\', "timestamp") AS "timestamp"'
 """Plain, in UTC: a time with a zone needs a library more to be read in Python."""
@@ -52,9 +51,7 @@ def _events(record_types: Sequence[type[Record]], only: Collection[str] | None) 
     """The records' arrays, taken apart in one pass over the JSON."""
     fields = {name: field for name, field in _fields(record_types).items() if only is None or name in only}
     shape = ", ".join(f'"{name}": "{"JSON" if kind == "JSON" else "VARCHAR"}"' for name, (kind, _) in fields.items())
-    columns = ",\n       ".join(
-        [*(_column(name, kind, defaults) for name, (kind, defaults) in fields.items()), *_derived(fields)]
-    )
+    columns = ",\n       ".join(_column(name, kind, defaults) for name, (kind, defaults) in fields.items())
     return f"""
      , events AS (
         SELECT {KEPT}, unnest(listed) AS event, generate_subscripts(listed, 1) - 1 AS "index"
@@ -73,20 +70,7 @@ def _column(name: str, kind: str, defaults: Mapping[str, str]) -> str:
 
 def decimals(topic: Topic) -> dict[str, str]:
     """The columns of numbers with every digit, and their types."""
-    fields = _fields(topic.types)
-    found = {_free(name): kind for name, (kind, _) in fields.items() if kind == DECIMAL}
-    return found | ({"last_value": VALUE} if _derived(fields) else {})
-
-
-def _derived(fields: Mapping[str, object]) -> list[str]:
-    """`last_value`, quantity times price with every digit; NULL where either has more than nine digits before or behind the point."""
-    if not {"last_qty", "last_px"} <= set(fields):
-        return []
-    qty, px = (f'try_cast(event."{name}" AS {SHORT})' for name in ("last_qty", "last_px"))
-    whole = " AND ".join(
-        f'{one} = try_cast(event."{name}" AS {DECIMAL})' for one, name in ((qty, "last_qty"), (px, "last_px"))
-    )
-    return [f"CASE WHEN {whole} THEN {qty} * {px} END AS last_value"]
+    return {_free(name): kind for name, (kind, _) in _fields(topic.types).items() if kind == DECIMAL}
 
 
 def _free(name: str) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from adapters.simulated.queues import RISK_AVERSE, QueueModel
 from infra.config import Config, ConfigError, RunConfig
 from infra.version import revision
+from pipelines import settled
 from pipelines.backtest_gateway import BacktestGateway
 from pipelines.backtest_latency import Jittered, Sampled, Samples
 from pipelines.backtest_market import Market
@@ -191,7 +192,7 @@ class Backtest:
             edge.publish(translate.changed_balances(account, opening, {}, now))
 
     def _balances(self, listed: Iterable[Instrument]) -> dict[Currency, Decimal]:
-        currencies = sorted({c for i in listed for c in (i.base, i.quote)})
+        currencies = sorted({c for i in listed for c in settled.currencies(i)})
         return {c: PLENTY.get(c, ELSE) for c in currencies} | dict(self._settings.balances)
 
     # --- the clock -------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ DAY_S = 86_400
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """Money in the reporting currency, over all accounts; ``turnover`` in quote currency.
+    """Money in the reporting currency, over all accounts; ``turnover``: the
+    size of what was executed, in the currencies that it is settled in.
 
     ``sharpe``: mean of the changes of the P&L from second to second over their standard deviation, times the root of
     a day's seconds; None where nothing changed. ``duration_s`` is the input's time.
@@ -57,7 +58,7 @@ class Collector:
         self._fills += 1
         self._buys += fill.side is Side.BUY
         self._maker += fill.liquidity == "maker"
-        self._turnover = EXACT.add(self._turnover, EXACT.multiply(fill.last_qty, fill.last_px))
+        self._turnover = EXACT.add(self._turnover, abs(fill.value))
 
     def _on_account(self, line: Any) -> None:
         self._last[line.account] = line

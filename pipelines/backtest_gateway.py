@@ -59,7 +59,8 @@ class ListedOnly:
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self.listed: Mapping[InstrumentId, Listed] = {
-            i.instrument: Listed(i.instrument, i.venue_symbol, i.base, i.quote, i.multiplier) for i in instruments
+            i.instrument: Listed(i.instrument, i.venue_symbol, i.base, i.quote, i.settled_in, i.multiplier, i.payoff)
+            for i in instruments
         }
 
 

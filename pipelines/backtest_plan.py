@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from infra import services
-from infra.config import Config, ConfigError, RunConfig, find, load, parse
+from infra.config import AccountConfig, Config, ConfigError, RunConfig, find, load, parse
 from infra.errors import Problem
 from pipelines.backtest_runs import RunSource
 from pipelines.backtest_source import Recordings, Source, open_source
 from pipelines.recorded_run import LiveRun
 from strategies import StrategyError
 from strategies.loading import load_strategy, typed_params
-from topics.record import venue_of
+from topics.record import Currency, Venue, venue_of
 
 TOPIC = "topic"
 """As a source: the live topics of the configured run."""
@@ -147,6 +147,15 @@ def _usable(class_path: str, known: Mapping[str, Any], given: Mapping[str, Any])
     return typed
 
 
+def _money(source: Source, venue: Venue) -> Currency:
+    """What the venue's instruments are settled in: the usual one where it is among several."""
+    settled, usual = (
+        sorted({i.settled_in for i in source.instruments if i.venue == venue}),
+        AccountConfig().reporting_currency,
+    )
+    return usual if usual in settled else settled[0]
+
+
 def _of_class(class_path: str, params: Mapping[str, Any], source: Source, name: str, home: Path) -> Config:
     """One strategy on everything that the source has, named after its class; on several venues one of it on each."""
     params = _usable(class_path, {}, params)
@@ -154,10 +163,11 @@ def _of_class(class_path: str, params: Mapping[str, Any], source: Source, name: 
     adapters = source.venues if isinstance(source, Recordings) else {}
     venues = sorted({i.venue for i in source.instruments})
     called = class_path.partition(":")[2]
+    keyless = {"api_key_env": "NONE", "api_secret_env": "NONE"}
     raw = {
         "run": {"name": name, "home": str(home)},
         "venues": {venue: {"adapter": adapters.get(venue, "binance")} for venue in venues},
-        "accounts": {f"{venue}.main": {"api_key_env": "NONE", "api_secret_env": "NONE"} for venue in venues},
+        "accounts": {f"{venue}.main": keyless | {"reporting_currency": _money(source, venue)} for venue in venues},
         "strategies": {
             called if len(venues) == 1 else f"{called}_{venue}": {
                 "class": class_path,

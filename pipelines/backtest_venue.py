@@ -18,6 +18,7 @@ from adapters.simulated.settlement import Fees
 from adapters.simulated.units import SCALE, decimal, units
 from infra.errors import Problem
 from pipelines.compose import Channel, Latency, Loop
+from pipelines.settled import terms
 from topics.market import BookDelta, BookSnapshot, Gap, Instrument, Quote, Trade
 from topics.orders import SubmitOrder
 from topics.record import Account, Currency, InstrumentId, Level, Liquidity, OrderType, Side
@@ -172,7 +173,7 @@ def listing(i: Instrument) -> Listing:
     finer than what it reckons in.
     """
     try:
-        tick, step = units(i.tick_size), units(i.lot_size)
+        tick, step, how = units(i.tick_size), units(i.lot_size), terms(i)
     except ValueError as error:
         raise Problem(
             f"{i.instrument} cannot be backtested: tick {i.tick_size:f}, lot {i.lot_size:f}: {error}"
@@ -181,6 +182,7 @@ def listing(i: Instrument) -> Listing:
         symbol=i.instrument,
         base=i.base,
         quote=i.quote,
+        **how,
         tick=tick,
         step=step,
         min_price=tick,

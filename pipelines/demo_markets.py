@@ -4,15 +4,17 @@ from collections.abc import Collection
 from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
 from typing import NamedTuple
 
-from adapters.base import own_symbol
+from adapters.simulated.units import SCALE
 from infra.errors import Problem
+from pipelines.imports.definitions import definition
+from pipelines.imports.naming import Naming
 from pipelines.normalize import MarketState
-from pipelines.paper.listing import listing, step_of
+from pipelines.paper.listing import listing
 from pipelines.player.defining import LOOKED_AT, steps_in
 from pipelines.player.kept import Kept
 from pipelines.player.recording import Recording
 from topics.market import Instrument
-from topics.record import InstrumentId
+from topics.record import InstrumentId, Payoff
 
 PART = Decimal("0.25")
 """Of what is shown at the best prices: an order's quantity."""
@@ -36,15 +38,9 @@ class Market(NamedTuple):
         return self.definition.instrument
 
     @property
-    def assets(self) -> tuple[str, str]:
-        """Base and quote, as paper accounts have them."""
-        one = listing(self.definition)
-        return one.base, one.quote
-
-    @property
     def like(self) -> tuple[str, str]:
-        """What markets have in common that one account can sum up: the quote asset and the kind."""
-        return self.assets[1], self.definition.kind
+        """What markets have in common that one account can sum up: what they are settled in, and the kind."""
+        return self.definition.settled_in, self.definition.kind
 
     @property
     def spread_bps(self) -> Decimal:
@@ -54,11 +50,13 @@ class Market(NamedTuple):
     def order_qty(self) -> Decimal:
         """A part of what is shown, within what the definition lets through, in whole steps of the paper exchange."""
         d = self.definition
-        step = step_of(d.tick_size, d.lot_size)
-        least = max(step, d.min_qty or step, (d.min_notional or Decimal(0)) * AGAIN / (self.bid[0] * d.multiplier))
+        step = Decimal(listing(d).step) / SCALE
+        least = max(
+            step, d.min_qty or step, (d.min_notional or Decimal(0)) * AGAIN / d.notional(Decimal(1), self.bid[0])
+        )
         wanted = max(_steps(min(self.bid[1], self.ask[1]) * PART, step, ROUND_DOWN), _steps(least, step, ROUND_CEILING))
         most = [wanted if d.max_qty is None else d.max_qty]
-        most += [] if d.max_notional is None else [d.max_notional / AGAIN / (self.ask[0] * d.multiplier)]
+        most += [] if d.max_notional is None else [d.max_notional / AGAIN / d.notional(Decimal(1), self.ask[0])]
         return min(wanted, _steps(min(most), step, ROUND_DOWN))
 
 
@@ -91,24 +89,14 @@ def _can_be_listed(d: Instrument) -> bool:
         one = listing(d)
     except Problem:
         return False
-    return d.tradable and (d.kind != "spot" or (one.base, one.quote) == (d.base, d.quote))
+    return d.tradable and d.has_value and (d.payoff is not Payoff.SPOT or (one.base, one.quote) == (d.base, d.quote))
 
 
 def _implied(recording: Recording, instrument: InstrumentId, state: MarketState) -> Instrument:
     """Nobody recorded one: as the player makes it."""
     assert state.book.book is not None
-    steps = steps_in(state.book.book, instrument)
-    base, _, quote = instrument.partition(":")[2].partition("-")
-    return Instrument(
-        instrument=instrument,
-        venue=recording.venue,
-        venue_symbol=own_symbol(recording.symbols[instrument]),
-        base=base,
-        quote=quote,
-        tick_size=steps.tick,
-        lot_size=steps.lot,
-        ts_init=0,
-    )
+    listed = Naming(recording.venue).listed(recording.symbols[instrument])
+    return definition(listed, steps_in(state.book.book, instrument))
 
 
 def _steps(qty: Decimal, step: Decimal, rounding: str) -> Decimal:

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.demo_markets import BPS, Market, chosen
 from pipelines.market_process import MarketProcess
 from pipelines.player.recording import Recording
+from pipelines.settled import currencies
 from pipelines.toml import to_toml
 from topics.book import plain
 from topics.record import InstrumentId
@@ -53,8 +54,10 @@ def toml(name: str, home: Path, address: str, recording: Recording, undefined: S
             "limits": [{"scope": "firm", **limits(markets)}],
             "run": {"name": name, "home": str(home)},
             "venues": {recording.venue: venue},
-            "accounts": {account: {"kind": "paper", "reporting_currency": cross.assets[1]}},
-            "paper": {"balances": {asset: OPENING for market in markets for asset in market.assets}},
+            "accounts": {account: {"kind": "paper", "reporting_currency": cross.definition.settled_in}},
+            "paper": {
+                "balances": {currency: OPENING for market in markets for currency in currencies(market.definition)}
+            },
             "strategies": {
                 "buyer": _strategy("spread_buyer:SpreadBuyer", account, buyer, _buying(buyer, len(markets) < 2)),
                 "quoter": _strategy(

@@ -30,6 +30,7 @@ ADVICE: dict[str, str] = {
     "unjudgeable": "its numbers cannot be reckoned with ({value}): give {limit}",
     "revision": "the order has changed since ({value}, {limit}): look at it again and modify what it is now",
     "instrument_known": "the tape has no definition of {value}: name it in [venues], and wait until the venue has told it",
+    "contract_value": "nobody can say what it is worth ({value}, wanted {limit}): trade a contract that pays in one of its own currencies",
     "instrument_tradable": "the venue does not trade it now: wait until it does",
     "tick_size": "the price {value} is no multiple of the tick {limit}: round it (desk.round_price)",
     "lot_size": "the quantity {value} is no multiple of the lot {limit}: round it (desk.round_qty)",

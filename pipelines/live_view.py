@@ -20,6 +20,7 @@ from rich.text import Text
 
 from infra import kafka
 from infra.config import Config
+from pipelines import plain
 from pipelines.cli_operate import text
 from pipelines.supervisor import stopping_mark
 from topics import catalog, wire
@@ -353,4 +354,4 @@ def _unwell(status: Mapping[str, Any]) -> bool:
 def money(value: Decimal | None) -> Text:
     if value is None:
         return Text("–")
-    return Text(f"{value:,.2f}", style="green" if value > 0 else "red" if value < 0 else "")
+    return Text(plain.money(value), style="green" if value > 0 else "red" if value < 0 else "")

@@ -29,7 +29,8 @@ from decimal import Decimal
 
 import msgspec
 
-from pipelines.exact import EXACT, ZERO, add_to, localcontext, ratio
+from pipelines.contracts import average_px, value
+from pipelines.exact import EXACT, ZERO, add_to, localcontext
 from pipelines.order_parts import (
     HALTING,
     AnomalyKind,
@@ -86,7 +87,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
     """What is known about one order; begins with ``OrderFacts.about(fact)`` and learns by ``add``.
 
     Mutable; MessagePack as an array, so new fields go last. The first fact names account, instrument and strategy.
-    ``cum_qty``, ``value`` (sum of quantity times price) and ``fees`` are sums over the executions that stand (those not
+    ``cum_qty``, ``value`` (as ``Fill.value``) and ``fees`` are sums over the executions that stand (those not
     busted).
     """
 
@@ -225,7 +226,10 @@ class OrderFacts(msgspec.Struct, array_like=True):
 
     @property
     def avg_px(self) -> Decimal | None:
-        return ratio(self.value, self.cum_qty) if self.cum_qty > 0 else None
+        if self.cum_qty <= 0:
+            return None
+        one = next(iter(self.executions.values()))
+        return average_px(one.payoff, one.multiplier, self.cum_qty, self.value)
 
     def view(self, cause: Fact | None = None) -> OrderUpdated | None:
         """The order as of now; None as long as its terms are not known (only facts that ran ahead of the request)."""
@@ -486,7 +490,7 @@ class OrderFacts(msgspec.Struct, array_like=True):
 
     def _count(self, execution: Execution) -> None:
         self.cum_qty += execution.last_qty
-        self.value += execution.last_qty * execution.last_px
+        self.value += value(execution.payoff, execution.multiplier, execution.last_qty, execution.last_px)
         add_to(self.fees, execution.fee_currency, execution.fee)
 
     def recount(self) -> None:
@@ -513,7 +517,10 @@ class OrderFacts(msgspec.Struct, array_like=True):
             liquidity=execution.liquidity,
             base=execution.base,
             quote=execution.quote,
+            settle=execution.settle,
             multiplier=execution.multiplier,
+            payoff=execution.payoff,
+            value=value(execution.payoff, execution.multiplier, execution.last_qty, execution.last_px),
             reversal=reversal,
             ts_event=cause.ts_event,
             ts_init=cause.ts_init,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pipelines.contracts import can_be_valued
 from pipelines.exact import ZERO, is_sane
 from topics.orders import (
     Fact,
@@ -24,6 +25,7 @@ from topics.record import (
     Currency,
     Liquidity,
     OrderType,
+    Payoff,
     Side,
     StrategyId,
     TimeInForce,
@@ -146,17 +148,20 @@ class Execution(msgspec.Struct, frozen=True, array_like=True):
     liquidity: Liquidity
     base: Currency
     quote: Currency
+    settle: Currency
     multiplier: Decimal
+    payoff: Payoff
 
     @classmethod
     def of(cls, f: OrderFilled) -> "Execution":
         amounts = (f.side, f.last_qty, f.last_px, f.fee, f.fee_currency)
-        return cls(*amounts, f.liquidity, f.base, f.quote, f.multiplier)
+        return cls(*amounts, f.liquidity, f.base, f.quote, f.settle or f.quote, f.multiplier, f.payoff)
 
     @property
     def is_readable(self) -> bool:
         amounts = (self.last_qty, self.last_px, self.fee, self.multiplier)
-        return all(a.is_finite() for a in amounts) and self.last_qty > 0
+        sane = all(is_sane(a) for a in amounts)
+        return sane and self.last_qty > 0 and can_be_valued(self.payoff, self.multiplier, self.last_px)
 
     def __str__(self) -> str:
         return f"{self.side} {self.last_qty} at {self.last_px}, fee {self.fee} {self.fee_currency}"
@@ -177,7 +182,9 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     liquidity: Liquidity
     base: Currency
     quote: Currency
+    settle: Currency
     multiplier: Decimal
+    payoff: Payoff
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -204,7 +211,7 @@ class Grave(msgspec.Struct, array_like=True):
         self.rows.setdefault(key[0], {})[key[1]] = row
 
     def row_of(self, e: Execution, strategy: StrategyId, ended: bool, busted: bool) -> Row:
-        rest = (e.side, e.fee_currency, e.liquidity, e.base, e.quote, e.multiplier)
+        rest = (e.side, e.fee_currency, e.liquidity, e.base, e.quote, e.settle, e.multiplier, e.payoff)
         mark = Mark(strategy, ended, busted, *rest)
         if mark not in self.marks:
             self.marks.append(mark)
@@ -213,7 +220,7 @@ class Grave(msgspec.Struct, array_like=True):
     def read(self, row: Row) -> tuple[Mark, Execution]:
         m = self.marks[row.mark]
         amounts = (m.side, row.last_qty, row.last_px, row.fee, m.fee_currency)
-        return m, Execution(*amounts, m.liquidity, m.base, m.quote, m.multiplier)
+        return m, Execution(*amounts, m.liquidity, m.base, m.quote, m.settle, m.multiplier, m.payoff)
 
     def remove(self, key: ExecutionId) -> None:
         of_order = self.rows[key[0]]

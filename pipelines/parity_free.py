@@ -174,7 +174,7 @@ def fee_rates(run: Recorded) -> tuple[Decimal, Decimal]:
     """Maker's and taker's, of the first execution of each; what never happened has the defaults'."""
     found: dict[Liquidity, Decimal] = {}
     for fill in events_of(run, FILLS):
-        of = {fill.base: fill.last_qty, fill.quote: fill.last_qty * fill.last_px}.get(fill.fee_currency)
+        of = {fill.base: fill.last_qty, fill.settle: abs(fill.value)}.get(fill.fee_currency)
         if fill.liquidity not in found and of:
             found[fill.liquidity] = round(ratio(fill.fee, of), 8)
     return found.get(Liquidity.MAKER, Settings.maker), found.get(Liquidity.TAKER, Settings.taker)

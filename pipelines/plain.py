@@ -23,3 +23,11 @@ def _plain(value: Any) -> Any:
         case list():
             return [_plain(one) for one in value]
     return value
+
+
+def money(amount: Decimal | float) -> str:
+    """To the cent; below one unit, as coin mostly is, as many of eight decimals as there are."""
+    if amount == 0 or not -1 < amount < 1:
+        return f"{amount:,.2f}"
+    whole, _, fraction = f"{amount:.8f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0'):0<2}"

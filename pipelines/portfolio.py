@@ -3,7 +3,8 @@
 A line per (account, strategy, instrument) that ever traded, one per (account, strategy), one per account; the sums add
 up their lines, so the gross exposure of an account does not net one strategy against another. All values are in the
 account's reporting currency, converted at the mids of the venue's own spot marks (directly, inversely, or through one
-currency between); ``mark`` stays in the instrument's quote. What lacks a mark or a rate is left out and the line says
+currency between); ``mark`` stays in the instrument's quote. Exposure is what a
+position is worth where it is settled, with the sign of its quantity. What lacks a mark or a rate is left out and the line says
 so with ``complete`` False; such a line's peak and drawdown stay what they were, since its total is not one.
 
 A change of position is told at once, with the sums above it. Marks are told at ticks, at most once a second of the
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from pipelines.contracts import can_be_valued, exposure, value
 from pipelines.exact import EXACT, ZERO, localcontext, ratio
 from topics.catalog import PORTFOLIO_INBOX
 from topics.controls import InForce
@@ -40,7 +42,7 @@ class Portfolio(msgspec.Struct):
     marks: dict[InstrumentId, Decimal] = {}
     pairs: dict[tuple[Venue, Currency, Currency], InstrumentId] = {}
     currencies: dict[Account, Currency] = {}
-    """The quote currency of an account's first position: its reporting currency where none is configured."""
+    """What an account's first position is settled in: its reporting currency where none is configured."""
     lines: dict[LineKey, PortfolioLine] = {}
     flushed_ts: int = 0
     stale: bool = False
@@ -81,21 +83,29 @@ class Worth(NamedTuple):
     def of(cls, state: Portfolio, position: PositionChanged, into: Currency) -> "Worth":
         """Unrealized is the total less what is realized, so that the two add up to the exact sums."""
         venue, mark = venue_of(position.account), state.marks.get(position.instrument)
-        rate = state.rate(venue, position.quote, into)
+        rate = state.rate(venue, position.settle or position.quote, into)
         fees, fees_complete = _fees(state, venue, position.fees, into)
         if rate is None:
             return cls(fees=fees, complete=False)
         realized, flat = position.realized_pnl * rate, position.quantity == 0
-        if mark is None and not flat:
+        worth = ZERO if flat else _worth(position, mark)
+        if worth is None:
             return cls(realized=realized, fees=fees, complete=False)
-        value = ZERO if mark is None else position.quantity * mark * position.multiplier * rate
-        earned = (position.sold_value - position.bought_value) * rate + value
-        return cls(abs(value), value, realized, earned - realized, fees, fees_complete)
+        earned = (position.sold_value - position.bought_value + worth) * rate
+        net = exposure(position.payoff, worth) * rate
+        return cls(abs(net), net, realized, earned - realized, fees, fees_complete)
 
     def plus(self, other: "Worth") -> "Worth":
         amounts = (self.gross + other.gross, self.net + other.net, self.realized + other.realized)
         rest = (self.unrealized + other.unrealized, self.fees + other.fees, self.complete and other.complete)
         return Worth(*amounts, *rest)
+
+
+def _worth(position: PositionChanged, mark: Decimal | None) -> Decimal | None:
+    """In its settlement currency; None where no mark says."""
+    if mark is None or not can_be_valued(position.payoff, position.multiplier, mark):
+        return None
+    return value(position.payoff, position.multiplier, position.quantity, mark)
 
 
 def _fees(state: Portfolio, venue: Venue, fees: Mapping[Currency, Decimal], into: Currency) -> tuple[Decimal, bool]:
@@ -177,7 +187,7 @@ class _Valuation:
 
     def _position(self, state: Portfolio, changed: PositionChanged) -> Outputs:
         account, strategy, instrument = changed.account, changed.strategy, changed.instrument
-        state.currencies.setdefault(account, changed.quote)
+        state.currencies.setdefault(account, changed.settle or changed.quote)
         state.positions[account, strategy, instrument] = changed
         told = ((account, strategy, instrument), (account, strategy, ""), (account, "", ""))
         return list(_told(state, account, self._currency(state, account), told, changed.ts_init))

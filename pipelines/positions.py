@@ -14,6 +14,7 @@ from decimal import Decimal
 
 import msgspec
 
+from pipelines.contracts import average_px
 from pipelines.exact import EXACT, ZERO, add_to, localcontext, ratio
 from topics.catalog import FILLS
 from topics.coordinates import At
@@ -28,7 +29,7 @@ FillId = tuple[str, str, str, bool]
 
 
 class Position(msgspec.Struct):
-    """``open_value`` is what the open quantity cost, signed like it; values are quantity x price x multiplier."""
+    """``open_value`` is what the open quantity cost, as ``contracts.value`` signs it."""
 
     quantity: Decimal = ZERO
     open_value: Decimal = ZERO
@@ -42,7 +43,7 @@ class Position(msgspec.Struct):
     def fold(self, fill: Fill) -> None:
         count = -1 if fill.reversal else 1
         qty = count * fill.last_qty
-        value = qty * fill.last_px * fill.multiplier
+        value = count * fill.value
         self.open_value = self._open_value_after(fill.side.sign * qty, fill.side.sign * value, fill.reversal)
         self.quantity += fill.side.sign * qty
         if fill.side is Side.BUY:
@@ -61,7 +62,7 @@ class Position(msgspec.Struct):
             return self.open_value + value
         if self.quantity * after < 0:
             return ratio(value * after, qty)
-        if reversal and (self.open_value + value) * after > 0:
+        if reversal and (self.open_value + value) * self.open_value > 0:
             return self.open_value + value
         return ratio(self.open_value * after, self.quantity)
 
@@ -70,15 +71,15 @@ class Position(msgspec.Struct):
         return EXACT.add(EXACT.subtract(self.sold_value, self.bought_value), self.open_value)
 
     def changed_by(self, fill: Fill) -> PositionChanged:
-        flat = self.quantity == 0
         return PositionChanged(
             account=fill.account,
             strategy=fill.strategy,
             instrument=fill.instrument,
             base=fill.base,
             quote=fill.quote,
+            settle=fill.settle,
             quantity=self.quantity,
-            avg_px=None if flat else ratio(self.open_value, self.quantity * fill.multiplier),
+            avg_px=average_px(fill.payoff, fill.multiplier, self.quantity, self.open_value),
             realized_pnl=self.realized_pnl,
             bought_qty=self.bought_qty,
             sold_qty=self.sold_qty,
@@ -86,6 +87,7 @@ class Position(msgspec.Struct):
             sold_value=self.sold_value,
             fees=dict(self.fees),
             multiplier=fill.multiplier,
+            payoff=fill.payoff,
             fills=self.fills,
             last_px=fill.last_px,
             ts_event=fill.ts_event,

@@ -15,7 +15,7 @@ from rich.table import Table
 from infra.config import Config
 from infra.duck import open_archive
 from infra.errors import Problem
-from pipelines import denials, parity_report, report_market
+from pipelines import denials, parity_report, plain, report_market
 from pipelines.archive import archive_dir
 from pipelines.report_charts import charts, colour_of, parity_charts
 from pipelines.report_data import HELD, ReportData, Row, read, total
@@ -154,7 +154,7 @@ def exact(value: Decimal | int | None) -> str:
 
 
 def money(value: Any) -> str:
-    return DASH if value is None else f"{value:,.2f}"
+    return DASH if value is None else plain.money(value)
 
 
 def ms(value: float | None) -> str:

@@ -99,16 +99,13 @@ def _thinned(table: str, of: str) -> str:
 HELD = ("fills", "portfolio.state", "portfolio.inbox", "orders.events", "orders.state")
 """Topics that are asked more than once: their JSON is taken apart once (`infra.duck`)."""
 
-SUMS = """
-SELECT account, strategy, instrument, base, quote, side, liquidity, fee_currency, CASE WHEN reversal THEN -1 ELSE 1 END AS sign,
-       count(*) AS fills, sum(last_qty) AS qty, sum(fee) AS fee, sum({value}) AS value
-FROM fills WHERE last_value IS {which} GROUP BY ALL"""
-"""What was executed, of each kind. `last_value` is missing where it has too many digits for the short way."""
-
 PREPARED = (
     "CREATE TEMP TABLE IF NOT EXISTS market_skews (venue VARCHAR, second BIGINT, skew BIGINT)",
-    f"""CREATE OR REPLACE TEMP TABLE traded AS {SUMS.format(value="last_value", which="NOT NULL")}
-        UNION ALL {SUMS.format(value="exact_product(last_qty, last_px)", which="NULL")}""",
+    """CREATE OR REPLACE TEMP TABLE traded AS
+       SELECT account, strategy, instrument, base, settle, payoff, multiplier, side, liquidity, fee_currency,
+              CASE payoff WHEN 'inverse' THEN -1 ELSE 1 END AS power, CASE WHEN reversal THEN -1 ELSE 1 END AS sign,
+              count(*) AS fills, sum(last_qty) AS qty, sum(fee) AS fee, sum(abs(value)) AS value
+       FROM fills GROUP BY ALL""",
     """CREATE OR REPLACE TEMP TABLE lines AS
        SELECT account, strategy, currency, realized_pnl, unrealized_pnl, fees, total_pnl, drawdown, complete, ts_init, "offset"
        FROM portfolio_state WHERE instrument = ''""",
@@ -152,11 +149,11 @@ SELECT strategy, account, currency, fills, bought, sold, passive, volume, realiz
 FROM bought_and_sold FULL JOIN valued USING (account, strategy) ORDER BY strategy, account"""
 
 INSTRUMENTS = """
-SELECT instrument, any_value(base) AS base, any_value(quote) AS quote, sum(sign * fills) AS fills,
+SELECT instrument, any_value(base) AS base, any_value(settle) AS settle, any_value(payoff) AS payoff, sum(sign * fills) AS fills,
        sum(sign * qty) FILTER (side = 'buy') AS bought_qty, sum(sign * qty) FILTER (side = 'sell') AS sold_qty,
        sum(CASE side WHEN 'buy' THEN sign ELSE -sign END * qty) AS net_qty,
-       (sum(value) FILTER (side = 'buy'))::DOUBLE / (sum(qty) FILTER (side = 'buy'))::DOUBLE AS bought_at,
-       (sum(value) FILTER (side = 'sell'))::DOUBLE / (sum(qty) FILTER (side = 'sell'))::DOUBLE AS sold_at,
+       (sum(value) FILTER (side = 'buy')::DOUBLE / sum(qty::DOUBLE * multiplier::DOUBLE) FILTER (side = 'buy')) ** any_value(power) AS bought_at,
+       (sum(value) FILTER (side = 'sell')::DOUBLE / sum(qty::DOUBLE * multiplier::DOUBLE) FILTER (side = 'sell')) ** any_value(power) AS sold_at,
        sum(sign * value) AS volume
 FROM traded GROUP BY instrument ORDER BY instrument"""
 

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from adapters.simulated.ledger import Ledger, read_ledger
+from adapters.simulated.units import decimal
 from infra.config import Config
 from infra.errors import Problem
+from pipelines.contracts import value
 from pipelines.exact import EXACT, ZERO, localcontext
 from pipelines.figures import Execution, ExecutionId, Source
 from pipelines.ledger_chain import broken_lines
-from topics.record import Account, venue_of
+from topics.record import Account, Payoff, venue_of
 
 
 def from_ledger(path: Path, config: Config) -> Source:
@@ -44,17 +46,18 @@ def ledger_accounts(ledger: Ledger, config: Config) -> dict[Account, str]:
 
 def _ledger_executions(source: Source, ledger: Ledger, account: Account, theirs: str) -> None:
     for one in (e for e in ledger.executions if e.account == theirs):
-        base, quote = ledger.assets[one.symbol]
-        instrument = f"{venue_of(account)}:{base}-{quote}"
+        terms = ledger.terms[one.symbol]
+        instrument = f"{venue_of(account)}:{terms.base}-{terms.quote}"
+        worth = value(Payoff(terms.payoff), decimal(terms.multiplier), one.qty, one.price)
         source.put_execution(
             ExecutionId(account, instrument, str(one.order_id), str(one.trade_id), False),
             Execution(one.side.lower(), one.qty, one.price, one.fee, one.fee_asset, "maker" if one.maker else "taker"),
         )
-        bought, sold = (one.qty, ZERO) if one.side == "BUY" else (ZERO, one.qty)
+        buys = one.side == "BUY"
+        bought, sold = (one.qty, ZERO) if buys else (ZERO, one.qty)
+        paid, got = (worth, ZERO) if buys else (ZERO, worth)
         for prefix in ("", "positions: "):
-            source.add_sums(
-                account, instrument, prefix, (1, bought, sold, bought - sold, bought * one.price, sold * one.price)
-            )
+            source.add_sums(account, instrument, prefix, (1, bought, sold, bought - sold, paid, got))
             source.add(account, instrument, f"{prefix}fees {one.fee_asset}", one.fee)
 
 

@@ -1,12 +1,13 @@
 """The tape itself as figures: `fills`, `positions` and `account.events`, each record once by its coordinates."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
 
 from infra import kafka
+from pipelines import contracts
 from pipelines.exact import EXACT, ZERO, localcontext
 from pipelines.figures import LOGGED, SUMS, Execution, ExecutionId, Figure, Source
 from topics import wire
@@ -14,7 +15,7 @@ from topics.catalog import ACCOUNT_EVENTS, FILLS, POSITIONS, Topic
 from topics.coordinates import HEADER, Coordinate
 from topics.orders import Fill
 from topics.portfolio import BalanceChanged, PositionChanged
-from topics.record import Side
+from topics.record import Payoff, Side
 
 
 def from_tape(conf: kafka.KafkaConf, prefix: str) -> Source:
@@ -31,7 +32,7 @@ def from_tape(conf: kafka.KafkaConf, prefix: str) -> Source:
             _add_position(source, position)
         balances = list(_events(conf, prefix, ACCOUNT_EVENTS))
         _add_balances(source, balances, fills)
-        source.problems += unexplained(fills, positions)
+        source.problems += misvalued(fills) + unexplained(fills, positions)
     return source
 
 
@@ -52,7 +53,7 @@ def _events(conf: kafka.KafkaConf, prefix: str, topic: Topic) -> Iterator[Any]:
 def _add_fill(source: Source, f: Fill) -> None:
     count = -1 if f.reversal else 1
     qty = count * f.last_qty
-    value = qty * f.last_px * f.multiplier
+    value = count * f.value
     bought, sold = (1, 0) if f.side is Side.BUY else (0, 1)
     source.add_sums(
         f.account, f.instrument, "", (count, bought * qty, sold * qty, f.side.sign * qty, bought * value, sold * value)
@@ -83,10 +84,10 @@ def _add_logged(source: Source, p: PositionChanged) -> None:
         source.add(p.account, p.instrument, f"positions log: sum of {name}", getattr(p, name))
 
 
-def _add_balances(source: Source, balances: Iterable[BalanceChanged], fills: Iterable[Fill]) -> None:
+def _add_balances(source: Source, balances: Iterable[BalanceChanged], fills: Sequence[Fill]) -> None:
     first: dict[tuple[str, str], BalanceChanged] = {}
     last: dict[tuple[str, str], BalanceChanged] = {}
-    moved_otherwise: set[tuple[str, str]] = set()
+    moved_otherwise = {(f.account, f.settle) for f in fills if f.payoff is not Payoff.SPOT}
     for b in balances:
         first.setdefault((b.account, b.currency), b)
         last[b.account, b.currency] = b
@@ -99,8 +100,9 @@ def _add_balances(source: Source, balances: Iterable[BalanceChanged], fills: Ite
     flows: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for f in fills:
         count = -1 if f.reversal else 1
-        flows[f.account, f.base] += count * f.side.sign * f.last_qty
-        flows[f.account, f.quote] -= count * f.side.sign * f.last_qty * f.last_px * f.multiplier
+        if f.payoff is Payoff.SPOT:
+            flows[f.account, f.base] += count * f.side.sign * f.last_qty
+            flows[f.account, f.quote] -= count * f.side.sign * f.value
         flows[f.account, f.fee_currency] -= count * f.fee
     for (account, currency), b in last.items():
         source.add(account, "", f"balance {currency}", b.free + b.locked)
@@ -116,6 +118,21 @@ def _add_balances(source: Source, balances: Iterable[BalanceChanged], fills: Ite
 def _opening(first: BalanceChanged | None) -> Decimal:
     """What was there before we traded: the first word on a currency, unless that is a trade's."""
     return first.free + first.locked if first is not None and first.reason == "snapshot" else ZERO
+
+
+def misvalued(fills: Iterable[Fill]) -> list[str]:
+    """Fills whose value is not what their quantity, price and contract come to."""
+    return [
+        f"tape: fill {f.venue_order_id} {f.trade_id} of {f.account} {f.instrument} has the value {f.value}, not {due}"
+        for f in fills
+        for due in [_due(f)]
+        if f.value != due
+    ]
+
+
+def _due(f: Fill) -> Decimal | None:
+    can = contracts.can_be_valued(f.payoff, f.multiplier, f.last_px)
+    return contracts.value(f.payoff, f.multiplier, f.last_qty, f.last_px) if can else None
 
 
 def unexplained(fills: Iterable[Fill], positions: Iterable[PositionChanged]) -> list[str]:

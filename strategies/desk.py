@@ -134,7 +134,7 @@ class Desk:
     def valid_qty(self, instrument: InstrumentId, qty: Decimal, price: Decimal | None = None) -> bool:
         """Whether the instrument's rules allow an order of ``qty`` (and, where a price is given, of its notional)."""
         rules = self._folded.instruments[instrument]
-        notional = None if price is None else qty * price * rules.multiplier
+        notional = None if price is None else rules.notional(qty, price)
         return (
             qty > 0
             and self.round_qty(instrument, qty) == qty

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from pipelines import contracts
 from topics.controls import FIRM, Flatten, Kill, LimitName, Resume, Scope, SetLimit, SetParams
 from topics.market import Instrument, Mark, Tick
 from topics.orders import (
@@ -33,7 +34,7 @@ from topics.orders import (
     SubmitOrder,
 )
 from topics.portfolio import PositionChanged
-from topics.record import Liquidity, OrderType, Side
+from topics.record import Liquidity, OrderType, Payoff, Side
 
 D = Decimal
 SECOND = 1_000_000_000
@@ -141,7 +142,9 @@ def fill(side: Side, qty: str, px: str, trade_id: str = "", **fields: Any) -> Fi
     ids = {"venue_order_id": VENUE_ORDER, "trade_id": trade_id or f"{side}{qty}@{px}"}
     what = {"liquidity": Liquidity.MAKER, "base": "BTC", "quote": "USDT", "ts_event": T0, "ts_init": T0}
     amounts = {"side": side, "last_qty": D(qty), "last_px": D(px), "fee": D(0), "fee_currency": "USDT"}
-    return Fill(**(names | ids | what | amounts | fields))
+    terms = {"payoff": Payoff.SPOT, "multiplier": D(1), "settle": "USDT"} | fields
+    value = contracts.value(terms["payoff"], terms["multiplier"], D(qty), D(px))
+    return Fill(**(names | ids | what | amounts | {"value": value} | terms))
 
 
 def position(qty: str, value: str, **fields: Any) -> PositionChanged:

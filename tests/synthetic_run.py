@@ -7,7 +7,7 @@ For tests of what reads the tape. `SyntheticRun(seed).publish(...)` writes it wi
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -107,6 +107,11 @@ class SyntheticRun:
         for one in self.written:
             if one.topic is log:
                 yield from (e for e in one.events if type(e) is kind)
+
+    def derived(self, stage: str, records: Iterable[Record]) -> None:
+        """What a stage made, a record at a time."""
+        for record in records:
+            self._stage(stage, record)
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -244,7 +249,7 @@ class SyntheticRun:
         }
         self._ledger_execution(order, filled, value, maker)
         self._edge("gateway", orders.OrderFilled(**_of(order), **filled))
-        fill = orders.Fill(**_of(order), **filled)
+        fill = orders.Fill(**_of(order), **filled, settle="USDT", value=value)
         self._stage("orders", _updated(order, orders.OrderStatus.FILLED, "OrderFilled"), fill)
         self._position(fill, value)
         sign = order.side.sign

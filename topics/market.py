@@ -3,12 +3,14 @@
 from decimal import Decimal
 from enum import StrEnum
 
-from topics.record import Currency, InstrumentId, Level, Record, RestingOrder, Side, TradeId, Venue
+from topics.record import Currency, InstrumentId, Level, Payoff, Record, RestingOrder, Side, TradeId, Venue
 
 
 class Instrument(Record, frozen=True, kw_only=True):
     """A tradable's definition. ``tick_size`` and ``lot_size`` are steps of price and quantity; None where a venue sets no bound.
 
+    ``multiplier``: what a unit of quantity is: units of the base, of ``inverse`` ones of the quote; 0 where nobody told.
+    ``settle``: what its P&L is paid in; empty: the quote, of inverse ones the base.
     ``sampled``: its market data is a sampled view, made by somebody else from the venue's frames.
     """
 
@@ -25,11 +27,42 @@ class Instrument(Record, frozen=True, kw_only=True):
     max_notional: Decimal | None = None
     multiplier: Decimal = Decimal(1)
     kind: str = "spot"
+    inverse: bool = False
+    settle: Currency = ""
     maker_fee: Decimal | None = None
     taker_fee: Decimal | None = None
     tradable: bool = True
     sampled: bool = False
     ts_init: int
+
+    @property
+    def payoff(self) -> Payoff:
+        if self.kind in EXCHANGED:
+            return Payoff.SPOT
+        return Payoff.INVERSE if self.inverse else Payoff.LINEAR
+
+    @property
+    def settled_in(self) -> Currency:
+        return (self.settle if self.payoff is not Payoff.SPOT else "") or self._natural
+
+    @property
+    def has_value(self) -> bool:
+        """Whether what it is worth follows from its price: not of one that is settled in a third currency (quanto), or of a size
+        that nobody told.
+        """
+        return self.settled_in == self._natural and self.multiplier > 0
+
+    @property
+    def _natural(self) -> Currency:
+        return self.base if self.inverse else self.quote
+
+    def notional(self, qty: Decimal, px: Decimal) -> Decimal:
+        """In quote; of an inverse contract whatever the price."""
+        return qty * self.multiplier if self.inverse else qty * px * self.multiplier
+
+
+EXCHANGED = ("spot", "equity")
+"""Kinds of which base is exchanged for quote; the others are contracts."""
 
 
 class BookSnapshot(Record, frozen=True, kw_only=True):

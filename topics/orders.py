@@ -13,6 +13,7 @@ from topics.record import (
     InstrumentId,
     Liquidity,
     OrderType,
+    Payoff,
     Record,
     Side,
     StrategyId,
@@ -183,7 +184,10 @@ class OrderExpired(OrderFact, frozen=True, kw_only=True):
 
 
 class OrderFilled(OrderFact, frozen=True, kw_only=True):
-    """One execution; (venue, account, instrument, venue_order_id, trade_id) identifies it however often it is delivered."""
+    """One execution; (venue, account, instrument, venue_order_id, trade_id) identifies it however often it is delivered.
+
+    ``settle`` empty: the quote.
+    """
 
     venue_order_id: VenueOrderId
     trade_id: TradeId
@@ -195,7 +199,9 @@ class OrderFilled(OrderFact, frozen=True, kw_only=True):
     liquidity: Liquidity
     base: Currency
     quote: Currency
+    settle: Currency = ""
     multiplier: Decimal = Decimal(1)
+    payoff: Payoff = Payoff.SPOT
 
 
 class OrderBusted(OrderFact, frozen=True, kw_only=True):
@@ -411,7 +417,11 @@ class OrderAnomaly(Record, frozen=True, kw_only=True):
 
 
 class Fill(Record, frozen=True, kw_only=True):
-    """Each execution once; ``reversal`` takes an earlier one back (a bust)."""
+    """Each execution once; ``reversal`` takes an earlier one back (a bust).
+
+    ``value``: in ``settle``, reckoned once, here, and only summed from then on (``pipelines/contracts.py``). Of an inverse
+    contract it is below 0: it falls in size as the price rises.
+    """
 
     account: Account
     strategy: StrategyId
@@ -427,7 +437,10 @@ class Fill(Record, frozen=True, kw_only=True):
     liquidity: Liquidity
     base: Currency
     quote: Currency
+    settle: Currency
     multiplier: Decimal = Decimal(1)
+    payoff: Payoff = Payoff.SPOT
+    value: Decimal
     reversal: bool = False
     ts_event: int
     ts_init: int

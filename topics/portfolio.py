@@ -2,14 +2,15 @@
 
 from decimal import Decimal
 
-from topics.record import Account, Currency, InstrumentId, Record, StrategyId
+from topics.record import Account, Currency, InstrumentId, Payoff, Record, StrategyId
 
 
 class PositionChanged(Record, frozen=True, kw_only=True):
     """What a strategy has traded on an account and instrument, fees apart (what is *held* is in the balances).
 
-    ``quantity`` is signed, in base units. The four sums are exact whatever the order of executions; ``avg_px`` (None when flat)
-    and ``realized_pnl`` (quote currency, before fees) follow the order of executions on the tape.
+    ``quantity`` is signed, in base units or contracts. The four sums are exact whatever the order of executions; ``avg_px`` (None
+    when flat) and ``realized_pnl`` (before fees) follow the order of executions on the tape. Values are in ``settle`` (empty:
+    the quote); those of inverse contracts are below 0 (``Fill.value``).
     """
 
     account: Account
@@ -17,6 +18,7 @@ class PositionChanged(Record, frozen=True, kw_only=True):
     instrument: InstrumentId
     base: Currency
     quote: Currency
+    settle: Currency = ""
     quantity: Decimal
     avg_px: Decimal | None = None
     realized_pnl: Decimal = Decimal(0)
@@ -26,6 +28,7 @@ class PositionChanged(Record, frozen=True, kw_only=True):
     sold_value: Decimal = Decimal(0)
     fees: dict[Currency, Decimal] = {}
     multiplier: Decimal = Decimal(1)
+    payoff: Payoff = Payoff.SPOT
     fills: int = 0
     last_px: Decimal
     ts_event: int
@@ -45,7 +48,7 @@ class BalanceChanged(Record, frozen=True, kw_only=True):
 
 
 class PortfolioLine(Record, frozen=True, kw_only=True):
-    """One line of the live portfolio: (account, strategy, instrument), where an empty name sums over it. Values in quote/reporting currency."""
+    """One line of the live portfolio: (account, strategy, instrument), where an empty name sums over it. Values in the reporting currency."""
 
     account: Account
     strategy: StrategyId = ""

@@ -44,6 +44,16 @@ class Side(StrEnum):
 _BUY = Side.BUY  # a global is looked up ten times as fast as a member of an enumeration
 
 
+class Payoff(StrEnum):
+    """What an execution moves. Spot: base against quote. A contract pays its P&L in its settlement currency alone: a linear one
+    is ``multiplier`` units of the base, an inverse one ``multiplier`` units of the quote.
+    """
+
+    SPOT = "spot"
+    LINEAR = "linear"
+    INVERSE = "inverse"
+
+
 class OrderType(StrEnum):
     MARKET = "market"
     LIMIT = "limit"

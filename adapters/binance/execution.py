@@ -29,7 +29,7 @@ from adapters.execution import (
     Recorder,
     VenueEvent,
 )
-from topics.record import InstrumentId, OrderType, Venue, VenueOrderId
+from topics.record import InstrumentId, OrderType, Payoff, Venue, VenueOrderId
 
 log = logging.getLogger(__name__)
 
@@ -112,12 +112,23 @@ class BinanceExecution:
         self._ccxt.set_markets_from_exchange(other._ccxt)
 
     def _listed(self, market: Mapping[str, Any]) -> Listed:
+        """The simulated exchange lists contracts too, and says how they pay."""
         instrument = f"{self._venue}:{market['base']}-{market['quote']}"
-        return Listed(instrument, market["id"], market["base"], market["quote"])
+        contract = market["info"].get("contract")
+        if contract is None:
+            return Listed(instrument, market["id"], market["base"], market["quote"])
+        return Listed(
+            instrument,
+            market["id"],
+            market["base"],
+            market["quote"].partition("-")[0],
+            contract["settle"],
+            Decimal(contract["multiplier"]),
+            Payoff(contract["payoff"]),
+        )
 
     def _symbol(self, instrument: InstrumentId) -> str:
-        one = self._symbols.listed[instrument]
-        return f"{one.base}/{one.quote}"
+        return self._symbols.listed[instrument].instrument.partition(":")[2].replace("-", "/", 1)
 
     async def submit(self, order: NewOrder) -> Outcome:
         if order.instrument not in self.listed:

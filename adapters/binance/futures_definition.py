@@ -64,7 +64,8 @@ def _definition(c: Contract, reading: Reading, ts_event: int) -> Sequence[Parsed
     rules = {rule.filterType: rule for rule in c.filters}
     price, lot = rules.get("PRICE_FILTER", _NONE), rules.get("LOT_SIZE", _NONE)
     trading = (c.status or c.contractStatus) == "TRADING"
-    perpetual = "inverse" if c.marginAsset == c.baseAsset else "linear"
+    inverse = c.marginAsset == c.baseAsset
+    perpetual = "inverse" if inverse else "linear"
     definition = Instrument(
         instrument=reading.instrument,
         venue=reading.venue,
@@ -78,6 +79,8 @@ def _definition(c: Contract, reading: Reading, ts_event: int) -> Sequence[Parsed
         min_notional=_bound(rules.get("MIN_NOTIONAL", _NONE).notional),
         multiplier=positive(c.contractSize, "contract"),
         kind=perpetual if reading.instrument.endswith("-PERP") else "future",
+        inverse=inverse,
+        settle=c.marginAsset,
         tradable=trading,
         ts_init=reading.ts_init,
     )

@@ -34,6 +34,7 @@ class InstrumentData(msgspec.Struct):
     isInverse: bool = False
     maxOrderQty: Decimal | None = None
     underlyingToPositionMultiplier: Decimal | None = None
+    settlCurrency: str | None = None
     makerFee: Decimal | None = None
     takerFee: Decimal | None = None
 
@@ -63,6 +64,8 @@ def _definition(d: InstrumentData, reading: Reading) -> Sequence[Parsed]:
         max_qty=told(d.maxOrderQty),
         multiplier=_multiplier(d),
         kind=_kind(d),
+        inverse=d.isInverse,
+        settle="" if d.typ in SPOT else _ours((d.settlCurrency or "").upper()),
         maker_fee=d.makerFee,
         taker_fee=d.takerFee,
         tradable=d.state == "Open",

@@ -41,6 +41,7 @@ class Row(msgspec.Struct):
     priceFilter: PriceFilter
     lotSizeFilter: LotSizeFilter
     contractType: str = ""
+    settleCoin: str = ""
 
 
 class Result(msgspec.Struct):
@@ -84,6 +85,8 @@ def _definition(row: Row, reading: Reading) -> Sequence[Parsed]:
         min_notional=_bound(lot.minNotionalValue or lot.minOrderAmt),
         max_notional=_bound(lot.maxOrderAmt),
         kind=_KINDS.get(row.contractType, "spot"),
+        inverse=row.contractType.startswith("Inverse"),
+        settle=row.settleCoin,
         tradable=trading,
         ts_init=reading.ts_init,
     )

@@ -28,6 +28,7 @@ class InstrumentData(msgspec.Struct):
     min_trade_amount: Decimal
     is_active: bool
     settlement_period: str = ""
+    settlement_currency: str | None = None
     instrument_type: str = ""
     maker_commission: Decimal | None = None
     taker_commission: Decimal | None = None
@@ -61,6 +62,8 @@ def _definition(d: InstrumentData, reading: Reading) -> Sequence[Parsed]:
         lot_size=positive(d.min_trade_amount, "lot size"),
         min_qty=d.min_trade_amount,
         kind=_kind(d),
+        inverse=_is_inverse(d),
+        settle=d.settlement_currency or "",
         maker_fee=d.maker_commission,
         taker_fee=d.taker_commission,
         tradable=d.is_active,
@@ -75,9 +78,14 @@ def _definition(d: InstrumentData, reading: Reading) -> Sequence[Parsed]:
     return definition, status
 
 
+def _is_inverse(d: InstrumentData) -> bool:
+    """Options have their prices in what they are settled in."""
+    return d.kind == "future" and (d.instrument_type == "reversed" or "_" not in d.instrument_name)
+
+
 def _kind(d: InstrumentData) -> str:
     if d.kind == "future" and d.settlement_period == "perpetual":
-        return "inverse" if d.instrument_type == "reversed" or "_" not in d.instrument_name else "linear"
+        return "inverse" if _is_inverse(d) else "linear"
     if d.kind in ("option", "future", "spot"):
         return d.kind
     raise BadFrame(f"not a kind of instrument that is known: {d.kind!r}")

@@ -38,7 +38,8 @@ class PairData(msgspec.Struct):
 
 
 class ContractData(msgspec.Struct):
-    """Sizes are contracts of ``quanto_multiplier`` units of the base; of inverse ones, of a dollar.
+    """Sizes are contracts of ``quanto_multiplier`` units of the base; of inverse ones, all of
+    them settled in bitcoin, of a dollar.
 
     ``{"name":"BTC_USDT","type":"direct","quanto_multiplier":"0.0001","order_price_round":"0.1","mark_price_round":"0.01",
     "order_size_min":1,"order_size_max":1000000,"maker_fee_rate":"-0.00025","taker_fee_rate":"0.00075",
@@ -95,6 +96,8 @@ def _of_contract(d: ContractData, reading: Reading) -> Sequence[Parsed]:
         max_qty=told(d.order_size_max),
         multiplier=told(d.quanto_multiplier) or Decimal(1),
         kind="future" if dated else "inverse" if inverse else "linear",
+        inverse=inverse,
+        settle="BTC" if inverse else quote,
         maker_fee=d.maker_fee_rate,
         taker_fee=d.taker_fee_rate,
         tradable=not d.in_delisting,

@@ -184,6 +184,7 @@ def _defined(d: MarketBody, reading: Reading) -> Sequence[Parsed]:
             max_notional=told(d.maxCost),
             multiplier=told(d.contractSize) or Decimal(1),
             kind=kind_of(reading.instrument),
+            inverse=reading.instrument.endswith("-INV"),
             maker_fee=_fee(d.maker),
             taker_fee=_fee(d.taker),
             tradable=tradable,

@@ -53,6 +53,7 @@ def definition(answer: Instruments, reading: Reading) -> Sequence[Parsed]:
             min_qty=lot,
             multiplier=positive(product.contractSize, "contract size"),
             kind=kind_of(reading.instrument),
+            inverse=reading.instrument.endswith("-INV"),
             tradable=product.tradeable,
             ts_init=reading.ts_init,
         ),

@@ -99,6 +99,7 @@ class Contract(msgspec.Struct):
     tickSize: Decimal
     multiplier: Decimal
     isInverse: bool = False
+    settleCurrency: str | None = None
     maxOrderQty: Decimal | None = None
     makerFeeRate: Decimal | None = None
     takerFeeRate: Decimal | None = None
@@ -245,6 +246,8 @@ def defined(body: bytes, reading: Reading) -> Sequence[Parsed]:
             max_qty=told(d.maxOrderQty),
             multiplier=positive(abs(d.multiplier), "multiplier"),
             kind="inverse" if d.isInverse else "linear",
+            inverse=d.isInverse,
+            settle="BTC" if d.settleCurrency == "XBT" else d.settleCurrency or "",
             maker_fee=_fee(d.makerFeeRate),
             taker_fee=_fee(d.takerFeeRate),
             tradable=trading,

@@ -23,6 +23,7 @@ class Definition(msgspec.Struct, gc=False):
     ctType: str = ""
     ctVal: str = ""
     ctMult: str = ""
+    settleCcy: str = ""
     minSz: str = ""
     maxLmtSz: str = ""
 
@@ -61,6 +62,8 @@ def definition(answer: Instruments, reading: Reading) -> Sequence[Parsed]:
             max_qty=_bound(found.maxLmtSz),
             multiplier=(_bound(found.ctVal) or Decimal(1)) * (_bound(found.ctMult) or Decimal(1)),
             kind=kind,
+            inverse=found.ctType == "inverse",
+            settle=found.settleCcy,
             tradable=tradable,
             ts_init=reading.ts_init,
         ),

@@ -3,7 +3,8 @@
 Laws:
 - An operation either returns one `Refused` and changes nothing, or is carried out whole.
 - Money moves between accounts and is never made: what a buyer pays the seller gets, fees go to `FEES`.
-- The buyer pays its fee in base, the seller in quote, each at its account's maker or taker rate.
+- The buyer pays its fee in base, the seller in quote, each at its account's maker or taker rate. Of contracts the fee, and what
+  a trade gains or loses, is paid in the currency of settlement; the other side of a gain is the `MARKET` (see `contracts`).
 - Events of one operation are in the order in which things happened; balances come last, one per balance.
 - The market's own orders (unlimited accounts) make no reports, only public trades.
 """
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from adapters.simulated import filters
 from adapters.simulated.book import Market, PriceTimeBook
+from adapters.simulated.contracts import Position
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.matching import Plan, plan_by_quantity, plan_by_quote
 from adapters.simulated.model import (
@@ -66,7 +68,7 @@ class Core:
         """Begin the next life: accounts, orders and ids as they were. Open orders wait for `reopen`."""
         restore_accounts(self._wallets, remains, FEES, MARKET)
         restore_orders(self._settlement.registry, remains)
-        self._settlement.begin_life(remains.first_id)
+        self._settlement.begin_life(remains.first_id, remains.positions)
         for market in self._markets.values():
             market.begin_life(remains.first_id)
 
@@ -216,6 +218,10 @@ class Core:
     def balances(self, account: str) -> dict[str, Balance]:
         return self._wallets.of(account)
 
+    def position(self, account: str, symbol: str) -> Position:
+        """In a contract."""
+        return self._settlement.position(account, symbol)
+
     def accounts(self) -> list[str]:
         return self._wallets.accounts()
 
@@ -248,6 +254,8 @@ class Core:
         refused = self.filtered(new)
         if refused is not None:
             return refused
+        if new.quote_qty > 0 and self.instruments[new.symbol].is_contract:
+            return filters.IN_CONTRACTS
         twin = self._settlement.registry.find(new.account, new.symbol, None, new.client_order_id)
         if twin is not None and twin.status.open:
             return filters.DUPLICATE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.model import Amendment, NewOrder, Order, Refused
-from adapters.simulated.units import notional
 
 INSUFFICIENT_BALANCE = Refused(-2010, "Account has insufficient balance for requested action.")
 WOULD_TRIGGER = Refused(-2010, "Order would trigger immediately.")
@@ -18,6 +17,7 @@ TOO_MANY_AMENDS = Refused(-2038, "Filter failure: MAX_NUM_ORDER_AMENDS")
 AMENDS_UNKNOWN = Refused(-2038, UNKNOWN_ORDER.message)
 AMENDS_TO_DUPLICATE = Refused(-2038, DUPLICATE.message)
 INVALID_SYMBOL = Refused(-1121, "Invalid symbol.")
+IN_CONTRACTS = Refused(-1013, "Contracts are ordered by their number, not by what they cost.")
 MULTIPLIER_UP, MULTIPLIER_DOWN = 5, 5
 
 
@@ -46,7 +46,7 @@ def amend_refusal(instrument: Instrument, order: Order, amendment: Amendment) ->
     leaves = amendment.qty - order.executed - order.prevented
     if leaves < instrument.step or amendment.qty % instrument.step:
         return Refused(-1013, "Filter failure: LOT_SIZE")
-    if order.type.priced and notional(order.price, amendment.qty) < instrument.min_notional:
+    if order.type.priced and instrument.notional(order.price, amendment.qty) < instrument.min_notional:
         return Refused(-1013, "Filter failure: NOTIONAL")
     return TOO_MANY_AMENDS if order.amendments >= instrument.max_num_order_amends else None
 
@@ -74,8 +74,8 @@ def _quantity_fits(instrument: Instrument, new: NewOrder) -> bool:
 def _value_fits(instrument: Instrument, new: NewOrder, reference: int) -> bool:
     """An order without a limit is valued at the current price; no upper limit for it (applyMaxToMarket false)."""
     if new.type.priced:
-        return instrument.min_notional <= notional(new.price, new.qty) <= instrument.max_notional
+        return instrument.min_notional <= instrument.notional(new.price, new.qty) <= instrument.max_notional
     if reference == 0:
         return True
-    value = new.quote_qty if new.quote_qty > 0 else notional(reference, new.qty)
+    value = new.quote_qty if new.quote_qty > 0 else instrument.notional(reference, new.qty)
     return value >= instrument.min_notional

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
+from adapters.simulated.contracts import Terms
 from adapters.simulated.units import SCALE, units
 
 QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
 
 
-class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+class Instrument(Terms, frozen=True, kw_only=True):
     """All amounts in 1e-8. `reference` is where generated flow starts."""
 
     symbol: str
-    base: str
-    quote: str
     tick: int
     step: int
     reference: int = 0

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from adapters.simulated.contracts import Terms, read
 from adapters.simulated.model import Side
 
 ZERO = Decimal(0)
@@ -38,6 +39,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     quote_qty: Decimal
     fee: Decimal
     fee_asset: str
+    gain: Decimal = ZERO
     maker: bool
     counter_account: str = ""
     counter_order_id: int = -1
@@ -71,16 +73,19 @@ class Ledger(msgspec.Struct):
     positions: dict[Pair, Decimal]
     fees: dict[Pair, Decimal]
     orders: dict[tuple[str, int], dict[str, Any]]
-    assets: dict[str, Pair]
+    terms: dict[str, Terms]
 
     def expected(self) -> dict[Pair, Decimal]:
         """What each balance has to be: deposits, and what executions moved."""
         totals: defaultdict[Pair, Decimal] = defaultdict(Decimal, self.deposits)
         for one in self.executions:
-            base, quote = self.assets[one.symbol]
+            terms = self.terms[one.symbol]
             sign = 1 if one.side is Side.BUY else -1
-            totals[one.account, base] += sign * one.qty
-            totals[one.account, quote] -= sign * one.quote_qty
+            if terms.is_contract:
+                totals[one.account, terms.settle] += one.gain
+            else:
+                totals[one.account, terms.base] += sign * one.qty
+                totals[one.account, terms.quote] -= sign * one.quote_qty
             totals[one.account, one.fee_asset] -= one.fee
         return dict(totals)
 
@@ -110,7 +115,7 @@ def read_ledger(path: str | Path) -> Ledger:
 def _fold(ledger: Ledger, line: dict[str, Any]) -> None:
     match line["type"]:
         case "ledger":
-            ledger.assets = {one["symbol"]: (one["base"], one["quote"]) for one in line["symbols"]}
+            ledger.terms = {one["symbol"]: read(one) for one in line["symbols"]}
         case "deposit":
             _add_deposit(ledger, (line["account"], line["asset"]), Decimal(line["amount"]), line["opening"])
         case "order":

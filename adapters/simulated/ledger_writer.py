@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from adapters.simulated.contracts import written
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.model import BalanceChanged, Deposited, Event, ExecutionType, OrderReport
 from adapters.simulated.resume import Remains
@@ -91,6 +92,7 @@ def _execution(report: OrderReport) -> dict[str, Any]:
         "quote_qty": text(report.last_quote),
         "fee": text(report.fee),
         "fee_asset": report.fee_asset,
+        **({} if report.gain is None else {"gain": text(report.gain)}),
         "maker": report.is_maker,
         "counter_account": report.counter_account,
         "counter_order_id": report.counter_order_id,
@@ -124,7 +126,7 @@ class LedgerWriter:
         self.failure: OSError | None = None
 
     def open_with(self, instruments: Iterable[Instrument]) -> None:
-        symbols = [{"symbol": one.symbol, "base": one.base, "quote": one.quote} for one in instruments]
+        symbols = [{"symbol": one.symbol, "base": one.base, "quote": one.quote} | written(one) for one in instruments]
         self.note("ledger", version=1, symbols=symbols)
 
     def note(self, kind: str, **about: Any) -> None:

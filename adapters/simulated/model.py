@@ -156,7 +156,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     """One step in an order's life; `order` is a copy as of this step. `trade_id` is -1 when nothing was executed.
 
     `cancel_id` is the cancel request's own id, `replaced_id` the client id before an amendment, `last_qty` of a
-    TRADE_PREVENTION the quantity prevented.
+    TRADE_PREVENTION the quantity prevented. `last_quote` is the execution's value, of a contract in its settlement
+    currency; `gain` what a contract's execution gained, the fee apart.
     """
 
     ts_ns: int
@@ -169,6 +170,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     trade_id: int = -1
     fee: int = 0
     fee_asset: str | None = None
+    gain: int | None = None
     is_maker: bool = False
     cancel_id: str | None = None
     replaced_id: str | None = None

@@ -7,13 +7,14 @@ no id is given twice, whatever was public only. Statistics, recent public trades
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import orjson
 
+from adapters.simulated.contracts import Position, Terms, margins, read
 from adapters.simulated.matching import needed
 from adapters.simulated.model import (
     ExecutionType,
@@ -44,7 +45,8 @@ class Remains(msgspec.Struct):
     seq: int = 0
     life: int = 1
     started_ns: int | None = None
-    assets: dict[str, Pair] = {}
+    terms: dict[str, Terms] = {}
+    positions: dict[Pair, Position] = {}
     balances: dict[Pair, tuple[int, int]] = {}
     deposits: Counter[str] = msgspec.field(default_factory=Counter)
     fees: Counter[str] = msgspec.field(default_factory=Counter)
@@ -74,6 +76,7 @@ def read_remains(path: Path) -> Remains:
                 pending = []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResumeError(f"{path} cannot be resumed: {error}") from error
+    _lock_contracts(remains)
     _check_locked(path, remains)
     return remains
 
@@ -95,7 +98,7 @@ def _fold_operation(remains: Remains, lines: list[dict[str, Any]]) -> None:
 def _fold(remains: Remains, line: dict[str, Any]) -> None:
     match line["type"]:
         case "ledger":
-            remains.assets = {one["symbol"]: (one["base"], one["quote"]) for one in line["symbols"]}
+            remains.terms = {one["symbol"]: read(one) for one in line["symbols"]}
         case "start":
             remains.started_ns = line["time"]
         case "resume":
@@ -109,6 +112,7 @@ def _fold(remains: Remains, line: dict[str, Any]) -> None:
         case "execution":
             report = _execution(line, remains.orders[line["account"], line["order_id"]])
             remains.executions.append(report)
+            _hold(remains, report)
             remains.fees[line["fee_asset"]] += report.fee
 
 
@@ -158,12 +162,34 @@ def _execution(line: dict[str, Any], order: Order) -> OrderReport:
     )
 
 
+def _hold(remains: Remains, report: OrderReport) -> None:
+    order, terms = report.order, remains.terms[report.order.symbol]
+    if terms.is_contract:
+        position = remains.positions.setdefault((order.account, order.symbol), Position())
+        position.trade(terms, order.side, report.last_qty, report.last_quote)
+
+
+def _lock_contracts(remains: Remains) -> None:
+    """As of now; what an order locks depends on the position that it would close."""
+    standing: defaultdict[Pair, list[Order]] = defaultdict(list)
+    for order in sorted(remains.orders.values(), key=lambda one: one.order_id):
+        if remains.terms[order.symbol].is_contract:
+            standing[order.account, order.symbol].append(order)
+    for (account, symbol), orders in standing.items():
+        held = remains.positions.get((account, symbol), Position()).qty
+        for order, amount in margins(remains.terms[symbol], held, orders):
+            order.locked = amount
+
+
 def _check_locked(path: Path, remains: Remains) -> None:
-    """An open order is in the book or waits, so what it locks follows from its line."""
+    """An open order is in the book or waits, so what it locks follows from its line; a position's margin from its executions."""
     locked: Counter[Pair] = Counter()
     for order in remains.orders.values():
-        base, quote = remains.assets[order.symbol]
-        locked[order.account, quote if order.side is Side.BUY else base] += order.locked
+        terms = remains.terms[order.symbol]
+        spent = terms.quote if order.side is Side.BUY else terms.base
+        locked[order.account, terms.settle if terms.is_contract else spent] += order.locked
+    for (account, symbol), position in remains.positions.items():
+        locked[account, remains.terms[symbol].settle] += position.margin
     held = Counter({pair: amount for pair, (_, amount) in remains.balances.items()})
     if +locked != +held:
         raise ResumeError(f"{path} cannot be resumed: open orders lock {dict(+locked)}, balances have {dict(+held)}")
@@ -179,7 +205,7 @@ def restore_accounts(wallets: Wallets, remains: Remains, fees: str, market: str)
         wallets.open(account)
     for (account, asset), (free, locked) in remains.balances.items():
         wallets.credit(account, asset, free + locked)
-        wallets.lock(account, asset, locked)
+        wallets.shift(account, asset, locked)
         total[asset] += free + locked
     for asset, deposited in remains.deposits.items():
         wallets.credit(fees, asset, remains.fees[asset])

@@ -80,7 +80,7 @@ def build_venue(settings: Settings, ledger: LedgerWriter, injector: Injector, re
         self_trade_prevention=settings.self_trade_prevention,
     )
     keys = {one.api_key: Key(one.name, one.api_secret.encode()) for one in settings.accounts}
-    if remains is None or not remains.assets:
+    if remains is None or not remains.terms:
         ledger.open_with(settings.instruments)
     else:
         core.restore(remains)
@@ -102,8 +102,8 @@ def find_remains(settings: Settings) -> Remains | None:
         return None
     remains = read_remains(settings.ledger)
     wanted = [one.symbol for one in settings.instruments]
-    if remains.assets and list(remains.assets) != wanted:
-        raise ResumeError(f"{settings.ledger} cannot be resumed: it traded {list(remains.assets)}, not {wanted}")
+    if remains.terms and list(remains.terms) != wanted:
+        raise ResumeError(f"{settings.ledger} cannot be resumed: it traded {list(remains.terms)}, not {wanted}")
     return remains
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from adapters.simulated import filters
 from adapters.simulated.book import Contra, Market
+from adapters.simulated.contracts import Position
 from adapters.simulated.funding import Funding
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.matching import Plan, Step
@@ -31,7 +32,7 @@ from adapters.simulated.model import (
 )
 from adapters.simulated.registry import Registry
 from adapters.simulated.stops import Stops
-from adapters.simulated.units import SCALE, notional, share
+from adapters.simulated.units import SCALE, share
 from adapters.simulated.wallets import Wallets
 
 FEES = "fees"
@@ -59,13 +60,17 @@ class Settlement:
         self._instruments = instruments
         self._markets = markets
         self._wallets = wallets
-        self._funding = Funding(instruments, wallets)
+        self._funding = Funding(instruments, wallets, self.registry, max(fees.maker, fees.taker))
         self._execution_id = 0
         self._events: list[Event] = []
         self._now = 0
 
-    def begin_life(self, first_id: int) -> None:
+    def begin_life(self, first_id: int, positions: Mapping[tuple[str, str], Position]) -> None:
         self._execution_id = first_id
+        self._funding.positions = dict(positions)
+
+    def position(self, account: str, symbol: str) -> Position:
+        return self._funding.position(account, symbol)
 
     def begin(self, now_ns: int) -> None:
         self._now = now_ns
@@ -103,6 +108,8 @@ class Settlement:
             self.stops.add(order)
         else:
             order.working_ns = self._now
+        if self._instruments[order.symbol].is_contract:
+            self._funding.relock(order.account, order.symbol)
         self._report(order, ExecutionType.NEW)
 
     def trigger(self, order: Order, plan: Plan) -> bool:
@@ -137,7 +144,7 @@ class Settlement:
         """One trade of `order` with a contra, or (contra None) of a resting order with the recorded market."""
         market = self._markets[order.symbol]
         maker = None if contra is None else contra.order
-        trade_id, quote = market.next_trade_id(), notional(price, qty)
+        trade_id, quote = market.next_trade_id(), self._instruments[order.symbol].value(price, qty)
         order_is_maker = contra is None
         sides = [(order, order_is_maker, maker)]
         if maker is not None:
@@ -149,7 +156,7 @@ class Settlement:
             market.consume(order.side, contra, qty)
         for party, is_maker, other in sides:
             self._settle(party, trade_id, price, qty, quote, is_maker=is_maker, counter=other)
-        if maker is None:
+        if maker is None and not self._instruments[order.symbol].is_contract:
             self._settle_market(order, qty, quote)
         self._print(order, order_is_maker, trade_id, price, qty, market.prints)
 
@@ -157,15 +164,9 @@ class Settlement:
         self, order: Order, trade_id: int, price: int, qty: int, quote: int, *, is_maker: bool, counter: Order | None
     ) -> None:
         """Pay, receive less the fee, give back what the better price left over, report."""
-        instrument = self._instruments[order.symbol]
-        buys = order.side is Side.BUY
-        paid, received = (quote, qty) if buys else (qty, quote)
-        got_in = instrument.base if buys else instrument.quote
-        market_order = self._wallets.is_unlimited(order.account)
         rate = self.fees.maker if is_maker else self.fees.taker
-        fee = 0 if market_order else share(received, rate)
-        self._funding.spend(order, paid)
-        self._wallets.credit(order.account, got_in, received - fee)
+        pay = self._pay_out if self._instruments[order.symbol].is_contract else self._exchange
+        got_in, fee, gain = pay(order, qty, quote, rate)
         if fee:
             self._wallets.credit(FEES, got_in, fee)
         order.status = _status_after_trade(order)
@@ -179,12 +180,34 @@ class Settlement:
             trade_id=trade_id,
             fee=fee,
             fee_asset=got_in,
+            gain=gain,
             is_maker=is_maker,
             counter_order_id=-1 if counter is None else counter.order_id,
             counter_account=MARKET if counter is None else counter.account,
         )
         if not order.status.open:
             self._close(order)
+
+    def _exchange(self, order: Order, qty: int, quote: int, rate: int) -> tuple[str, int, None]:
+        """Base for quote; in what the fee is, and how much."""
+        instrument = self._instruments[order.symbol]
+        buys = order.side is Side.BUY
+        paid, received = (quote, qty) if buys else (qty, quote)
+        got_in = instrument.base if buys else instrument.quote
+        fee = 0 if self._wallets.is_unlimited(order.account) else share(received, rate)
+        self._funding.spend(order, paid)
+        self._wallets.credit(order.account, got_in, received - fee)
+        return got_in, fee, None
+
+    def _pay_out(self, order: Order, qty: int, value: int, rate: int) -> tuple[str, int, int]:
+        """The gain of what is closed, which the market pays, less the fee; both in the currency of settlement."""
+        currency = self._instruments[order.symbol].settle
+        if self._wallets.is_unlimited(order.account):
+            return currency, 0, 0
+        gain, fee = self._funding.settle(order, qty, value), share(value, rate)
+        self._wallets.credit(order.account, currency, gain - fee)
+        self._wallets.credit(MARKET, currency, -gain)
+        return currency, fee, gain
 
     def _settle_market(self, order: Order, qty: int, quote: int) -> None:
         """The recorded market's side of a trade."""

@@ -1,6 +1,7 @@
 """Balances per account and asset, free and locked; money only moves, so the sum over all accounts never changes.
 
-An unlimited account (the generated or recorded market) is never refused and may go negative: it is the other side.
+An unlimited account (the generated or recorded market) is never refused and may go negative: it is the other side. A loss on
+contracts may take what another has free below nothing; it opens nothing more then.
 """
 
 from __future__ import annotations
@@ -52,6 +53,16 @@ class Wallets:
         balance = self._touch(account, asset)
         balance.free -= amount
         balance.locked += amount
+        if balance.free < 0:
+            self._check_free(account, asset, balance)
+
+    def shift(self, account: str, asset: str, amount: int) -> None:
+        """Lock so much more (or, negative, less), also of what is not there: a loss may have taken it."""
+        if amount == 0:
+            return
+        balance = self._touch(account, asset)
+        balance.free -= amount
+        balance.locked += amount
         self._check(account, asset, balance)
 
     def unlock(self, account: str, asset: str, amount: int) -> None:
@@ -77,5 +88,9 @@ class Wallets:
         return self.balance(account, asset)
 
     def _check(self, account: str, asset: str, balance: Balance) -> None:
-        if balance.locked < 0 or (balance.free < 0 and account not in self._unlimited):
+        if balance.locked < 0:
+            raise AssertionError(f"{account} {asset} would go negative: {balance}")
+
+    def _check_free(self, account: str, asset: str, balance: Balance) -> None:
+        if account not in self._unlimited:
             raise AssertionError(f"{account} {asset} would go negative: {balance}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.simulated.book import Levels
+from adapters.simulated.contracts import written
 from adapters.simulated.core import Core
 from adapters.simulated.instruments import Instrument
 from adapters.simulated.model import (
@@ -54,6 +55,7 @@ def symbol_info(one: Instrument, mode: SelfTradePrevention) -> Json:
         "quoteAsset": one.quote,
         "quotePrecision": 8,
         "quoteAssetPrecision": 8,
+        **({"contract": written(one)} if one.is_contract else {}),
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
         "orderTypes": [str(kind) for kind in OrderType],

@@ -15,7 +15,7 @@ from pipelines.gateway.state import SECOND_NS, Applying, Held, State, concerns, 
 from topics.controls import LimitName, Scope, ScopeKind, TradingState
 from topics.market import Instrument, Mark
 from topics.orders import SubmitOrder
-from topics.record import OrderType, Side, StrategyId, TimeInForce
+from topics.record import OrderType, Payoff, Side, StrategyId, TimeInForce
 
 NONE = "none"
 FLATTEN_CAUSE = "flatten:"
@@ -68,8 +68,9 @@ class Asked(NamedTuple):
 
     @property
     def value(self) -> Decimal:
-        multiplier = Decimal(1) if self.definition is None else self.definition.multiplier
-        return self.order.order_qty * self.price * multiplier
+        """In quote."""
+        assert self.definition is not None
+        return self.definition.notional(self.order.order_qty, self.price)
 
     @property
     def expected(self) -> Decimal:
@@ -201,6 +202,18 @@ def instrument_known(a: Asked) -> Denial | None:
     return None
 
 
+def contract_value(a: Asked) -> Denial | None:
+    """Neither limits nor P&L can be right on what nobody can value."""
+    definition = a.definition
+    assert definition is not None
+    if definition.has_value:
+        return None
+    if definition.multiplier <= 0:
+        return Denial("contract_value", f"multiplier {text(definition.multiplier)}", "the size of a contract")
+    wanted = f"{definition.base if definition.inverse else definition.quote} (not quanto)"
+    return Denial("contract_value", f"settled in {definition.settled_in}", wanted)
+
+
 def instrument_tradable(a: Asked) -> Denial | None:
     if a.definition is not None and a.definition.tradable and (a.mark is None or a.mark.tradable):
         return None
@@ -229,7 +242,8 @@ def quantity_bounds(a: Asked) -> Denial | None:
 
 def notional_bounds(a: Asked) -> Denial | None:
     assert a.definition is not None
-    return _bounds("notional", a.order.order_qty * a.expected, a.definition.min_notional, a.definition.max_notional)
+    value = a.definition.notional(a.order.order_qty, a.expected)
+    return _bounds("notional", value, a.definition.min_notional, a.definition.max_notional)
 
 
 def _bounds(what: str, value: Decimal, low: Decimal | None, high: Decimal | None) -> Denial | None:
@@ -315,8 +329,8 @@ def worst_value(a: Asked, strategy: StrategyId | None) -> Decimal:
     instrument, side = a.order.instrument, a.order.side
     position = a.state.book.position(instrument, strategy)
     worst = position + side.sign * (a.pending(strategy) + a.order.order_qty)
-    multiplier = Decimal(1) if a.definition is None else a.definition.multiplier
-    return abs(worst) * a.price * multiplier
+    assert a.definition is not None
+    return a.definition.notional(abs(worst), a.price)
 
 
 def max_orders_per_second(a: Asked) -> Denial | None:
@@ -392,7 +406,7 @@ def reduce_only(a: Asked) -> Denial | None:
 
 def free_holdings(a: Asked) -> Denial | None:
     """A spot sell needs the base, a buy the quote, beside what all open orders may still spend of it."""
-    if a.definition is None or a.definition.kind != "spot":
+    if a.definition is None or a.definition.payoff is not Payoff.SPOT:
         return None
     buys = a.order.side is Side.BUY
     currency = a.definition.quote if buys else a.definition.base
@@ -414,6 +428,7 @@ CHECKS: tuple[Check, ...] = (
     instrument_halted,
     command_age,
     instrument_known,
+    contract_value,
     instrument_tradable,
     data_age,
     tick_size,

@@ -7,8 +7,9 @@ from pipelines.exact import EXACT, ZERO, localcontext
 from pipelines.gateway.state import State
 from topics.controls import LimitName
 from topics.market import Instrument, Mark
-from topics.record import InstrumentId, Side, StrategyId
+from topics.record import InstrumentId, Payoff, Side, StrategyId
 
+ONE = Decimal(1)
 FURTHEST = 10
 """The attempt from which on the whole room is used."""
 
@@ -75,32 +76,34 @@ def _whole_lots(quantity: Decimal, definition: Instrument) -> Decimal:
 def _is_too_little(quantity: Decimal, price: Decimal | None, definition: Instrument) -> bool:
     if definition.min_qty is not None and quantity < definition.min_qty:
         return True
-    return price is not None and definition.min_notional is not None and quantity * price < definition.min_notional
+    if price is None or definition.min_notional is None:
+        return False
+    return definition.notional(quantity, price) < definition.min_notional
 
 
 def _held(state: State, position: Position, definition: Instrument) -> Decimal:
     """What the account has of what a spot sell gives away."""
-    if definition.kind != "spot" or position.side is Side.BUY:
+    if definition.payoff is not Payoff.SPOT or position.side is Side.BUY:
         return abs(position.quantity)
     balance = state.market.balances.get(definition.base)
     return ZERO if balance is None else balance.free + balance.locked
 
 
 def _reserved(state: State, position: Position, definition: Instrument) -> Decimal:
-    if definition.kind != "spot" or position.side is Side.BUY:
+    if definition.payoff is not Payoff.SPOT or position.side is Side.BUY:
         return ZERO
     return state.book.reserved(definition.base, state.market.definitions, state.market.marks)
 
 
 def _largest(state: State, position: Position, definition: Instrument, mark: Mark, price: Decimal) -> list[Decimal]:
     """What one order may be at most, by limits and by the venue; a sell is valued at no less than the touch."""
-    unit = (price if position.side is Side.BUY else max(price, mark.best_bid)) * definition.multiplier
+    unit = definition.notional(ONE, price if position.side is Side.BUY else max(price, mark.best_bid))
     limits = state.rules.state.limit_for(
         LimitName.MAX_ORDER_VALUE, state.account, position.strategy, position.instrument
     )
     most = [EXACT.divide(limit, unit) for _, limit in limits]
     if definition.max_notional is not None:
-        most.append(EXACT.divide(definition.max_notional, price))
+        most.append(EXACT.divide(definition.max_notional, definition.notional(ONE, price)))
     return most if definition.max_qty is None else [*most, definition.max_qty]
 
 

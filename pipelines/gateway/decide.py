@@ -125,7 +125,7 @@ def _values(a: Asked) -> dict[str, str]:
     if a.mark is not None:
         values |= {"best_bid": text(a.mark.best_bid), "best_ask": text(a.mark.best_ask), "mark_ts": str(a.mark.ts_init)}
     if a.definition is not None:
-        for currency in (a.definition.base, a.definition.quote):
+        for currency in (a.definition.base, a.definition.quote, a.definition.settled_in):
             values[f"held_{currency}"] = text(_held(a.state, currency))
     return values
 

@@ -24,6 +24,7 @@ CHECKS = (
     "price",
     "post_only",
     "instrument_known",
+    "contract_value",
     "instrument_tradable",
     "tick_size",
     "lot_size",

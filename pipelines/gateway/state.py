@@ -39,6 +39,7 @@ from topics.record import (
     Currency,
     InstrumentId,
     OrderType,
+    Payoff,
     Record,
     Side,
     StrategyId,
@@ -273,12 +274,12 @@ class Book(msgspec.Struct):
         self, currency: Currency, definitions: dict[InstrumentId, Instrument], mid: dict[InstrumentId, Mark]
     ) -> Decimal:
         """What open orders may still spend of a currency: base of sells, quote of buys at their price (market orders
-        at the ask).
+        at the ask). What a contract's order locks only its venue knows.
         """
         spent = ZERO
         for instrument in self.working_on:
             definition = definitions.get(instrument)
-            if definition is None:
+            if definition is None or definition.payoff is not Payoff.SPOT:
                 continue
             if definition.base == currency:
                 spent = EXACT.add(spent, self.pending(instrument, Side.SELL))
@@ -307,7 +308,7 @@ def spends(
 ) -> Decimal:
     """What one open order may still spend of a currency; a stop without a limit at no less than its trigger."""
     definition = definitions.get(held.facts.instrument)
-    if definition is None:
+    if definition is None or definition.payoff is not Payoff.SPOT:
         return ZERO
     if held.side is Side.SELL:
         return held.leaves if definition.base == currency else ZERO

@@ -187,7 +187,9 @@ def of_execution(held: Held, execution: Execution, listed: Listed, now_ns: int) 
         liquidity=execution.liquidity,
         base=listed.base,
         quote=listed.quote,
+        settle=listed.settle or listed.quote,
         multiplier=listed.multiplier,
+        payoff=listed.payoff,
         ts_event=execution.ts_event,
         ts_init=now_ns,
     )

@@ -56,7 +56,10 @@ def definition(listed: Listed, steps: Steps) -> Instrument:
         quote=listed.quote,
         tick_size=steps.tick,
         lot_size=steps.lot,
+        multiplier=listed.multiplier,
         kind=listed.kind,
+        inverse=listed.inverse,
+        settle=listed.settle,
         ts_init=steps.first,
     )
 

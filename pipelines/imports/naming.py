@@ -1,6 +1,7 @@
 """Which instrument a file's symbol is: as the venue's own adapter names it, so that both sources agree."""
 
 import re
+from decimal import Decimal
 from typing import NamedTuple
 
 from adapters.binance.symbols import QUOTES
@@ -10,6 +11,10 @@ from topics.record import InstrumentId, Venue
 
 LINEAR_IN_USD = ("hyperliquid", "coinbase", "kraken_futures", "bitstamp")
 """Their perpetuals priced in dollars are settled in them, but for those whose id ends with -INV."""
+OPTIONS_IN_BASE = ("okx", "deribit")
+"""Their options are priced and settled in the base."""
+IN_CONTRACTS = ("okx", "gateio", "kucoin", "bitmex")
+"""Sizes of their linear contracts are counted in contracts, whose size differs from one to another."""
 _ID = re.compile(r"[^:]+:(?P<base>[^-]+)-(?P<quote>[^-]+)(?P<rest>-.+)?")
 
 
@@ -20,6 +25,9 @@ class Listed(NamedTuple):
     base: str
     quote: str
     kind: str
+    inverse: bool = False
+    settle: str = ""
+    multiplier: Decimal = Decimal(1)
 
 
 class Naming:
@@ -82,7 +90,23 @@ class Naming:
         if found is None:
             raise Problem(f"{instrument!r} is no instrument: as {self._venue}:BTC-USDT or {self._venue}:BTC-USDT-PERP")
         kind = self._kind or kind or self._kind_of(found["quote"], found["rest"] or "")
-        return Listed(instrument, self._venue, symbol, found["base"], found["quote"], kind)
+        base, quote, rest = found["base"], found["quote"], found["rest"] or ""
+        inverse = kind == "inverse" or (kind == "future" and self._is_inverse(quote, rest))
+        in_base = inverse or (kind == "option" and self._adapter in OPTIONS_IN_BASE)
+        multiplier = self._multiplier(base, inverse) if rest else Decimal(1)
+        return Listed(instrument, self._venue, symbol, base, quote, kind, inverse, base if in_base else "", multiplier)
+
+    def _is_inverse(self, quote: str, rest: str) -> bool:
+        known = bool(self._adapter) and self._adapter not in LINEAR_IN_USD
+        return rest.endswith("-INV") or (quote == "USD" and known)
+
+    def _multiplier(self, base: str, inverse: bool) -> Decimal:
+        """What a contract is, as far as the venue has one rule for all of them."""
+        if self._adapter == "binance_coinm":
+            return Decimal(100 if base == "BTC" else 10)
+        if self._adapter == "okx" and inverse:
+            return Decimal(100 if base == "BTC" else 10)
+        return Decimal(0 if self._adapter in IN_CONTRACTS and not inverse else 1)
 
     def _kind_of(self, quote: str, rest: str) -> str:
         if not rest:

@@ -1,8 +1,7 @@
-"""Definitions as the paper exchange lists them: each market is exchanged like spot, size times price, without margin and
-funding; sizes are in whole steps of the exchange, which may be coarser.
+"""Definitions as the paper exchange lists them; sizes are in whole steps of the exchange, which may be coarser.
 
-A spot market's two assets are its own. A contract's quote asset is what stands behind the base in its id (``USDT-PERP``), so
-that each contract settles in money of its own and its id is made of its assets, as the exchange's clients make it.
+A contract's quote asset is what stands behind the base in its id (``USDT-PERP``): its id is made of its assets, as the exchange's
+clients make it. What it is settled in is beside.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,10 +10,11 @@ from decimal import Decimal
 from adapters.simulated.instruments import Instrument as Listing
 from adapters.simulated.units import SCALE, units
 from infra.errors import Problem
+from pipelines.settled import terms
 from topics.market import Instrument
 from topics.record import Currency, InstrumentId
 
-QUOTE_OPENING, BASE_OPENING = Decimal(1_000_000), Decimal(1_000_000)
+OPENING = Decimal(1_000_000)
 
 
 def symbol_of(instrument: InstrumentId) -> str:
@@ -25,13 +25,16 @@ def listing(i: Instrument) -> Listing:
     """Bounds that the venue does not set are wide. Problem where it is finer than the exchange reckons."""
     base, _, quote = i.instrument.partition(":")[2].partition("-")
     try:
-        tick, step = units(i.tick_size), units(step_of(i.tick_size, i.lot_size))
+        how = terms(i)
+        tick = units(i.tick_size)
+        step = units(i.lot_size if i.inverse else step_of(i.tick_size * (i.multiplier if how else 1), i.lot_size))
     except ValueError as error:
         raise Problem(f"{i.instrument} cannot be traded on paper: {error}") from error
     return Listing(
         symbol=symbol_of(i.instrument),
         base=base,
         quote=quote,
+        **how,
         tick=tick,
         step=step,
         min_price=tick,
@@ -55,5 +58,5 @@ def opening(listings: Iterable[Listing], chosen: Mapping[Currency, Decimal]) -> 
     """What an account begins with, in the exchange's units."""
     amounts: dict[Currency, Decimal] = {}
     for one in listings:
-        amounts |= {one.base: BASE_OPENING, one.quote: QUOTE_OPENING}
+        amounts |= dict.fromkeys((one.settle,) if one.is_contract else (one.base, one.quote), OPENING)
     return {currency: units(amount) for currency, amount in (amounts | dict(chosen)).items()}

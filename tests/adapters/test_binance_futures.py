@@ -165,6 +165,8 @@ def test_an_inverse_contract_is_worth_its_size_in_dollars() -> None:
         max_qty=Decimal(100000),
         multiplier=Decimal(100),
         kind="inverse",
+        inverse=True,
+        settle="BTC",
         ts_init=TS,
     )
     assert isinstance(status, InstrumentStatus)

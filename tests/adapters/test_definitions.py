@@ -28,6 +28,9 @@ RECORDED = {
 }
 
 
+INVERSE_FUTURES = {"okx:BTC-USD-220527"}
+
+
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_instrument_of_a_recording_has_its_definition(data_dir: Path, name: str) -> None:
     venue, kinds = RECORDED[name]
@@ -42,6 +45,9 @@ def test_every_instrument_of_a_recording_has_its_definition(data_dir: Path, name
         assert 0 < r.tick_size < 1000
         assert 0 < r.lot_size < 10_000
         assert r.multiplier > 0
+        assert r.inverse == (r.kind == "inverse" or r.instrument.endswith("-INV") or r.instrument in INVERSE_FUTURES)
+        quanto = venue == "bitmex" and not r.inverse and r.quote != "BTC"  # in 2021 it settled all of them in bitcoin
+        assert (r.has_value, r.settled_in) == (not quanto, r.base if r.inverse else "BTC" if quanto else r.quote)
 
 
 def test_a_definition_waits_until_its_instrument_is_met_and_others_are_not_told() -> None:

@@ -233,6 +233,8 @@ def test_definitions_say_steps_multiplier_and_kind(data_dir: Path) -> None:
         max_qty=Decimal(100000000),
         multiplier=Decimal(100),
         kind="inverse",
+        inverse=True,
+        settle="BTC",
         ts_init=5,
     )
     url = "https://www.okx.com/api/v5/public/instruments?instType=SWAP&instId=BTC-USD-SWAP"

@@ -40,14 +40,14 @@ SELECT $partition::INTEGER AS "partition", i AS "offset", make_timestamp_ms({STA
             'client_order_id': 's' || i % 7 || '-' || {START_MS} + i || '-0.' || i || '.0-0',
             'venue_order_id': (1000 + i)::VARCHAR, 'trade_id': ($partition * 100000000 + i)::VARCHAR,
             'side': CASE WHEN h % 2 = 0 THEN 'buy' ELSE 'sell' END,
-            'last_qty': '0.' || lpad((1 + h % 99999)::VARCHAR, 5, '0'),
-            'last_px': 60000 + i % 9000 || '.' || lpad((h // 7 % 100)::VARCHAR, 2, '0'),
+            'last_qty': qty, 'last_px': px, 'settle': 'USDT', 'value': (qty::DECIMAL(9,5) * px::DECIMAL(9,2))::VARCHAR,
             'fee': '0.' || lpad((h // 11 % 99999999)::VARCHAR, 8, '0'), 'fee_currency': 'USDT',
             'liquidity': CASE WHEN h % 3 = 0 THEN 'taker' ELSE 'maker' END, 'base': $base, 'quote': 'USDT',
             'ts_event': ({START_MS} + i) * 1000000, 'ts_init': ({START_MS} + i) * 1000000 + 700000 + h % 5000000
        }}) || ']') AS "value",
        'orders|bench.orders.events@AAAAAAAAAAAAAAAAAAAAAA/0|' || i || '|' || $partition AS src, '0123456789ab:fedcba987654' AS ver
-FROM (SELECT i, (hash(i, $partition) % 1000000007)::BIGINT AS h FROM range($first, $last) AS numbers(i))
+FROM (SELECT i, (hash(i, $partition) % 1000000007)::BIGINT AS h, '0.' || lpad((1 + h % 99999)::VARCHAR, 5, '0') AS qty,
+             60000 + i % 9000 || '.' || lpad((h // 7 % 100)::VARCHAR, 2, '0') AS px FROM range($first, $last) AS numbers(i))
 """
 
 

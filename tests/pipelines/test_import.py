@@ -20,7 +20,7 @@ from tests.recordings import data_folder
 from topics import wire
 from topics.book import Book
 from topics.market import BookDelta, BookSnapshot, Instrument, Quote, Trade
-from topics.record import Side
+from topics.record import Payoff, Side
 
 US = 1_700_000_000_000_000
 AGGREGATES = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
@@ -204,6 +204,27 @@ def test_a_symbol_is_named_as_the_venues_adapter_names_it(
     path = write(tmp_path / "t.csv", f"{HEAD}id,side,price,amount\n{exchange},{symbol},{US},{US},1,buy,2,3\n")
     (definition,) = Imported([path], "mine" if exchange == "other" else "").definitions
     assert (definition.instrument, definition.kind) == (instrument, kind)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "payoff", "settled", "multiplier"),
+    [
+        ("binance-delivery", "BTCUSD_PERP", Payoff.INVERSE, "BTC", 100),
+        ("binance-delivery", "ETHUSD_260327", Payoff.INVERSE, "ETH", 10),
+        ("bybit", "BTCUSD", Payoff.INVERSE, "BTC", 1),
+        ("binance-futures", "BTCUSDT", Payoff.LINEAR, "USDT", 1),
+        ("okex-swap", "BTC-USD-SWAP", Payoff.INVERSE, "BTC", 100),
+        ("okex-swap", "BTC-USDT-SWAP", Payoff.LINEAR, "USDT", 0),
+        ("kraken", "XBT/USD", Payoff.SPOT, "USD", 1),
+    ],
+)
+def test_a_table_has_the_size_of_a_contract_as_far_as_it_is_known(
+    tmp_path: Path, exchange: str, symbol: str, payoff: Payoff, settled: str, multiplier: int
+) -> None:
+    path = write(tmp_path / "t.csv", f"{HEAD}id,side,price,amount\n{exchange},{symbol},{US},{US},1,buy,2,3\n")
+    (definition,) = Imported([path], "").definitions
+    assert (definition.payoff, definition.settled_in, definition.multiplier) == (payoff, settled, multiplier)
+    assert definition.has_value == (multiplier > 0)
 
 
 @pytest.mark.parametrize(

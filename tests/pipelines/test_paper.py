@@ -1,14 +1,18 @@
 """The paper exchange's market: the same events that everybody reads, under numbers of its own."""
 
 from decimal import Decimal
+from typing import Any
 
+from adapters.binance.execution import BinanceExecution
 from adapters.simulated import model as sim
+from adapters.simulated.model import SelfTradePrevention
 from adapters.simulated.units import SCALE, units
+from adapters.simulated.wire import symbol_info
 from pipelines.backtest_venue import RECORDED
-from pipelines.paper.listing import step_of
+from pipelines.paper.listing import listing, opening, step_of
 from pipelines.paper.market import Numbers, in_steps
-from topics.market import BookDelta, BookSnapshot, Quote, Trade
-from topics.record import Side
+from topics.market import BookDelta, BookSnapshot, Instrument, Quote, Trade
+from topics.record import Payoff, Side
 
 NAME = "okx:BTC-USDT"
 
@@ -74,3 +78,45 @@ def test_a_market_is_exchanged_in_steps_whose_every_amount_can_be_reckoned() -> 
     whole = in_steps(sim.BookDelta(5, 6, [(100, 57)], [(200, 9)]), 3, units)
     assert whole == sim.BookDelta(3, 3, [(100, 50)], [(200, 0)])
     assert in_steps(sim.MarketTrade(100, 9, True), 0, units) is None
+
+
+def contract(**changes: Any) -> Instrument:
+    inverse = {"kind": "inverse", "inverse": True, "multiplier": Decimal(100)}
+    steps = {"tick_size": Decimal("0.1"), "lot_size": Decimal(1), "ts_init": 1}
+    names = {
+        "instrument": "coinm:BTC-USD-PERP",
+        "venue": "coinm",
+        "venue_symbol": "BTCUSD_PERP",
+        "base": "BTC",
+        "quote": "USD",
+    }
+    return Instrument(**{**names, **steps, **inverse, **changes})
+
+
+def test_a_contract_is_listed_as_it_pays_and_an_account_begins_with_what_it_is_settled_in() -> None:
+    inverse = listing(contract())
+    assert (inverse.payoff, inverse.multiplier, inverse.settle, inverse.step) == ("inverse", 100 * SCALE, "BTC", SCALE)
+    fine = {
+        "kind": "linear",
+        "inverse": False,
+        "quote": "USDT",
+        "multiplier": Decimal("0.000001"),
+        "lot_size": Decimal("0.1"),
+    }
+    linear = listing(contract(**fine))
+    assert (linear.settle, linear.step) == ("USDT", SCALE // 10)
+    assert opening([inverse, linear], {"BTC": Decimal(3)}) == {"BTC": 3 * SCALE, "USDT": 1_000_000 * SCALE}
+
+
+def test_the_gateway_learns_from_the_exchange_how_a_contract_pays() -> None:
+    told = symbol_info(listing(contract()), SelfTradePrevention.EXPIRE_MAKER)
+    client = BinanceExecution("coinm", api_key="k", secret="s")
+    market = {"id": told["symbol"], "base": told["baseAsset"], "quote": told["quoteAsset"], "info": told}
+    listed = client._listed(market)
+    pays = (listed.settle, listed.multiplier, listed.payoff)
+    assert (listed.instrument, listed.base, listed.quote) == ("coinm:BTC-USD-PERP", "BTC", "USD")
+    assert pays == ("BTC", Decimal(100), Payoff.INVERSE)
+    spot = symbol_info(
+        listing(contract(instrument="coinm:BTC-USD", kind="spot", inverse=False)), SelfTradePrevention.NONE
+    )
+    assert "contract" not in spot

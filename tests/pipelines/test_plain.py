@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipelines.exact import text
-from pipelines.plain import plain_json
+from pipelines.plain import money, plain_json
 from topics.portfolio import BalanceChanged
 
 
@@ -31,3 +31,17 @@ def test_a_record_keeps_its_other_fields() -> None:
     )
     told = json.loads(plain_json(record))
     assert (told["free"], told["locked"], told["ts_init"]) == ("0", "1.5", 2)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0", "0.00"),
+        ("1234.567", "1,234.57"),
+        ("-0.00687468", "-0.00687468"),
+        ("0.5", "0.50"),
+        ("-0.123456789", "-0.12345679"),
+    ],
+)
+def test_money_shows_coin_below_one_unit(amount: str, text: str) -> None:
+    assert money(Decimal(amount)) == money(float(amount)) == text

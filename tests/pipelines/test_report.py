@@ -19,6 +19,7 @@ from pipelines import report
 from pipelines.archive import archive_dir
 from pipelines.report_charts import charts
 from pipelines.report_data import POINTS, ReportData, read
+from tests.pipelines.test_verify_contracts import traded as traded_contracts
 from tests.synthetic_run import SyntheticRun, config_of, taken_of
 from topics import wire
 from topics.orders import Fill
@@ -168,3 +169,18 @@ def test_a_run_without_trades_has_a_page_too(tmp_path: Path) -> None:
 def test_without_an_archive_there_is_one_line_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(Problem, match="no archive at"):
         report.build_report(config_of(tmp_path, "run"), tmp_path / "r.html")
+
+
+def test_contracts_are_told_at_their_own_average_prices_and_in_what_they_are_settled_in(tmp_path: Path) -> None:
+    made = traded_contracts()
+    with closing(open_archive(made.write_archive(tmp_path / "archive"))) as con:
+        told = {row["instrument"]: row for row in read(con).instruments}
+    for instrument, settle in (("sim:BTC-USD-PERP", "BTC"), ("sim:BTC-USDT-PERP", "USDT")):
+        row, fills = told[instrument], [f for f in made.events(Fill) if f.instrument == instrument]
+        assert (row["settle"], row["fills"]) == (settle, len(fills))
+        assert row["volume"] == sum(abs(f.value) for f in fills)
+        for side, at in (("buy", row["bought_at"]), ("sell", row["sold_at"])):
+            own = [(float(f.last_qty), float(f.last_px)) for f in fills if f.side == side]
+            qty = sum(q for q, _ in own)
+            mean = sum(q * px for q, px in own) / qty if settle == "USDT" else qty / sum(q / px for q, px in own)
+            assert at == pytest.approx(mean)

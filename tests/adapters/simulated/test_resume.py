@@ -94,7 +94,7 @@ def test_an_operation_that_was_cut_off_did_not_happen(tmp_path: Path, history: l
             writer.append(made.open_account(9, account, {}))
     writer.append(carry_out(made, 10, order(made.accounts()[-1], BUY, 1, 100)))
     writer.close()
-    if remains.assets:
+    if remains.terms:
         assert read_ledger(path).differences() == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.gateway.decide import decide
+from pipelines.gateway.state import State
 from tests.pipelines.gateway.worlds import (
     ACCOUNT,
     BTC,
@@ -387,3 +388,62 @@ def resume(scope: Scope, ts: int = NOW + 1, control_id: str = "r") -> Resume:
 
 def ids(cid: str) -> dict[str, Any]:
     return {"client_order_id": cid, "account": ACCOUNT, "instrument": BTC, "strategy": "quoter", "ts_init": NOW}
+
+
+INVERSE = {
+    "quote": "USD",
+    "kind": "inverse",
+    "inverse": True,
+    "multiplier": D(100),
+    "lot_size": D(1),
+    "max_qty": D(1000),
+}
+
+
+def on_a_contract(**changes: Any) -> State:
+    state = world()
+    add_market(state, definition(**{**INVERSE, **changes}))
+    return state
+
+
+def test_an_inverse_order_is_worth_its_contracts_whatever_the_price() -> None:
+    """100 contracts of 100 USD are 10,000 USD, the limit; nothing of it has to be held."""
+    state = on_a_contract()
+    add_market(state, balance("BTC", "0"), balance("USD", "0"))
+    for side, price in ((Side.BUY, "60000"), (Side.SELL, "60010"), (Side.BUY, "59000")):
+        hundred = order(order_qty=D(100), side=side, price=D(price))
+        assert check_of(state, hundred) == ""
+        denied = decide(state, order(order_qty=D(101), side=side, price=D(price)), NOW)
+        assert isinstance(denied, OrderDenied)
+        assert (denied.check, denied.value, denied.limit) == ("max_order_value", "10100", "10000 (firm)")
+
+
+def test_an_inverse_position_is_worth_its_contracts() -> None:
+    state = on_a_contract()
+    for n in range(5):
+        placed = place(state, order(f"o{n}", order_qty=D(100)))
+        assert isinstance(placed, OrderRequested)
+        state.book.fold(filled(placed.command, "100", trade_id=str(n)))
+    denied = decide(state, order("more", order_qty=D(1)), NOW)
+    assert isinstance(denied, OrderDenied)
+    assert (denied.check, denied.value) == ("max_position_value", "50100")
+
+
+def test_the_venues_bounds_of_a_contract_count_its_multiplier() -> None:
+    state = on_a_contract(kind="linear", inverse=False, quote="USDT", multiplier=D("0.001"), min_notional=D(100))
+    assert check_of(state, order(order_qty=D(1))) == "min_notional"
+    assert check_of(state, order(order_qty=D(2))) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "value", "limit"),
+    [
+        ({"settle": "ETH"}, "settled in ETH", "BTC (not quanto)"),
+        ({"inverse": False, "kind": "linear", "settle": "BTC"}, "settled in BTC", "USD (not quanto)"),
+        ({"inverse": False, "kind": "linear", "multiplier": D(0)}, "multiplier 0", "the size of a contract"),
+    ],
+)
+def test_nothing_is_ordered_of_what_cannot_be_valued(changes: dict[str, Any], value: str, limit: str) -> None:
+    denied = decide(on_a_contract(**changes), order(order_qty=D(1)), NOW)
+    assert isinstance(denied, OrderDenied)
+    assert (denied.check, denied.value, denied.limit) == ("contract_value", value, limit)
