@@ -165,6 +165,7 @@ def test_a_definition_says_steps_and_kind(data_dir: Path) -> None:
         lot_size=Decimal(1),
         min_qty=Decimal(1),
         kind="inverse",
+        inverse=True,
         ts_init=5,
     )
 

@@ -16,6 +16,7 @@ from pipelines import demo_paper
 from pipelines.demo_markets import NARROW_BPS, Market, chosen
 from pipelines.paper.listing import listing
 from pipelines.player.recording import Recording
+from pipelines.settled import currencies
 from strategies import Strategy
 from strategies.desk import Desk
 from strategies.loading import load_strategy
@@ -98,7 +99,7 @@ def test_every_strategy_sends_orders_that_pass_each_check_and_each_filter(derive
     assert len(sent) >= 4, "one buys, one quotes both sides, one follows"
     for market, order in sent:
         d = market.definition
-        free = [balance(asset, "1000000000000") for asset in {d.base, d.quote, *market.assets}]
+        free = [balance(asset, "1000000000000") for asset in currencies(d)]
         touch = mark(instrument=market.instrument, best_bid=market.bid[0], best_ask=market.ask[0])
         state = world(market=[d, touch, *free], controls=limits)
         assert check_of(state, order) == "", (market, order)
@@ -131,5 +132,5 @@ def test_markets_are_traded_that_one_account_sums_up_each_by_one_strategy_as_far
     assert markets == sorted(markets, key=lambda m: -m.trades)
     assert {i for s in derived.config.strategies.values() for i in s.instruments} == derived.markets.keys()
     (account,) = derived.config.accounts.values()
-    assert account.reporting_currency == markets[0].assets[1]
-    assert {asset for m in markets for asset in m.assets} == derived.config.paper.balances.keys()
+    assert account.reporting_currency == markets[0].definition.settled_in
+    assert {currency for m in markets for currency in currencies(m.definition)} == derived.config.paper.balances.keys()
