@@ -154,8 +154,8 @@ class BookRules(NamedTuple):
 
     Sequence numbers are the records' own: where a delta says where it begins it must join the one before, where it
     does not it must be newer. ``checksum`` is what the venue computes over a book (``Checked``). ``chained``: a lost
-    frame shows at the next one; where it does not, a frame that cannot be read is a gap, unless ``beside`` finds in it that
-    it is of another kind than a book. ``compared``: a live book is compared with answers of REST from time to time, since
+    frame shows at the next one. ``beside`` finds in a frame that cannot be read that it is of another kind than a book: it is a
+    gap else. ``compared``: a live book is compared with answers of REST from time to time, since
     nothing else shows that a delta is missing. ``settles``: one event of the venue may come in several frames of one time, and
     between them a book may be crossed.
     """
@@ -363,6 +363,18 @@ def answered(url: str) -> Answer | None:
         return None
     what, _, symbol = url.removeprefix(ANSWERED).partition("/")
     return Answer(what, symbol)
+
+
+_json = msgspec.json.Decoder(msgspec.Raw)
+
+
+def is_damaged(frame: bytes) -> bool:
+    """Neither JSON nor a word (``pong``): what it was about cannot be told."""
+    try:
+        _json.decode(frame)
+    except msgspec.MsgspecError:
+        return not frame.isalpha()
+    return False
 
 
 class Own(NamedTuple):

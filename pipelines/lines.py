@@ -5,7 +5,7 @@ recording and no connection.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from adapters.base import MarketData, answered, gone_frame, hole_frame, rest_frame, session_frame
+from adapters.base import MarketData, answered, gone_frame, hole_frame, is_damaged, rest_frame, session_frame
 from adapters.catalogs import catalog_of
 from infra.captures import Item, Kind
 from pipelines.raw import Line
@@ -19,7 +19,8 @@ class Lines:
     """Of one venue. ``symbols`` are those met so far, by instrument; ``unknown`` counts frames about none. ``_heard``: where a
     connection goes, and which symbols it spoke of.
 
-    An answer about every instrument becomes one for each that its recording speaks of.
+    An answer about every instrument becomes one for each that its recording speaks of. A damaged frame may be about any of its
+    connection's: where a lost one would not show, each gets it.
 
     A connection begins for an instrument when it first speaks of it. An answer that does not say what it is about is of the
     only instrument of its recording, and waits until one is known.
@@ -95,6 +96,8 @@ class Lines:
         found = [i for symbol in symbols if (i := self._ids.get(symbol) or self._instrument(symbol)) is not None]
         if not found:
             self.unknown += 1
+            if not self._adapter.rules.chained and is_damaged(frame):
+                return [Line(ts, instrument, frame) for instrument in self._of.get(connection, ())]
         for instrument in found if len(found) == 1 else dict.fromkeys(found):
             if instrument not in self._of.get(connection, ()):
                 lines += self._joined(item, instrument)

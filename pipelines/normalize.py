@@ -12,7 +12,19 @@ from typing import Any
 
 import msgspec
 
-from adapters.base import ANSWER, BadFrame, Checked, Gone, Hole, MarketData, Parsed, Parser, Reading, Session
+from adapters.base import (
+    ANSWER,
+    BadFrame,
+    Checked,
+    Gone,
+    Hole,
+    MarketData,
+    Parsed,
+    Parser,
+    Reading,
+    Session,
+    is_damaged,
+)
 from adapters.registry import market_data
 from pipelines import book_orders, compared
 from pipelines import synchronizer as sync
@@ -93,7 +105,9 @@ def normalize_stage(venues: Mapping[Venue, str]) -> Stage[MarketState]:
             return state, [_letter(line, at, str(error)), *_unreadable(state, sources, line)]
         if parsed is None:
             state.passed_over += 1
-            return state, ()
+            if source.rules.chained or not is_damaged(line.frame):
+                return state, ()
+            return state, _unreadable(state, sources, line)
         if len(parsed) == 1 and not state.book.ahead:
             event = parsed[0]
             return state, _HANDLERS[type(event)](state, source, event, line)
@@ -163,12 +177,15 @@ def _letter(line: Line, at: At, reason: str) -> DeadLetter:
 
 
 def _unreadable(state: MarketState, sources: Mapping[str, sync.Source], line: Line) -> Sequence[Record]:
-    """Where a lost frame would not show at the next one, the book ends here: it may have been one of its changes."""
-    if state.book.book is None or (rules := sources[line.key].rules).chained:
+    """It may have been one of the book's changes: the book ends here, unless another connection brings them too, or the frame
+    is plainly of another kind.
+    """
+    if state.book.book is None or state.book.overlap.at(line.ts) or line.frame.startswith(ANSWER):
         return ()
-    if line.frame.startswith(ANSWER) or (rules.beside is not None and rules.beside(line.frame)):
+    source = sources[line.key]
+    if source.rules.beside is not None and source.rules.beside(line.frame) and not is_damaged(line.frame):
         return ()
-    return sync.on_unreadable(state.book, sources[line.key], line.ts)
+    return sync.on_unreadable(state.book, source, line.ts)
 
 
 def _on_session(state: MarketState, source: sync.Source, event: Session, line: Line) -> Sequence[Record]:

@@ -14,6 +14,7 @@ since another connection may bring what is missing; one that begins inside the b
 
 from bisect import bisect_left
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -63,7 +64,8 @@ class BookState(msgspec.Struct):
     ``asked_at``: since when we wait; ``ahead``: of a live book, in order; ``spare``: an answer of REST that a live book did
     not need and was newer than it; ``crossed_at``: the venue's time since which the book is crossed, ``crossed_update`` the
     last update that left it so; ``recent``: what a book that is compared with such answers took
-    since ``recent_since``, ``compared`` how often it was as they say. The rest are counts: ``updates``
+    since ``recent_since``, ``compared`` how often it was as they say; ``began_with``, ``began_at``: of a book without numbers, what
+    its snapshot said and how many updates there were. The rest are counts: ``updates``
     a live book took, ``resyncs`` of books that came back after a gap, ``copies`` of deltas that were known already.
     """
 
@@ -87,6 +89,8 @@ class BookState(msgspec.Struct):
     crossed_at: int = 0
     crossed_update: int = -2
     compared: int = 0
+    began_with: int = 0
+    began_at: int = 0
     overlap: Overlap = msgspec.field(default_factory=Overlap)
 
 
@@ -193,6 +197,7 @@ def on_snapshot(
     state.book, state.bridged, state.ts_event = book, source.rules.snapshots is Snapshots.STREAM, snapshot.ts_event
     state.resyncs += state.lost
     state.lost, state.asked_at, state.moved_at = False, 0, now
+    state.began_with, state.began_at = _content(snapshot), state.updates
     waiting, state.waiting = state.waiting, []
     out: list[Record] = [snapshot, *_prove(state, source, checksum, now)]
     for delta in waiting:
@@ -282,7 +287,14 @@ def _give_up(state: BookState, source: Source, now: int) -> list[Record]:
 
 
 def _is_copy(state: BookState, book: Book, snapshot: BookSnapshot) -> bool:
-    return 0 < snapshot.sequence <= book.sequence and snapshot.ts_event <= state.ts_event
+    """Where nothing is numbered: the very book that this one began with, after it has moved on."""
+    if snapshot.sequence == 0:
+        return state.updates > state.began_at and _content(snapshot) == state.began_with
+    return snapshot.sequence <= book.sequence and snapshot.ts_event <= state.ts_event
+
+
+def _content(snapshot: BookSnapshot) -> int:
+    return crc32(repr((snapshot.bids, snapshot.asks)).encode()) if snapshot.sequence == 0 else 0
 
 
 def _prove(state: BookState, source: Source, checksum: int | None, now: int) -> list[Record]:

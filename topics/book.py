@@ -11,6 +11,7 @@ Plain changes are made by compiled code where there is any (``topics.native``); 
 there, all of them are made here.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from decimal import Decimal
@@ -24,6 +25,8 @@ from topics.record import Level
 
 MOST = 1e18
 DIGITS = 15
+_number = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?").fullmatch
+"""``float`` takes more for a number than any venue writes: blanks, underscores, digits of every script."""
 DEPTH_MOST = 1 << 31
 MANY = 4
 """Changes are many from a fourth of the levels there are."""
@@ -136,6 +139,8 @@ def _best(levels: list[Level], depth: int | None) -> list[Level]:
 
 def _key(level: Level, sign: float) -> float:
     price, size = level
+    if not (_number(price) and _number(size)):
+        raise BadLevel(f"not a level: {size} at {price}")
     number, quantity = float(price), float(size)
     if not (0.0 < number < MOST and 0.0 <= quantity < MOST) or (len(price) > DIGITS and _is_long(price)):
         raise BadLevel(f"not a level: {size} at {price}")

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from adapters.base import Answer, BookRules, Connection, Endpoints, MarketData, Parser, Rest, Snapshots
+from adapters.base import Answer, Connection, Endpoints, MarketData, Parser, Rest
 from adapters.binance import futures
 from adapters.binance.futures_symbols import Spelling
-from adapters.binance.market import CATALOG, combined_streams, parameter
+from adapters.binance.market import CATALOG, RULES, combined_streams, parameter
 from adapters.binance.parser import parser
 from adapters.binance.symbols import symbols_in
 from topics.record import InstrumentId, Venue
 
-RULES = BookRules(Snapshots.REST)
 _SYMBOL = re.compile(rb'"symbol":\s*"(\w{1,40})"')
 
 

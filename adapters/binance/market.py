@@ -2,6 +2,7 @@
 client it opens.
 """
 
+import re
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +19,8 @@ PARAMS_PER_MESSAGE = 100  # a message with a few hundred streams is refused
 STREAMS_PER_CONNECTION = 200  # of futures; spot's limit is 1024
 LIFE_S = 24 * 3600.0  # then the venue ends a connection
 CATALOG = Catalog("/exchangeInfo", "exchangeInfo", "symbol", ("symbols",))
-RULES = BookRules(Snapshots.REST)
+BESIDE = re.compile(rb'"e":"(?!depthUpdate)|@bookTicker"')
+RULES = BookRules(Snapshots.REST, beside=BESIDE.search)
 
 
 class BinanceMarketData(MarketData):

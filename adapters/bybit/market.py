@@ -2,6 +2,7 @@
 opens. Limits: bybit-exchange.github.io/docs/v5/ws/connect
 """
 
+import re
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,7 +31,8 @@ TOPICS = (BOOK, "publicTrade", "tickers")
 ARGS_PER_MESSAGE = 10  # spot's limit; derivatives have none
 ARGS_PER_CONNECTION = 400  # of derivatives at most 21,000 characters
 PING, PING_S = '{"op":"ping"}', 20.0
-RULES = BookRules(Snapshots.STREAM)
+BESIDE = re.compile(rb'"topic":"(?!orderbook)|"op":')
+RULES = BookRules(Snapshots.STREAM, beside=BESIDE.search)
 
 
 def _asked(url: str) -> dict[str, str]:

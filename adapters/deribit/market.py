@@ -2,6 +2,7 @@
 it opens.
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -19,7 +20,8 @@ SYMBOLS_PER_CONNECTION = 150  # of 500 channels
 PING = '{"jsonrpc":"2.0","id":9999,"method":"public/test","params":{}}'
 PING_S = 25.0
 CATALOGS = (Catalog("/get_instruments", "definition", "instrument_name", ("result",)),)
-RULES = BookRules(Snapshots.STREAM)
+BESIDE = re.compile(rb'"channel":"(?!book)|"(?:error|result)":')
+RULES = BookRules(Snapshots.STREAM, beside=BESIDE.search)
 
 
 class DeribitMarketData(MarketData):

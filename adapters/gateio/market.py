@@ -23,7 +23,8 @@ CATALOGS = (
     Catalog("/spot/currency_pairs", "definition", "id"),
     Catalog("/contracts", "contract", "name", market=lambda url: symbols.FUTURES),
 )
-RULES = BookRules(Snapshots.REST)
+BESIDE = re.compile(rb'"channel":"(?!(?:spot|futures)\.order_book)')
+RULES = BookRules(Snapshots.REST, beside=BESIDE.search)
 
 
 _CONTRACT = re.compile(rb'"(?:s|contract)":"([^"]{1,40})"')

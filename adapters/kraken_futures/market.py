@@ -1,5 +1,6 @@
 """Kraken Futures' market data: where it is, what to subscribe to. Pure, but for the REST client it opens."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -14,7 +15,8 @@ SANDBOX_STREAM_URL = "wss://demo-futures.kraken.com/ws/v1"
 FEEDS = ("book", "trade", "ticker")
 PRODUCTS_PER_MESSAGE = 50
 CATALOG = Catalog("/instruments", "instruments", "symbol", ("instruments",))
-RULES = BookRules(Snapshots.STREAM, settles=True)
+BESIDE = re.compile(rb'"feed":"(?!book)|"event":')
+RULES = BookRules(Snapshots.STREAM, beside=BESIDE.search, settles=True)
 
 
 class KrakenFuturesMarketData(MarketData):

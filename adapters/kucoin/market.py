@@ -2,6 +2,7 @@
 client it opens.
 """
 
+import re
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,7 +32,8 @@ CATALOGS = (
     Catalog("/symbols", "definition", "symbol", ("data",)),
     Catalog("/contracts/active", "contract", "symbol", ("data",), market=lambda url: symbols.FUTURES),
 )
-RULES = BookRules(Snapshots.REST, settles=True)
+BESIDE = re.compile(rb'"topic":"(?!/market/level2|/contractMarket/level2)')
+RULES = BookRules(Snapshots.REST, beside=BESIDE.search, settles=True)
 
 
 class KucoinMarketData(MarketData):

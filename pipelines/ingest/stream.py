@@ -59,6 +59,7 @@ class Stream:
         self._opened = opened
         self._sequence_in = sequence_in
         self._address = address
+        self._any_of = () if chained else connection.symbols
         self._most_s = connection.most_s if chained else 0.0
         self._at_once = at_once if chained else 1
         self._up: list[Link] = []
@@ -156,7 +157,7 @@ class Stream:
                 log.warning("%s: frame %s came where %s was due", self._name, number, expected)
                 for symbol in self.symbols:
                     self._writer.wrapped(symbol, hole_frame(expected, number, symbol))
-        self._writer.frame(frame, self._wire(link), self._connection.url)
+        self._writer.frame(frame, self._wire(link), self._connection.url, self._any_of)
 
     def _leave(self, link: Link) -> None:
         if link in self._up:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from adapters.base import answer_url, read_own
+from adapters.base import answer_url, is_damaged, read_own
 from infra.captures import Item, Kind, Writer
 from infra.edge import Edge
 from pipelines.raw import encode_line
@@ -52,17 +52,17 @@ class RawWriter:
         if self._capture is not None:
             self._capture.write(Item(time.time_ns(), Kind.CLOSED, connection, "", beside.encode()))
 
-    def frame(self, frame: bytes, connection: str, url: str) -> None:
-        """One from the venue's stream at ``url``, received now."""
+    def frame(self, frame: bytes, connection: str, url: str, any_of: Sequence[str] = ()) -> None:
+        """One from the venue's stream at ``url``, received now. ``any_of``: symbols that it may be about where it is damaged."""
         now = time.time_ns()
         if self._capture is not None:
             self._capture.write(Item(now, Kind.FRAME, connection, "", frame))
         symbols = self._symbols_in(frame, url)
-        if len(symbols) == 1:
-            self._add(now, self._keys[symbols[0]], frame)
-        else:
-            for key in dict.fromkeys(self._keys[symbol] for symbol in symbols) if symbols else (self._rest,):
-                self._add(now, key, frame)
+        keys = dict.fromkeys(self._keys[symbol] for symbol in symbols) if symbols else {self._rest: None}
+        if any_of and self._rest in keys and is_damaged(frame):
+            keys |= dict.fromkeys(self._keys[symbol] for symbol in any_of)
+        for key in keys:
+            self._add(now, key, frame)
 
     def wrapped(self, venue_symbol: str, frame: bytes) -> None:
         """One of ours about a symbol: a REST answer, or what the edge saw of a connection."""
