@@ -73,19 +73,21 @@ class Sums(msgspec.Struct):
         heap = self.best.setdefault(key, [])
         heappush(heap, (part.price if part.side is Side.SELL else -part.price, cid))
         if len(heap) > 2 * len(self.parts) + SLACK:
-            heap[:] = [one for one in heap if self._stands(one, part.side)]
+            heap[:] = [one for one in heap if self._stands(one, key)]
             heapify(heap)
 
-    def _stands(self, entry: tuple[Decimal, ClientOrderId], side: Side) -> bool:
-        rank, cid = entry
+    def _stands(self, entry: tuple[Decimal, ClientOrderId], key: Key) -> bool:
+        (rank, cid), side = entry, key[1]
         part = self.parts.get(cid)
-        return part is not None and part.side is side and part.price == (rank if side is Side.SELL else -rank)
+        priced = None if part is None or (part.instrument, part.side) != key else part.price
+        return priced is not None and priced == (rank if side is Side.SELL else -rank)
 
     def nearest(self, instrument: InstrumentId, side: Side) -> Decimal | None:
         """The limit of the open order of one side that the market would meet first."""
-        heap = self.best.get((instrument, side))
+        key = (instrument, side)
+        heap = self.best.get(key)
         while heap:
-            if self._stands(heap[0], side):
+            if self._stands(heap[0], key):
                 return heap[0][0] if side is Side.SELL else -heap[0][0]
             heappop(heap)
         return None

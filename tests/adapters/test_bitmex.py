@@ -259,6 +259,17 @@ def test_the_recording_has_no_gap_and_every_book_equals_an_independent_one(data_
     assert not played.of(Gap)
 
 
+def test_a_table_that_is_sent_again_after_changes_takes_no_books_place(data_dir: Path) -> None:
+    items = items_of(*[data_dir / name for name in RECORDING])
+    begins = b'{"table":"orderBookL2","action":"partial"'
+    again = next(item for item in items if item.data.startswith(begins) and b'"symbol":"XBTUSD"' in item.data)
+    played = play("bitmex", [*items, again._replace(ts=items[-1].ts)])
+    naive = NaiveBooks()
+    for item in items:
+        naive.feed(item)
+    assert sides(played.states["bitmex:BTC-USD-PERP"]) == naive.books["XBTUSD"]
+
+
 @pytest.mark.parametrize("fault", ["lost", "repeated", "swapped"])
 def test_a_fault_that_rows_show_ends_in_a_gap_and_the_next_table_in_equality(data_dir: Path, fault: str) -> None:
     """A row is put in at one frame, and changed or taken out at a later one."""

@@ -238,6 +238,18 @@ def test_mutated_frames_never_raise_anything_else(data_dir: Path) -> None:
     fuzz("bitstamp", items_of(data_dir / RECORDING))
 
 
+def test_a_damaged_frame_ends_each_book_that_it_may_be_about(data_dir: Path) -> None:
+    items = items_of(data_dir / RECORDING)
+    at = changes_of(items, b"ethusd")[40]
+    whole = items[at].data
+    items[at] = items[at]._replace(data=whole[: len(whole) // 2])  # its channel stands at its end
+    found = play("bitstamp", items).states
+    assert {state.book.gaps for state in found.values() if state.book.updates} == {1}
+    items[at] = items[at]._replace(data=whole.replace(b"diff_", b"diff\x01"))
+    found = play("bitstamp", items).states
+    assert [name for name, state in found.items() if state.book.gaps] == ["bitstamp:ETH-USD"]
+
+
 def told(micros: int, bid: str, size: str) -> Item:
     return Item(micros, Kind.FRAME, "ws", "", diff(micros, f'"bids":[["{bid}","{size}"]],"asks":[]'))
 

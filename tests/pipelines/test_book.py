@@ -209,6 +209,15 @@ def test_a_level_that_cannot_be_leaves_the_book_as_it_was() -> None:
     assert msgspec.msgpack.encode(book) == before
 
 
+@pytest.mark.parametrize(
+    "text", ["1_00.5", " 100.5", "100.5\n", "\uff11\uff10\uff10.5", "+100.5", "inf", "nan", "", "0x10"]
+)
+def test_what_python_takes_for_a_number_and_no_venue_writes_is_no_level(text: str) -> None:
+    for one in [level(text, "1"), level("1", text)]:
+        with pytest.raises(BadLevel):
+            Book.of(snapshot((one,)))
+
+
 @pytest.mark.parametrize("depth", [-1, 2**31 + 1, 2**70])
 def test_a_depth_that_no_book_has_is_refused(depth: int) -> None:
     with pytest.raises(BadLevel):

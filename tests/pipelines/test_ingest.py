@@ -186,6 +186,29 @@ async def test_a_hole_in_a_connection_is_told_to_its_instruments_and_a_book_is_a
     assert sorted(line.key for line in holes) == ["sim:BTC-USD", "sim:ETH-USD"]
 
 
+async def test_a_damaged_frame_goes_to_all_that_it_may_be_about(
+    kafka_conf: dict[str, str], topics: str, tmp_path: Path
+) -> None:
+    """Where a lost one would not show, as at Coinbase by product."""
+    damaged = b'{"channel":"l2_data","events":[{"type":"update","prod'
+    async with ScriptedVenue() as venue:
+        told = {"adapter": "coinbase", "rest_url": f"http://{venue.address}", "ws_url": f"ws://{venue.address}/stream"}
+        chosen = parse(
+            {
+                "run": {"name": topics, "home": str(tmp_path)},
+                "venues": {"sim": {**told, "instruments": ["sim:BTC-USD", "sim:ETH-USD"]}},
+            }
+        )
+        async with ingesting(chosen, kafka_conf) as status:
+            await until(lambda: venue.sockets)
+            before = status().get("events_in", 0)
+            await venue.send(b"pong", damaged)
+            await until(lambda: status().get("events_in", 0) >= before + 4)
+    lines = raw_lines(kafka_conf, topics)
+    assert sorted(line.key for line in lines if line.frame == damaged) == ["sim:", "sim:BTC-USD", "sim:ETH-USD"]
+    assert [line.key for line in lines if line.frame == b"pong"] == ["sim:"]
+
+
 async def test_frames_that_queue_up_travel_together(kafka_conf: dict[str, str], topics: str, tmp_path: Path) -> None:
     model = VenueModel(2)
     async with scripted(model) as venue, ingesting(config(topics, tmp_path, venue.address), kafka_conf) as status:

@@ -294,6 +294,23 @@ def test_an_id_that_stands_for_another_trade_by_now_is_no_copy() -> None:
     assert [kinds(records)["Trade"] for records in out] == [0, 1, 0, 1]
 
 
+def test_a_book_whose_frames_cannot_be_read_any_more_is_not_live() -> None:
+    model, folding = VenueModel(7), Folding(STAGE)
+    for frame in [model.session(), model.snapshot(), model.depth()]:
+        folding.feed(line(frame))
+    out = folding.feed(line(model.depth().replace(b'"U":', b'"V":')))
+    assert kinds(out) == {"DeadLetter": 1, "Gap": 1, "ResyncRequested": 1}
+    assert live(folding) is None
+
+
+def test_a_frame_of_another_kind_that_cannot_be_read_ends_no_book() -> None:
+    model, folding = VenueModel(7), Folding(STAGE)
+    for frame in [model.session(), model.snapshot(), model.depth()]:
+        folding.feed(line(frame))
+    assert kinds(folding.feed(line(model.trade().replace(b'"p":', b'"P":')))) == {"DeadLetter": 1}
+    assert live(folding) is not None
+
+
 Damage = tuple[int, str, int]
 damages = st.lists(
     st.tuples(st.integers(0, 130), st.sampled_from(["cut", "drop", "twice", "swap"]), st.integers(0, 10_000)),

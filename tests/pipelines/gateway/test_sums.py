@@ -22,6 +22,13 @@ parts = st.builds(
 changes = st.lists(st.tuples(st.sampled_from([f"o{n}" for n in range(8)]), st.none() | parts), max_size=60)
 
 
+def test_an_id_that_comes_back_on_another_instrument_leaves_nothing_on_the_first() -> None:
+    sums, (first, second) = Sums(), INSTRUMENTS
+    for instrument in (first, second):
+        sums.put("o", Part(instrument, Side.BUY, "a", Decimal(1), Decimal(100), False))
+    assert (sums.nearest(first, Side.BUY), sums.nearest(second, Side.BUY)) == (None, Decimal(100))
+
+
 @given(changes)
 def test_sums_follow_every_order_that_comes_changes_and_goes(changes: list[tuple[str, Part | None]]) -> None:
     sums, orders = Sums(), {}
