@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infra.errors import Problem
+from infra.errors import Hopeless
 
 if TYPE_CHECKING:
     from infra.captures import Item
@@ -63,7 +63,7 @@ def list_recordings(
     if errors:
         err.print(f"{len(errors)} other files are no recordings" if len(errors) > 1 else f"no recording: {errors[0]}")
     if not listed:
-        raise Problem(f"no recordings in {', '.join(map(str, paths))}")
+        raise Hopeless(f"no recordings in {', '.join(map(str, paths))}")
 
 
 @app.command()
@@ -75,9 +75,10 @@ def stat(
 ) -> None:
     """Per instrument: frames by channel, rate, span, longest silence, and the time from the venue to the receipt."""
     from infra.captures import read, venue_hint
+    from pipelines.recorded_venue import named
     from pipelines.tape_figures import count_gaps, figures
 
-    found = figures(read(files), venue or venue_hint(files))
+    found = figures(read(files), named(venue) if venue else venue_hint(files))
     if gaps:
         count_gaps(found, files)
     if as_json:
@@ -121,7 +122,7 @@ def cut(
     written, broken = tape_cut.cut(files, out, _ns(since) or 0, _ns(until))
     err.print(f"{written:,} items in {out} ({out.stat().st_size:,} bytes)")
     if broken:
-        raise Problem(broken)
+        raise Hopeless(broken)
 
 
 @app.command()
@@ -143,9 +144,9 @@ def check(files: Files, venue: VenueOption = "", as_json: JsonOption = False) ->
     if found.unknown or unreadable:
         err.print(f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read")
     if found.problem:
-        raise Problem(found.problem)
+        raise Hopeless(found.problem)
     if not found.instruments:
-        raise Problem(f"{files[0]}: no frame in it is about an instrument that {found.venue} is known to spell so")
+        raise Hopeless(f"{files[0]}: no frame in it is about an instrument that {found.venue} is known to spell so")
     if not all(one.sound for one in found.instruments):
         raise typer.Exit(1)
 

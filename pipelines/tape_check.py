@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from adapters.base import ANSWER, EDGES, own_symbol
-from adapters.registry import adapters, market_data
-from infra.captures import CaptureError, read, venue_hint, venue_of_name
-from infra.errors import Problem
+from infra.captures import CaptureError, read
 from pipelines.clock_skew import behind, believed
 from pipelines.lines import Lines
 from pipelines.normalize import MarketState, normalize_stage
+from pipelines.recorded_venue import recorded_venue
 from topics.book import plain
 from topics.coordinates import At
 from topics.market import BookDelta, Trade
@@ -74,15 +73,9 @@ def check(
     paths: Sequence[Path], venue: Venue = "", seen: Callable[[int], None] | None = None, see: See | None = None
 ) -> Found:
     """``venue`` is an adapter's name, or one that recorders write (``BINANCE_FUTURES``); empty: told from the recording.
-    ``seen`` hears how many frames so far, ``see`` what every frame led to. Problem where no adapter fits.
+    ``seen`` hears how many frames so far, ``see`` what every frame led to. Hopeless where no adapter fits.
     """
-    venue = (venue_of_name(venue) or venue) if venue else venue_hint(paths)
-    if not venue:
-        raise Problem(f"{paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}")
-    try:
-        adapter = market_data(venue)
-    except ValueError as error:
-        raise Problem(str(error)) from error
+    venue, adapter = recorded_venue(paths, venue)
     name = venue.rpartition(":")[2]
     stage = normalize_stage({name: venue})
     lines, states, found = Lines(name, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
