@@ -33,7 +33,7 @@ def import_(
     from pipelines.imports import to_archive
     from pipelines.imports.source import Imported
 
-    missing = [path for path in files if not path.is_file()]
+    missing = [path for path in files if not path.exists() or path.is_dir()]
     if missing:
         raise Problem(f"no file {missing[0]}")
     imported = Imported(files, venue, instrument, kind)

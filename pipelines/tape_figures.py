@@ -153,7 +153,8 @@ def found_in(paths: Sequence[Path]) -> tuple[list[Recording], list[CaptureError]
     """The recordings among files and in folders, by name; and what is none: errors for the files that were named."""
     kept: list[Path] = []
     errors: list[CaptureError] = []
-    for file in (file for path in paths for file in (_files(path) if path.is_dir() else [path])):
+    files = {file.resolve(): file for path in paths for file in (_files(path) if path.is_dir() else [path])}
+    for file in files.values():
         try:
             recordings([file])
         except CaptureError as error:

@@ -54,12 +54,22 @@ def format_of(path: Path) -> Format:
 
 
 def recordings(paths: Sequence[Path]) -> list[Recording]:
-    """In the order given; neighbours that belong to one cryptofeed text recording together."""
+    """In the order given; neighbours that belong to one cryptofeed text recording together. A stream has each file once."""
+    each_once(paths)
     formats = [(format_of(path), path) for path in paths]
     return [
         Recording(kind, tuple(path for _, path in group))
         for (kind, _), group in groupby(formats, key=lambda each: (each[0], _together(*each)))
     ]
+
+
+def each_once(paths: Sequence[Path]) -> None:
+    """``CaptureError`` where a file is named twice."""
+    known: set[Path] = set()
+    for path in paths:
+        if path.resolve() in known:
+            raise CaptureError(path, "is named twice")
+        known.add(path.resolve())
 
 
 def read(paths: Sequence[Path]) -> Iterator[Item]:

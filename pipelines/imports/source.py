@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from adapters.registry import adapters
-from infra.captures import CaptureError
+from infra.captures import CaptureError, each_once
 from infra.errors import Problem
 from pipelines.imports import binance_trades, lean, tardis
 from pipelines.imports.definitions import Event, definition, steps_of
@@ -49,6 +49,7 @@ class Imported:
     """``events`` may be asked for once more; ``definitions`` have seen all of them."""
 
     def __init__(self, paths: Sequence[Path], venue: str = "", instrument: str = "", kind: str = "") -> None:
+        each_once(paths)
         self._files = [(path, format_of(path)) for path in paths]
         adapter = next(filter(None, (_adapter(*file) for file in self._files)), "")
         if not (venue or adapter):

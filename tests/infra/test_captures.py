@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections import Counter, deque
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -216,6 +217,34 @@ def test_what_is_no_recording_is_said_in_one_line_with_its_place(
     assert says in error
     assert str(path) in error
     assert "\n" not in error
+
+
+@pytest.mark.parametrize("name", ["text", "jsonl", "lines"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd])
+def test_the_byte_order_mark_of_an_editor_is_no_part_of_a_recording(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    plain, marked = (
+        write(tmp_path / f"{n}.0", pack(mark + WHOLE[name])) for n, mark in enumerate((b"", b"\xef\xbb\xbf"))
+    )
+    assert [item._replace(connection="") for item in read([marked])] == [
+        item._replace(connection="") for item in read([plain])
+    ]
+
+
+def test_a_file_that_is_named_twice_is_refused_however_it_is_spelled(v3: Path) -> None:
+    again = v3.parent / ".." / v3.parent.name / v3.name
+    assert until_error([v3, again]) == ([], f"{again}: is named twice")
+    assert until_error([v3, write(v3.parent / "copy", v3.read_bytes())])[1] == ""
+
+
+def test_a_pipe_is_refused_before_a_byte_of_it_is_taken(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, LINES)
+    os.close(write_end)
+    assert "is a pipe or a device" in until_error([Path(f"/dev/fd/{read_end}")])[1]
+    assert os.read(read_end, len(LINES)) == LINES
+    os.close(read_end)
 
 
 def test_a_folder_and_a_missing_file_are_no_recordings(tmp_path: Path) -> None:
