@@ -126,13 +126,20 @@ def cut(
 
 
 @app.command()
-def check(files: Files, venue: VenueOption = "", as_json: JsonOption = False) -> None:
+def check(
+    files: Files,
+    venue: VenueOption = "",
+    instrument: Annotated[
+        str, typer.Option("--instrument", help="Of a table whose symbol does not tell it: BTC-USDT-PERP.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
     """Every frame through the live system's parser, integrity rules and books: what is proved, what is broken."""
     from pipelines.tape_check import as_json as plain
     from pipelines.tape_check import check as checked
 
     with _progress(err) as seen:
-        found = checked(files, venue, seen)
+        found = checked(files, venue, seen, instrument=instrument)
     if as_json:
         for one in found.instruments:
             typer.echo(json.dumps(plain(one)))
@@ -141,8 +148,11 @@ def check(files: Files, venue: VenueOption = "", as_json: JsonOption = False) ->
     if skew := max((one.clock_skew_ns for one in found.instruments), default=0):
         err.print(f"the recorder's clock was {skew / 1e6:,.1f} ms behind the venue's, at least")
     unreadable = sum(one.unreadable for one in found.instruments)
-    if found.unknown or unreadable:
-        err.print(f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read")
+    if found.unknown or unreadable or found.passed_over:
+        err.print(
+            f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read, "
+            f"{found.passed_over:,} passed over"
+        )
     if found.problem:
         raise Hopeless(found.problem)
     if not found.instruments:

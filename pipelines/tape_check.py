@@ -1,5 +1,5 @@
 """``tapedeck tape check``: recordings through the parser, the integrity rules and the books of the normalize stage, without a
-broker. Several files are one stream in the order given.
+broker; tables through what of these there is for them. Several files are one stream in the order given.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,11 +9,15 @@ from typing import Any
 import msgspec
 
 from adapters.base import ANSWER, EDGES, own_symbol
-from infra.captures import CaptureError, read
+from infra.captures import CaptureError, read, venue_of_name
+from infra.errors import Hopeless
 from pipelines.clock_skew import behind, believed
+from pipelines.imports.rows import Tally
+from pipelines.imports.source import Tables
 from pipelines.lines import Lines
 from pipelines.normalize import MarketState, normalize_stage
 from pipelines.recorded_venue import recorded_venue
+from pipelines.tape_tables import are_tables, fold
 from topics.book import plain
 from topics.coordinates import At
 from topics.market import BookDelta, Trade
@@ -55,11 +59,14 @@ class Checked(msgspec.Struct, kw_only=True):
 
 
 class Found(msgspec.Struct):
-    """``unknown``: frames that name no instrument; ``problem``: why the reading ended early, in a line."""
+    """``unknown``: frames that name no instrument; ``passed_over``: of kinds that are not read, or rows that led to nothing;
+    ``problem``: why the reading ended early, in a line.
+    """
 
     venue: Venue
     instruments: list[Checked]
     unknown: int
+    passed_over: int
     problem: str = ""
 
 
@@ -70,11 +77,20 @@ DATED = (BookDelta, Trade)
 
 
 def check(
-    paths: Sequence[Path], venue: Venue = "", seen: Callable[[int], None] | None = None, see: See | None = None
+    paths: Sequence[Path],
+    venue: Venue = "",
+    seen: Callable[[int], None] | None = None,
+    see: See | None = None,
+    instrument: str = "",
 ) -> Found:
     """``venue`` is an adapter's name, or one that recorders write (``BINANCE_FUTURES``); empty: told from the recording.
+    ``instrument`` is what a table's symbol is, where that does not tell it: BTC-USDT-PERP.
     ``seen`` hears how many frames so far, ``see`` what every frame led to. Hopeless where no adapter fits.
     """
+    if are_tables(paths):
+        return _check_tables(Tables(paths, venue_of_name(venue) or venue, instrument), seen, see)
+    if instrument:
+        raise Hopeless("--instrument is for tables: frames name their instruments")
     venue, adapter = recorded_venue(paths, venue)
     name = venue.rpartition(":")[2]
     stage = normalize_stage({name: venue})
@@ -100,7 +116,37 @@ def check(
     for key, one in found.items():
         _close(one, states[key])
         one.clock_skew_ns = behind(least)
-    return Found(name, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
+    passed_over = sum(state.passed_over for state in states.values())
+    return Found(name, _by_name(found), lines.unknown, passed_over, problem)
+
+
+def _check_tables(tables: Tables, seen: Callable[[int], None] | None, see: See | None) -> Found:
+    """What a row is to a table is a frame to a capture."""
+    states, tally = dict[InstrumentId, MarketState](), Tally()
+    problem, least = "", 0
+    try:
+        for n, (key, event, out) in enumerate(fold(tables, states, tally)):
+            if isinstance(event, DATED) and believed(event.ts_event, event.ts_init):
+                least = min(least, event.ts_init - event.ts_event)
+            if see is not None:
+                see(key, states[key], out)
+            if seen is not None and n % SAY_EVERY == 0:
+                seen(n)
+    except CaptureError as error:
+        problem = str(error)
+    symbols = tables.symbols()
+    found = {
+        key: Checked(venue=tables.venue, instrument=key, venue_symbol=symbols[key], frames=rows)
+        for key, rows in tally.rows.items()
+    }
+    for key, one in found.items():
+        _close(one, states.get(key) or MarketState())
+        one.clock_skew_ns = behind(least)
+    return Found(tables.venue, _by_name(found), 0, tally.passed_over, problem)
+
+
+def _by_name(found: dict[InstrumentId, Checked]) -> list[Checked]:
+    return sorted(found.values(), key=lambda one: one.instrument)
 
 
 def _is_market_data(frame: bytes) -> bool:
