@@ -78,7 +78,7 @@ def stat(
     from pipelines.recorded_venue import named
     from pipelines.tape_figures import count_gaps, figures
 
-    found = figures(read(files), named(venue) if venue else venue_hint(files))
+    found = figures(read(files, past_bad_lines=True), named(venue) if venue else venue_hint(files))
     if gaps:
         count_gaps(found, files)
     if as_json:
@@ -86,8 +86,8 @@ def stat(
             typer.echo(json.dumps(_stat(found.venue, symbol, seen, found.clock_skew)))
     else:
         _show_stat(found)
-    if found.broken is not None:
-        raise found.broken
+    if found.broken:
+        raise Hopeless(found.broken)
 
 
 @app.command()
@@ -100,7 +100,7 @@ def head(
     from infra.captures import read
 
     shown = _out()
-    for item in islice(read(files), count):
+    for item in islice(read(files, past_bad_lines=True), count):
         line = f"{_time(item.ts, 6)} {item.kind:6} {item.connection or '-'} {_content(item)}"
         if whole:
             typer.echo(line)
@@ -152,6 +152,10 @@ def check(
         err.print(
             f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read, "
             f"{found.passed_over:,} passed over"
+        )
+    if found.bad_lines:
+        err.print(
+            f"{found.bad_lines:,} lines that are none: books that the next frame does not prove began anew after them"
         )
     if found.problem:
         raise Hopeless(found.problem)
@@ -206,7 +210,7 @@ def _row(found: "Found") -> tuple[str, ...]:
         _length(figures.last - figures.first),
         f"{figures.kinds['frame']:,}",
         f"{found.size / 1e6:,.2f} MB",
-        "" if figures.broken is None else figures.broken.what,
+        figures.broken.partition(": ")[2],
     )
 
 
@@ -230,7 +234,7 @@ def _listed(found: "Found") -> dict[str, Any]:
         "to": figures.last,
         "items": dict(figures.kinds),
         "size": found.size,
-        "broken": "" if figures.broken is None else str(figures.broken),
+        "broken": figures.broken,
     }
 
 

@@ -60,13 +60,14 @@ class Checked(msgspec.Struct, kw_only=True):
 
 class Found(msgspec.Struct):
     """``unknown``: frames that name no instrument; ``passed_over``: of kinds that are not read, or rows that led to nothing;
-    ``problem``: why the reading ended early, in a line.
+    ``bad_lines``: lines of the recording that are none; ``problem``: why the reading ended early, or the first of these.
     """
 
     venue: Venue
     instruments: list[Checked]
     unknown: int
     passed_over: int
+    bad_lines: int
     problem: str = ""
 
 
@@ -96,8 +97,11 @@ def check(
     stage = normalize_stage({name: venue})
     lines, states, found = Lines(name, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
     problem, least = "", 0
+    bad_lines, unproved = 0, dict[InstrumentId, tuple[int, ...]]()
     try:
-        for n, line in enumerate(lines.of(read(paths))):
+        for n, line in enumerate(lines.of(read(paths, past_bad_lines=True))):
+            if lines.bad_lines != bad_lines:
+                bad_lines, unproved = lines.bad_lines, _marks(states)
             states[line.key], out = stage.on_event(states.get(line.key), line, At(0, n, 0))
             one = found.get(line.key)
             if one is None:
@@ -113,11 +117,14 @@ def check(
                 seen(n)
     except CaptureError as error:
         problem = str(error)
+    if lines.bad_lines != bad_lines:
+        unproved = _marks(states)
+    marks = _marks(states)
     for key, one in found.items():
-        _close(one, states[key])
+        _close(one, states[key], proved=marks[key] != unproved.get(key))
         one.clock_skew_ns = behind(least)
     passed_over = sum(state.passed_over for state in states.values())
-    return Found(name, _by_name(found), lines.unknown, passed_over, problem)
+    return Found(name, _by_name(found), lines.unknown, passed_over, lines.bad_lines, problem or lines.first_bad)
 
 
 def _check_tables(tables: Tables, seen: Callable[[int], None] | None, see: See | None) -> Found:
@@ -142,11 +149,17 @@ def _check_tables(tables: Tables, seen: Callable[[int], None] | None, see: See |
     for key, one in found.items():
         _close(one, states.get(key) or MarketState())
         one.clock_skew_ns = behind(least)
-    return Found(tables.venue, _by_name(found), 0, tally.passed_over, problem)
+    return Found(tables.venue, _by_name(found), 0, tally.passed_over, 0, problem)
 
 
 def _by_name(found: dict[InstrumentId, Checked]) -> list[Checked]:
     return sorted(found.values(), key=lambda one: one.instrument)
+
+
+def _marks(states: dict[InstrumentId, MarketState]) -> dict[InstrumentId, tuple[int, ...]]:
+    """They move with whatever proves a book or begins it anew."""
+    books = ((key, state.book) for key, state in states.items())
+    return {key: (book.updates, book.resyncs, book.gaps, int(book.book is None)) for key, book in books}
 
 
 def _is_market_data(frame: bytes) -> bool:
@@ -154,13 +167,14 @@ def _is_market_data(frame: bytes) -> bool:
     return not frame.startswith(ANSWER) or frame.startswith(b'{"rest":"depth"')
 
 
-def _close(one: Checked, state: MarketState) -> None:
+def _close(one: Checked, state: MarketState, proved: bool = True) -> None:
+    """``proved``: no bad line, which may have been a change of the book, stands behind its last one."""
     book = state.book
     one.trades, one.quotes, one.unreadable = state.trades, state.quotes, state.unreadable
     one.book_updates, one.gaps, one.resyncs = book.updates, book.gaps, book.resyncs
     one.checksums_verified, one.checksums_failed = book.verified, book.failed
-    if book.book is None:
-        one.book_state = "stale" if book.gaps else "none"
+    if book.book is None or not proved:
+        one.book_state = "stale" if book.gaps or book.book is not None else "none"
         return
     one.book_state = "live"
     one.bids, one.asks = len(book.book.bid_order), len(book.book.ask_order)

@@ -81,19 +81,22 @@ class Seen:
 
 @dataclass
 class Figures:
-    """Of one recording, or of several files as one stream. ``broken``: why it ended early."""
+    """Of one recording, or of several files as one stream. ``broken``: why it ended early, or what is wrong with its first bad line."""
 
     venue: str
     kinds: Counter[str] = field(default_factory=Counter)
     first: int = 0
     last: int = 0
     instruments: dict[str, Seen] = field(default_factory=dict)
-    broken: CaptureError | None = None
+    broken: str = ""
     _markets: dict[str, str] = field(default_factory=dict)
 
     def add(self, item: Item) -> None:
         self.kinds[item.kind] += 1
         if item.kind is Kind.HEADER:
+            return
+        if item.kind is Kind.BAD_LINE:
+            self.broken = self.broken or item.about
             return
         self.first = self.first or item.ts
         self.last = max(self.last, item.ts)
@@ -121,7 +124,7 @@ def figures(items: Iterator[Item], venue: str) -> Figures:
         for item in items:
             found.add(item)
     except CaptureError as error:
-        found.broken = error
+        found.broken = str(error)
     return found
 
 
@@ -165,7 +168,7 @@ def found_in(paths: Sequence[Path]) -> tuple[list[Recording], list[CaptureError]
 
 
 def looked_at(recording: Recording) -> Found:
-    return Found(recording, figures(recording.items(), venue_hint(recording.paths)))
+    return Found(recording, figures(recording.items(past_bad_lines=True), venue_hint(recording.paths)))
 
 
 def _files(folder: Path) -> list[Path]:

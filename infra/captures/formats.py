@@ -25,14 +25,15 @@ class Recording(NamedTuple):
     format: Format
     paths: tuple[Path, ...]
 
-    def items(self) -> Iterator[Item]:
+    def items(self, past_bad_lines: bool = False) -> Iterator[Item]:
+        """``past_bad_lines``: a line that is none is an item of its own; else it ends the stream with a ``CaptureError``."""
         match self.format:
             case Format.TAPEDECK | Format.CRYPTOFEED:
-                return jsonl.items(self.paths[0])
+                return jsonl.items(self.paths[0], past_bad_lines)
             case Format.HFTBACKTEST:
-                return collected.items(self.paths[0])
+                return collected.items(self.paths[0], past_bad_lines)
             case Format.CRYPTOFEED_TEXT:
-                return merged(text.items(path) for path in self.paths)
+                return merged(text.items(path, past_bad_lines) for path in self.paths)
 
 
 def format_of(path: Path) -> Format:
@@ -72,14 +73,14 @@ def each_once(paths: Sequence[Path]) -> None:
         known.add(path.resolve())
 
 
-def read(paths: Sequence[Path]) -> Iterator[Item]:
+def read(paths: Sequence[Path], past_bad_lines: bool = False) -> Iterator[Item]:
     """The items of several files as one stream, in the order given; lazily, with bounded memory.
 
-    Items before a break (a truncated file, a line that is none) are delivered, then ``CaptureError`` is raised. What
-    is no recording at all is refused before the first item.
+    Items before a break (a truncated file, a line that is none unless it is gone past: ``Recording.items``) are delivered,
+    then ``CaptureError`` is raised. What is no recording at all is refused before the first item.
     """
     for recording in recordings(paths):
-        yield from recording.items()
+        yield from recording.items(past_bad_lines)
 
 
 def _together(kind: Format, path: Path) -> str:

@@ -116,9 +116,9 @@ def venue_of_name(name: str) -> str:
 def _beginning(recording: Recording) -> Iterator[Item]:
     """The first items, in the order they stand; a break in the file ends them."""
     whole = recording.format in (Format.TAPEDECK, Format.CRYPTOFEED)
-    items = jsonl.as_they_stand(recording.paths[0]) if whole else recording.items()
+    items = jsonl.as_they_stand(recording.paths[0], True) if whole else recording.items(True)
     try:
-        yield from islice(items, LOOKED_AT)
+        yield from (item for item in islice(items, LOOKED_AT) if item.kind is not Kind.BAD_LINE)
     except CaptureError:
         return
 

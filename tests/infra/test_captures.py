@@ -219,6 +219,28 @@ def test_what_is_no_recording_is_said_in_one_line_with_its_place(
     assert "\n" not in error
 
 
+@pytest.mark.parametrize("name", ["jsonl", "lines", "text"])
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_stands_behind_a_bad_line_is_read_where_that_is_asked_for(
+    tmp_path: Path, name: str, in_order: bool
+) -> None:
+    rows = WHOLE[name].splitlines(keepends=True)
+    rows = rows[:1] + sorted(rows[1:]) if in_order else rows
+    whole = list(read([write(tmp_path / "whole.0", b"".join(rows))]))
+    for place in range(1, len(rows) + 1):
+        path = write(tmp_path / "bad.0", b"".join([*rows[:place], b'{"t":"recv","conn"\n', *rows[place:]]))
+        items = list(read([path], past_bad_lines=True))
+        bad = [item for item in items if item.kind is Kind.BAD_LINE]
+        others = [item._replace(connection="") for item in items if item.kind is not Kind.BAD_LINE]
+        if name == "text" and rows[place - 1].startswith(b"http"):  # an answer may have line ends in it
+            assert not bad
+            continue
+        assert others == [item._replace(connection="") for item in whole]
+        assert [item.data for item in bad] == [b'{"t":"recv","conn"']
+        assert f"bad.0, line {place + 1}: " in bad[0].about
+        assert until_error([path])[1] == bad[0].about
+
+
 @pytest.mark.parametrize("name", ["text", "jsonl", "lines"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd])
 def test_the_byte_order_mark_of_an_editor_is_no_part_of_a_recording(
@@ -272,6 +294,12 @@ def test_a_mutated_recording_is_read_or_refused_and_nothing_else(
     items, error = until_error([path])
     assert all(0 <= item.ts < 2**63 for item in items)
     assert "\n" not in error
+    behind = deque[Item]()
+    try:
+        behind.extend(read([path], past_bad_lines=True))
+    except CaptureError:
+        assert error  # of the file, not of a line
+    assert (len(behind) > len(items)) or not any(item.kind is Kind.BAD_LINE for item in behind)
     if not error:
         assert venue_hint([path]) in ("", *VENUES)
 

@@ -199,7 +199,11 @@ def test_an_instrument_can_be_said(tmp_path: Path) -> None:
             f"{HEAD}id,side,price,amount\nbinance,BTCUSDT,1,2,3,x,4,5\n",
             "line 2: side 'x' is none of buy, sell, unknown",
         ),
-        ("t.csv", f"{HEAD}funding\nbinance,BTCUSDT,1,2,3\n", "none of trades, quotes, incremental_book_L2 and book_snapshot_"),
+        (
+            "t.csv",
+            f"{HEAD}funding\nbinance,BTCUSDT,1,2,3\n",
+            "none of trades, quotes, incremental_book_L2 and book_snapshot_",
+        ),
     ],
 )
 def test_what_cannot_be_imported_is_said_in_one_line(tmp_path: Path, name: str, text: str, says: str) -> None:
