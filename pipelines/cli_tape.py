@@ -18,6 +18,7 @@ from infra.errors import Hopeless
 
 if TYPE_CHECKING:
     from infra.captures import Item
+    from pipelines.tape_check import Checked
     from pipelines.tape_check import Found as Everything
     from pipelines.tape_figures import Figures, Found, Seen
 
@@ -29,6 +30,16 @@ err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 WIDE = 160
 """Of a table that is not shown on a terminal."""
 LATENCY = "from the venue's time to the receipt"
+ROOMY = 130
+COUNTED = {
+    "trades": "trades",
+    "quotes": "quotes",
+    "updates": "book_updates",
+    "gaps": "gaps",
+    "resyncs": "resyncs",
+    "checksums": "checksums_verified",
+    "failed": "checksums_failed",
+}
 NAMED = 3
 """Instruments that a list names."""
 
@@ -176,27 +187,29 @@ def _progress(console: Console) -> Iterator[Callable[[int], None]]:
 
 
 def _show_checked(found: "Everything") -> None:
-    table = _table(
-        "instrument",
-        "frames",
-        "trades",
-        "quotes",
-        "updates",
-        "gaps",
-        "resyncs",
-        "checksums",
-        "book",
-        "best bid",
-        "best ask",
-    )
-    for one in found.instruments:
-        sums = f"{one.checksums_verified:,}" + (f", {one.checksums_failed:,} failed" if one.checksums_failed else "")
-        book = f"{one.book_state} {one.bids:,}/{one.asks:,}" if one.book_state == "live" else one.book_state
-        counts = (one.frames, one.trades, one.quotes, one.book_updates, one.gaps, one.resyncs)
-        tops = (" x ".join(reversed(level)) if level else "-" for level in (one.best_bid, one.best_ask))
-        row = (one.instrument, *(f"{n:,}" for n in counts), sums, book, *tops)
-        table.add_row(*map(escape, row), style="" if one.sound else "red")
-    _out().print(table)
+    """A column that says 0 of all is left out; sizes of the best prices where there is room."""
+    shown = _out()
+    if not found.instruments:
+        return
+    columns: dict[str, list[str]] = {"instrument": [one.instrument for one in found.instruments]}
+    columns["frames"] = [f"{one.frames:,}" for one in found.instruments]
+    for title, name in COUNTED.items():
+        if any(counts := [getattr(one, name) for one in found.instruments]) or name == "gaps":
+            columns[title] = [f"{count:,}" for count in counts]
+    columns["book"] = [_book(one) for one in found.instruments]
+    parts = slice(None) if shown.width >= ROOMY else slice(1)
+    for title, name in (("best bid", "best_bid"), ("best ask", "best_ask")):
+        tops = [getattr(one, name) for one in found.instruments]
+        columns[title] = [" x ".join(reversed(top[parts])) if top else "-" for top in tops]
+    table = _table(*columns)
+    table.collapse_padding, table.pad_edge = True, False
+    for n, one in enumerate(found.instruments):
+        table.add_row(*(escape(column[n]) for column in columns.values()), style="" if one.sound else "red")
+    shown.print(table)
+
+
+def _book(one: "Checked") -> str:
+    return f"{one.book_state} {one.bids:,}/{one.asks:,}" if one.book_state == "live" else one.book_state
 
 
 def _row(found: "Found") -> tuple[str, ...]:

@@ -119,6 +119,20 @@ def test_a_bad_line_ends_the_books_of_a_venue_whose_next_frame_would_not_show_wh
     assert check([written(path, frames[:-1])], "kraken").instruments[0].book_state == "stale"
 
 
+@pytest.mark.parametrize("recording", ["KRAKEN", "DERIBIT", "BINANCE_FUTURES", "COINBASE"])
+def test_the_table_has_a_line_an_instrument_on_a_terminal_of_100_columns(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, recording: str
+) -> None:
+    monkeypatch.setattr("pipelines.cli_tape.WIDE", 100)
+    path = data_dir / "cryptofeed" / f"{recording}.jsonl.zst"
+    _, out, _ = run(path)
+    found = check([path]).instruments
+    head, *lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == [one.instrument for one in found]
+    assert ("checksums" in head, "failed" in head) == (any(one.checksums_verified for one in found), False)
+    assert all(one.best_bid[0] in line for one, line in zip(found, lines, strict=True) if one.best_bid)
+
+
 def test_frames_of_kinds_that_are_passed_over_are_told(tmp_path: Path) -> None:
     candle = b'{"stream":"btcusdt@kline_1m","data":{"e":"kline","E":1,"s":"BTCUSDT","k":{}}}'
     code, out, said = run(written(tmp_path / "c.gz", [candle] * 3), "--json", "--venue", "binance")
