@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.registry import adapters
 from infra.captures import VENUES, CaptureError, Format, Item, Kind, Writer, format_of, read, venue_hint
 from infra.captures.times import as_seconds, of_epoch, of_seconds
+from infra.captures.venues import HOSTS
 from tests.recordings import data_folder
 
 DEPTH = "https://api.binance.com/api/v3/depth?symbol=BTCUSDT"
@@ -147,6 +149,10 @@ def test_several_files_are_one_stream_in_the_order_given(v3: Path, tmp_path: Pat
 )
 def test_a_frames_shape_tells_its_venue_where_nothing_else_does(tmp_path: Path, data: bytes, venue: str) -> None:
     assert venue_hint([write(tmp_path / "unnamed", b"1723161253937085768 " + data + b"\n")]) == venue
+
+
+def test_every_venue_that_has_an_adapter_is_told_by_name_and_by_url() -> None:
+    assert set(VENUES) == set(adapters()) == {venue for _, venue in HOSTS}
 
 
 @pytest.mark.parametrize(
