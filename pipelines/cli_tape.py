@@ -18,8 +18,6 @@ from infra.errors import Hopeless
 
 if TYPE_CHECKING:
     from infra.captures import Item
-    from pipelines.tape_check import Checked
-    from pipelines.tape_check import Found as Everything
     from pipelines.tape_figures import Figures, Found, Seen
 
 app = typer.Typer(help="Recordings of market data, ours and others': list, look into, cut.", no_args_is_help=True)
@@ -30,16 +28,6 @@ err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 WIDE = 160
 """Of a table that is not shown on a terminal."""
 LATENCY = "from the venue's time to the receipt"
-ROOMY = 130
-COUNTED = {
-    "trades": "trades",
-    "quotes": "quotes",
-    "updates": "book_updates",
-    "gaps": "gaps",
-    "resyncs": "resyncs",
-    "checksums": "checksums_verified",
-    "failed": "checksums_failed",
-}
 NAMED = 3
 """Instruments that a list names."""
 
@@ -85,13 +73,9 @@ def stat(
     as_json: JsonOption = False,
 ) -> None:
     """Per instrument: frames by channel, rate, span, longest silence, and the time from the venue to the receipt."""
-    from infra.captures import read, venue_hint
-    from pipelines.recorded_venue import named
-    from pipelines.tape_figures import count_gaps, figures
+    from pipelines.tape_figures import figures_of
 
-    found = figures(read(files, past_bad_lines=True), named(venue) if venue else venue_hint(files))
-    if gaps:
-        count_gaps(found, files)
+    found = figures_of(files, venue, gaps)
     if as_json:
         for symbol, seen in sorted(found.instruments.items()):
             typer.echo(json.dumps(_stat(found.venue, symbol, seen, found.clock_skew)))
@@ -109,10 +93,13 @@ def head(
 ) -> None:
     """The first items, in the order they were received."""
     from infra.captures import read
+    from pipelines.imports.rows import rows
+    from pipelines.tape_tables import are_tables
 
     shown = _out()
-    for item in islice(read(files, past_bad_lines=True), count):
-        line = f"{_time(item.ts, 6)} {item.kind:6} {item.connection or '-'} {_content(item)}"
+    records = (",".join(row.fields) for path in files for row in rows(path))
+    told = records if are_tables(files) else (_item(item) for item in read(files, past_bad_lines=True))
+    for line in islice(told, count):
         if whole:
             typer.echo(line)
         else:
@@ -148,14 +135,16 @@ def check(
     """Every frame through the live system's parser, integrity rules and books: what is proved, what is broken."""
     from pipelines.tape_check import as_json as plain
     from pipelines.tape_check import check as checked
+    from pipelines.tape_check_table import checked_table
 
     with _progress(err) as seen:
         found = checked(files, venue, seen, instrument=instrument)
     if as_json:
         for one in found.instruments:
             typer.echo(json.dumps(plain(one)))
-    else:
-        _show_checked(found)
+    elif found.instruments:
+        shown = _out()
+        shown.print(checked_table(found.instruments, shown.width))
     if skew := max((one.clock_skew_ns for one in found.instruments), default=0):
         err.print(f"the recorder's clock was {skew / 1e6:,.1f} ms behind the venue's, at least")
     unreadable = sum(one.unreadable for one in found.instruments)
@@ -184,32 +173,6 @@ def _progress(console: Console) -> Iterator[Callable[[int], None]]:
         return
     with console.status("") as status:
         yield lambda frames: status.update(f"{frames:,} frames")
-
-
-def _show_checked(found: "Everything") -> None:
-    """A column that says 0 of all is left out; sizes of the best prices where there is room."""
-    shown = _out()
-    if not found.instruments:
-        return
-    columns: dict[str, list[str]] = {"instrument": [one.instrument for one in found.instruments]}
-    columns["frames"] = [f"{one.frames:,}" for one in found.instruments]
-    for title, name in COUNTED.items():
-        if any(counts := [getattr(one, name) for one in found.instruments]) or name == "gaps":
-            columns[title] = [f"{count:,}" for count in counts]
-    columns["book"] = [_book(one) for one in found.instruments]
-    parts = slice(None) if shown.width >= ROOMY else slice(1)
-    for title, name in (("best bid", "best_bid"), ("best ask", "best_ask")):
-        tops = [getattr(one, name) for one in found.instruments]
-        columns[title] = [" x ".join(reversed(top[parts])) if top else "-" for top in tops]
-    table = _table(*columns)
-    table.collapse_padding, table.pad_edge = True, False
-    for n, one in enumerate(found.instruments):
-        table.add_row(*(escape(column[n]) for column in columns.values()), style="" if one.sound else "red")
-    shown.print(table)
-
-
-def _book(one: "Checked") -> str:
-    return f"{one.book_state} {one.bids:,}/{one.asks:,}" if one.book_state == "live" else one.book_state
 
 
 def _row(found: "Found") -> tuple[str, ...]:
@@ -304,6 +267,10 @@ def _stat(venue: str, symbol: str, seen: "Seen", skew: int) -> dict[str, Any]:
 
 def _channels(channels: Counter[str]) -> str:
     return " ".join(f"{name or 'other'} {n:,}" for name, n in channels.most_common())
+
+
+def _item(item: "Item") -> str:
+    return f"{_time(item.ts, 6)} {item.kind:6} {item.connection or '-'} {_content(item)}"
 
 
 def _content(item: "Item") -> str:

@@ -11,6 +11,8 @@ from infra.captures.files import beginning, packing
 from infra.captures.item import CaptureError, Item
 from infra.captures.merging import merged
 
+TABLES = " (tables that others have parsed are for tapedeck import, tape check, stat and head)"
+
 
 class Format(StrEnum):
     TAPEDECK = "tapedeck"
@@ -41,7 +43,7 @@ def format_of(path: Path) -> Format:
     if path.is_dir():
         raise CaptureError(path, "is a folder; a recording is a file (tapedeck tape ls shows what a folder has)")
     if packing(path) == "zip":
-        raise CaptureError(path, "is a zip file, no recording (ticks of LEAN are read by tapedeck import)")
+        raise CaptureError(path, f"is a zip file, no recording{TABLES}")
     start = beginning(path)
     if not start.strip():
         raise CaptureError(path, "is empty")
@@ -51,7 +53,10 @@ def format_of(path: Path) -> Format:
         return Format.HFTBACKTEST
     if text.looks_like(start):
         return Format.CRYPTOFEED_TEXT
-    raise CaptureError(path, f"no recording of a known format; it begins with {_shown(start)}")
+    is_table = start.partition(b"\n")[0].count(b",") > 2
+    raise CaptureError(
+        path, f"no recording of a known format; it begins with {_shown(start)}{TABLES if is_table else ''}"
+    )
 
 
 def recordings(paths: Sequence[Path]) -> list[Recording]:

@@ -138,6 +138,20 @@ def test_a_table_that_breaks_off_is_told_as_far_as_it_goes(tmp_path: Path) -> No
     assert 1000 < json.loads(out)["trades"] < 40_000
 
 
+def test_stat_and_head_of_a_table_are_of_its_records_and_its_rows(tmp_path: Path) -> None:
+    files = tardis_files(tmp_path)
+    code, out, _ = run("stat", *files, "--gaps", "--json")
+    told = json.loads(out)
+    assert (code, told["venue"], told["venue_symbol"], told["gaps"]) == (0, "binance", "BTCUSDT", 0)
+    assert told["channels"] == {"trades": 2, "quotes": 1, "book snapshots": 1, "book changes": 2}
+    assert (told["from"], told["offset_ns"]["min"]) == ((US + 5) * 1000, 5000)
+    code, out, _ = run("head", files[1], "-n", 2)
+    assert (code, out.splitlines()) == (0, files[1].read_text().splitlines()[:2])
+    for command in (["ls"], ["cut", "--out", tmp_path / "out"]):
+        code, _, said = run(*command, files[1])
+        assert (code, "tapedeck import, tape check, stat and head" in said) == (2, True)
+
+
 def test_recorded_tables_are_counted_row_by_row(data_dir: Path) -> None:
     path = data_dir / "binance-ltcusdt-trades" / "LTCUSDT_2025-06-21_06h_trades.csv.gz"
     rows = gzip.decompress(path.read_bytes()).splitlines()
