@@ -154,9 +154,7 @@ def check(
             f"{found.passed_over:,} passed over"
         )
     if found.bad_lines:
-        err.print(
-            f"{found.bad_lines:,} lines that are none: books that the next frame does not prove began anew after them"
-        )
+        err.print(f"bad lines: {found.bad_lines:,}; books that the next frame does not prove began anew after them")
     if found.problem:
         raise Hopeless(found.problem)
     if not found.instruments:

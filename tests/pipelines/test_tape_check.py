@@ -94,7 +94,7 @@ def test_a_bad_line_hides_nothing_behind_it_and_a_chained_book_goes_on(tmp_path:
     assert check([bad], "binance").bad_lines == 1
     code, out, said = run(bad, "--json")
     assert (code, len(out.splitlines())) == (2, 1)
-    assert "1 lines that are none" in said
+    assert "bad lines: 1;" in said
     bad.write_bytes(gzip.compress(b"".join([*lines[:13], b"torn\n", *lines[14:]])))  # a delta in its place
     assert (only(bad).gaps, only(bad).book_state, only(bad).trades) == (1, "stale", 10)
 
