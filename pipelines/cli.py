@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +62,20 @@ ConfigOption = Annotated[
     ),
 ]
 err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tapedeck {metadata.version('tapedeck')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version, and end.")
+    ] = False,
+) -> None: ...
 
 
 def endpoints(config: Config) -> services.Endpoints:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from infra.errors import Problem
+from infra.errors import Hopeless
 
 err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
@@ -33,9 +33,9 @@ def import_(
     from pipelines.imports import to_archive
     from pipelines.imports.source import Imported
 
-    missing = [path for path in files if not path.is_file()]
+    missing = [path for path in files if not path.exists() or path.is_dir()]
     if missing:
-        raise Problem(f"no file {missing[0]}")
+        raise Hopeless(f"no file {missing[0]}")
     imported = Imported(files, venue, instrument, kind)
     with _progress() as bar:
         task = bar.add_task("import", total=imported.count)

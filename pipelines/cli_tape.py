@@ -14,11 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infra.errors import Problem
+from infra.errors import Hopeless
 
 if TYPE_CHECKING:
     from infra.captures import Item
-    from pipelines.tape_check import Found as Everything
     from pipelines.tape_figures import Figures, Found, Seen
 
 app = typer.Typer(help="Recordings of market data, ours and others': list, look into, cut.", no_args_is_help=True)
@@ -63,7 +62,7 @@ def list_recordings(
     if errors:
         err.print(f"{len(errors)} other files are no recordings" if len(errors) > 1 else f"no recording: {errors[0]}")
     if not listed:
-        raise Problem(f"no recordings in {', '.join(map(str, paths))}")
+        raise Hopeless(f"no recordings in {', '.join(map(str, paths))}")
 
 
 @app.command()
@@ -74,19 +73,16 @@ def stat(
     as_json: JsonOption = False,
 ) -> None:
     """Per instrument: frames by channel, rate, span, longest silence, and the time from the venue to the receipt."""
-    from infra.captures import read, venue_hint
-    from pipelines.tape_figures import count_gaps, figures
+    from pipelines.tape_figures import figures_of
 
-    found = figures(read(files), venue or venue_hint(files))
-    if gaps:
-        count_gaps(found, files)
+    found = figures_of(files, venue, gaps)
     if as_json:
         for symbol, seen in sorted(found.instruments.items()):
             typer.echo(json.dumps(_stat(found.venue, symbol, seen, found.clock_skew)))
     else:
         _show_stat(found)
-    if found.broken is not None:
-        raise found.broken
+    if found.broken:
+        raise Hopeless(found.broken)
 
 
 @app.command()
@@ -97,10 +93,13 @@ def head(
 ) -> None:
     """The first items, in the order they were received."""
     from infra.captures import read
+    from pipelines.imports.rows import rows
+    from pipelines.tape_tables import are_tables
 
     shown = _out()
-    for item in islice(read(files), count):
-        line = f"{_time(item.ts, 6)} {item.kind:6} {item.connection or '-'} {_content(item)}"
+    records = (",".join(row.fields) for path in files for row in rows(path))
+    told = records if are_tables(files) else (_item(item) for item in read(files, past_bad_lines=True))
+    for line in islice(told, count):
         if whole:
             typer.echo(line)
         else:
@@ -121,31 +120,45 @@ def cut(
     written, broken = tape_cut.cut(files, out, _ns(since) or 0, _ns(until))
     err.print(f"{written:,} items in {out} ({out.stat().st_size:,} bytes)")
     if broken:
-        raise Problem(broken)
+        raise Hopeless(broken)
 
 
 @app.command()
-def check(files: Files, venue: VenueOption = "", as_json: JsonOption = False) -> None:
+def check(
+    files: Files,
+    venue: VenueOption = "",
+    instrument: Annotated[
+        str, typer.Option("--instrument", help="Of a table whose symbol does not tell it: BTC-USDT-PERP.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
     """Every frame through the live system's parser, integrity rules and books: what is proved, what is broken."""
     from pipelines.tape_check import as_json as plain
     from pipelines.tape_check import check as checked
+    from pipelines.tape_check_table import checked_table
 
     with _progress(err) as seen:
-        found = checked(files, venue, seen)
+        found = checked(files, venue, seen, instrument=instrument)
     if as_json:
         for one in found.instruments:
             typer.echo(json.dumps(plain(one)))
-    else:
-        _show_checked(found)
+    elif found.instruments:
+        shown = _out()
+        shown.print(checked_table(found.instruments, shown.width))
     if skew := max((one.clock_skew_ns for one in found.instruments), default=0):
         err.print(f"the recorder's clock was {skew / 1e6:,.1f} ms behind the venue's, at least")
     unreadable = sum(one.unreadable for one in found.instruments)
-    if found.unknown or unreadable:
-        err.print(f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read")
+    if found.unknown or unreadable or found.passed_over:
+        err.print(
+            f"{found.unknown:,} frames about no instrument, {unreadable:,} that cannot be read, "
+            f"{found.passed_over:,} passed over"
+        )
+    if found.bad_lines:
+        err.print(f"bad lines: {found.bad_lines:,}; books that the next frame does not prove began anew after them")
     if found.problem:
-        raise Problem(found.problem)
+        raise Hopeless(found.problem)
     if not found.instruments:
-        raise Problem(f"{files[0]}: no frame in it is about an instrument that {found.venue} is known to spell so")
+        raise Hopeless(f"{files[0]}: no frame in it is about an instrument that {found.venue} is known to spell so")
     if not all(one.sound for one in found.instruments):
         raise typer.Exit(1)
 
@@ -160,30 +173,6 @@ def _progress(console: Console) -> Iterator[Callable[[int], None]]:
         yield lambda frames: status.update(f"{frames:,} frames")
 
 
-def _show_checked(found: "Everything") -> None:
-    table = _table(
-        "instrument",
-        "frames",
-        "trades",
-        "quotes",
-        "updates",
-        "gaps",
-        "resyncs",
-        "checksums",
-        "book",
-        "best bid",
-        "best ask",
-    )
-    for one in found.instruments:
-        sums = f"{one.checksums_verified:,}" + (f", {one.checksums_failed:,} failed" if one.checksums_failed else "")
-        book = f"{one.book_state} {one.bids:,}/{one.asks:,}" if one.book_state == "live" else one.book_state
-        counts = (one.frames, one.trades, one.quotes, one.book_updates, one.gaps, one.resyncs)
-        tops = (" x ".join(reversed(level)) if level else "-" for level in (one.best_bid, one.best_ask))
-        row = (one.instrument, *(f"{n:,}" for n in counts), sums, book, *tops)
-        table.add_row(*map(escape, row), style="" if one.sound else "red")
-    _out().print(table)
-
-
 def _row(found: "Found") -> tuple[str, ...]:
     figures, names = found.figures, found.figures.named
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
@@ -195,7 +184,7 @@ def _row(found: "Found") -> tuple[str, ...]:
         _length(figures.last - figures.first),
         f"{figures.kinds['frame']:,}",
         f"{found.size / 1e6:,.2f} MB",
-        "" if figures.broken is None else figures.broken.what,
+        figures.broken.partition(": ")[2],
     )
 
 
@@ -219,7 +208,7 @@ def _listed(found: "Found") -> dict[str, Any]:
         "to": figures.last,
         "items": dict(figures.kinds),
         "size": found.size,
-        "broken": "" if figures.broken is None else str(figures.broken),
+        "broken": figures.broken,
     }
 
 
@@ -276,6 +265,10 @@ def _stat(venue: str, symbol: str, seen: "Seen", skew: int) -> dict[str, Any]:
 
 def _channels(channels: Counter[str]) -> str:
     return " ".join(f"{name or 'other'} {n:,}" for name, n in channels.most_common())
+
+
+def _item(item: "Item") -> str:
+    return f"{_time(item.ts, 6)} {item.kind:6} {item.connection or '-'} {_content(item)}"
 
 
 def _content(item: "Item") -> str:

@@ -16,8 +16,9 @@ FRAME = Kind.FRAME
 
 
 class Lines:
-    """Of one venue. ``symbols`` are those met so far, by instrument; ``unknown`` counts frames about none. ``_heard``: where a
-    connection goes, and which symbols it spoke of.
+    """Of one venue. ``symbols`` are those met so far, by instrument; ``unknown`` counts frames about none, ``bad_lines`` those of
+    the recording that are none; ``first_bad`` says what is wrong with the first. ``_heard``: where a connection goes, and which
+    symbols it spoke of.
 
     An answer about every instrument becomes one for each that its recording speaks of. A damaged frame may be about any of its
     connection's: where a lost one would not show, each gets it.
@@ -29,6 +30,8 @@ class Lines:
     def __init__(self, venue: Venue, adapter: MarketData) -> None:
         self.symbols: dict[InstrumentId, str] = {}
         self.unknown = 0
+        self.bad_lines = 0
+        self.first_bad = ""
         self._venue = venue
         self._adapter = adapter
         self._heard: dict[str, tuple[str, dict[str, InstrumentId]]] = defaultdict(lambda: ("", {}))
@@ -62,6 +65,8 @@ class Lines:
                 yield from self._opened(item)
             elif kind is Kind.CLOSED:
                 yield from self._closed(item)
+            elif kind is Kind.BAD_LINE:
+                yield from self._bad_line(item)
 
     def _opened(self, item: Item) -> Iterator[Line]:
         """A connection of this name began anew: for the instruments it was about, what came before may have holes."""
@@ -79,6 +84,14 @@ class Lines:
         beside = item.data.decode(errors="replace")
         for instrument in self._of.get(item.connection, ()):
             yield Line(item.ts, instrument, gone_frame(item.connection, self.symbols[instrument], beside))
+
+    def _bad_line(self, item: Item) -> Iterator[Line]:
+        """It may have been a frame about any of them: where the next one would not show that, it is as after a new connection."""
+        self.bad_lines += 1
+        self.first_bad = self.first_bad or item.about
+        if not self._adapter.rules.chained:
+            for instrument, symbol in self.symbols.items():
+                yield Line(item.ts, instrument, session_frame(f"bad-line-{self.bad_lines}", symbol))
 
     def _joined(self, item: Item, instrument: InstrumentId) -> Iterator[Line]:
         """A connection speaks of an instrument for the first time; of one beside another that has to be said."""

@@ -1,5 +1,5 @@
 """``tapedeck tape check``: recordings through the parser, the integrity rules and the books of the normalize stage, without a
-broker. Several files are one stream in the order given.
+broker; tables through what of these there is for them. Several files are one stream in the order given.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,12 +9,15 @@ from typing import Any
 import msgspec
 
 from adapters.base import ANSWER, EDGES, own_symbol
-from adapters.registry import adapters, market_data
-from infra.captures import CaptureError, read, venue_hint, venue_of_name
-from infra.errors import Problem
+from infra.captures import CaptureError, read, venue_of_name
+from infra.errors import Hopeless
 from pipelines.clock_skew import behind, believed
+from pipelines.imports.rows import Tally
+from pipelines.imports.source import Tables
 from pipelines.lines import Lines
 from pipelines.normalize import MarketState, normalize_stage
+from pipelines.recorded_venue import recorded_venue
+from pipelines.tape_tables import are_tables, fold
 from topics.book import plain
 from topics.coordinates import At
 from topics.market import BookDelta, Trade
@@ -56,11 +59,15 @@ class Checked(msgspec.Struct, kw_only=True):
 
 
 class Found(msgspec.Struct):
-    """``unknown``: frames that name no instrument; ``problem``: why the reading ended early, in a line."""
+    """``unknown``: frames that name no instrument; ``passed_over``: of kinds that are not read, or rows that led to nothing;
+    ``bad_lines``: lines of the recording that are none; ``problem``: why the reading ended early, or the first of these.
+    """
 
     venue: Venue
     instruments: list[Checked]
     unknown: int
+    passed_over: int
+    bad_lines: int
     problem: str = ""
 
 
@@ -71,24 +78,30 @@ DATED = (BookDelta, Trade)
 
 
 def check(
-    paths: Sequence[Path], venue: Venue = "", seen: Callable[[int], None] | None = None, see: See | None = None
+    paths: Sequence[Path],
+    venue: Venue = "",
+    seen: Callable[[int], None] | None = None,
+    see: See | None = None,
+    instrument: str = "",
 ) -> Found:
     """``venue`` is an adapter's name, or one that recorders write (``BINANCE_FUTURES``); empty: told from the recording.
-    ``seen`` hears how many frames so far, ``see`` what every frame led to. Problem where no adapter fits.
+    ``instrument`` is what a table's symbol is, where that does not tell it: BTC-USDT-PERP.
+    ``seen`` hears how many frames so far, ``see`` what every frame led to. Hopeless where no adapter fits.
     """
-    venue = (venue_of_name(venue) or venue) if venue else venue_hint(paths)
-    if not venue:
-        raise Problem(f"{paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}")
-    try:
-        adapter = market_data(venue)
-    except ValueError as error:
-        raise Problem(str(error)) from error
+    if are_tables(paths):
+        return _check_tables(Tables(paths, venue_of_name(venue) or venue, instrument), seen, see)
+    if instrument:
+        raise Hopeless("--instrument is for tables: frames name their instruments")
+    venue, adapter = recorded_venue(paths, venue)
     name = venue.rpartition(":")[2]
     stage = normalize_stage({name: venue})
     lines, states, found = Lines(name, adapter), dict[InstrumentId, MarketState](), dict[InstrumentId, Checked]()
     problem, least = "", 0
+    bad_lines, unproved = 0, dict[InstrumentId, tuple[int, ...]]()
     try:
-        for n, line in enumerate(lines.of(read(paths))):
+        for n, line in enumerate(lines.of(read(paths, past_bad_lines=True))):
+            if lines.bad_lines != bad_lines:
+                bad_lines, unproved = lines.bad_lines, _marks(states)
             states[line.key], out = stage.on_event(states.get(line.key), line, At(0, n, 0))
             one = found.get(line.key)
             if one is None:
@@ -104,10 +117,49 @@ def check(
                 seen(n)
     except CaptureError as error:
         problem = str(error)
+    if lines.bad_lines != bad_lines:
+        unproved = _marks(states)
+    marks = _marks(states)
     for key, one in found.items():
-        _close(one, states[key])
+        _close(one, states[key], proved=marks[key] != unproved.get(key))
         one.clock_skew_ns = behind(least)
-    return Found(name, sorted(found.values(), key=lambda one: one.instrument), lines.unknown, problem)
+    passed_over = sum(state.passed_over for state in states.values())
+    return Found(name, _by_name(found), lines.unknown, passed_over, lines.bad_lines, problem or lines.first_bad)
+
+
+def _check_tables(tables: Tables, seen: Callable[[int], None] | None, see: See | None) -> Found:
+    """What a row is to a table is a frame to a capture."""
+    states, tally = dict[InstrumentId, MarketState](), Tally()
+    problem, least = "", 0
+    try:
+        for n, (key, event, out) in enumerate(fold(tables, states, tally)):
+            if isinstance(event, DATED) and believed(event.ts_event, event.ts_init):
+                least = min(least, event.ts_init - event.ts_event)
+            if see is not None:
+                see(key, states[key], out)
+            if seen is not None and n % SAY_EVERY == 0:
+                seen(n)
+    except CaptureError as error:
+        problem = str(error)
+    symbols = tables.symbols()
+    found = {
+        key: Checked(venue=tables.venue, instrument=key, venue_symbol=symbols[key], frames=rows)
+        for key, rows in tally.rows.items()
+    }
+    for key, one in found.items():
+        _close(one, states.get(key) or MarketState())
+        one.clock_skew_ns = behind(least)
+    return Found(tables.venue, _by_name(found), 0, tally.passed_over, 0, problem)
+
+
+def _by_name(found: dict[InstrumentId, Checked]) -> list[Checked]:
+    return sorted(found.values(), key=lambda one: one.instrument)
+
+
+def _marks(states: dict[InstrumentId, MarketState]) -> dict[InstrumentId, tuple[int, ...]]:
+    """They move with whatever proves a book or begins it anew."""
+    books = ((key, state.book) for key, state in states.items())
+    return {key: (book.updates, book.resyncs, book.gaps, int(book.book is None)) for key, book in books}
 
 
 def _is_market_data(frame: bytes) -> bool:
@@ -115,13 +167,14 @@ def _is_market_data(frame: bytes) -> bool:
     return not frame.startswith(ANSWER) or frame.startswith(b'{"rest":"depth"')
 
 
-def _close(one: Checked, state: MarketState) -> None:
+def _close(one: Checked, state: MarketState, proved: bool = True) -> None:
+    """``proved``: no bad line, which may have been a change of the book, stands behind its last one."""
     book = state.book
     one.trades, one.quotes, one.unreadable = state.trades, state.quotes, state.unreadable
     one.book_updates, one.gaps, one.resyncs = book.updates, book.gaps, book.resyncs
     one.checksums_verified, one.checksums_failed = book.verified, book.failed
-    if book.book is None:
-        one.book_state = "stale" if book.gaps else "none"
+    if book.book is None or not proved:
+        one.book_state = "stale" if book.gaps or book.book is not None else "none"
         return
     one.book_state = "live"
     one.bids, one.asks = len(book.book.bid_order), len(book.book.ask_order)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from infra.captures import CaptureError, Item, Kind, Writer, read, venue_hint
-from infra.errors import Problem
+from infra.errors import Hopeless
 
 NEVER = 10**9
 
@@ -28,14 +28,14 @@ def cut(paths: Sequence[Path], out: Path, since: int, until: int | None) -> tupl
     What stands before a break is kept. ``out`` appears whole, and never over a file that is there.
     """
     if out.exists():
-        raise Problem(f"{out} exists already: name another file")
+        raise Hopeless(f"{out} exists already: name another file")
     about = {"cut_from": [path.name for path in paths]}
     chosen = _Chosen(read(paths), since, until)
     with Writer(out.parent, f".{out.name}", venue=venue_hint(paths), about=about, **WHOLE) as writer:
         for item in chosen:
             writer.write(item)
     if not writer.paths:
-        raise Problem(f"nothing was received in that time{f'; {chosen.broken}' if chosen.broken else ''}")
+        raise Hopeless(f"nothing was received in that time{f'; {chosen.broken}' if chosen.broken else ''}")
     writer.paths[0].rename(out)
     return writer.items, chosen.broken
 

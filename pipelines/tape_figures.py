@@ -8,12 +8,24 @@ from statistics import median
 
 from adapters.base import MARKET_MARK
 from adapters.registry import market_data
-from infra.captures import CaptureError, Item, Kind, Recording, recordings, venue_hint
+from infra.captures import CaptureError, Item, Kind, Recording, read, recordings, venue_hint
 from pipelines.clock_skew import BELIEVED_NS, behind
+from pipelines.imports.definitions import Event
+from pipelines.imports.rows import Tally
+from pipelines.imports.source import Tables
+from pipelines.recorded_venue import named
 from pipelines.tape_check import check
 from pipelines.tape_glance import glance
+from pipelines.tape_tables import are_tables
+from topics.market import BookDelta, BookSnapshot, Quote, Trade
 
 SAMPLES = 65_536
+CHANNELS: dict[type, str] = {
+    Trade: "trades",
+    Quote: "quotes",
+    BookSnapshot: "book snapshots",
+    BookDelta: "book changes",
+}
 
 
 @dataclass
@@ -81,19 +93,22 @@ class Seen:
 
 @dataclass
 class Figures:
-    """Of one recording, or of several files as one stream. ``broken``: why it ended early."""
+    """Of one recording, or of several files as one stream. ``broken``: why it ended early, or what is wrong with its first bad line."""
 
     venue: str
     kinds: Counter[str] = field(default_factory=Counter)
     first: int = 0
     last: int = 0
     instruments: dict[str, Seen] = field(default_factory=dict)
-    broken: CaptureError | None = None
+    broken: str = ""
     _markets: dict[str, str] = field(default_factory=dict)
 
     def add(self, item: Item) -> None:
         self.kinds[item.kind] += 1
         if item.kind is Kind.HEADER:
+            return
+        if item.kind is Kind.BAD_LINE:
+            self.broken = self.broken or item.about
             return
         self.first = self.first or item.ts
         self.last = max(self.last, item.ts)
@@ -103,6 +118,14 @@ class Figures:
             self.instruments.setdefault(market + about.symbol, Seen()).add(item.ts, about.channel, about.ts_event)
         elif item.kind is Kind.OPENED and self.venue == "bybit":  # whose markets use the same symbols
             self._markets[item.connection] = item.about.rpartition("/")[2] + ":"
+
+    def add_record(self, event: Event) -> None:
+        """Of a table: as a frame. One that tells one time has it in both places."""
+        self.kinds["record"] += 1
+        self.first = self.first or event.ts_init
+        self.last = max(self.last, event.ts_init)
+        told = event.ts_event if event.ts_event != event.ts_init else 0
+        self.instruments.setdefault(event.instrument, Seen()).add(event.ts_init, CHANNELS[type(event)], told)
 
     @property
     def named(self) -> list[str]:
@@ -121,7 +144,37 @@ def figures(items: Iterator[Item], venue: str) -> Figures:
         for item in items:
             found.add(item)
     except CaptureError as error:
-        found.broken = error
+        found.broken = str(error)
+    return found
+
+
+def figures_of(paths: Sequence[Path], venue: str, gaps: bool) -> Figures:
+    """Of captures or of tables, as one stream. ``gaps``: build the books too."""
+    if are_tables(paths):
+        found = table_figures(Tables(paths, venue))
+        return _with_table_gaps(found, paths) if gaps else found
+    found = figures(read(paths, past_bad_lines=True), named(venue) if venue else venue_hint(paths))
+    if gaps:
+        count_gaps(found, paths)
+    return found
+
+
+def table_figures(tables: Tables) -> Figures:
+    found = Figures(tables.venue)
+    try:
+        for event in tables.read(Tally()):
+            found.add_record(event)
+    except CaptureError as error:
+        found.broken = str(error)
+    symbols = tables.symbols()
+    found.instruments = {symbols[name]: seen for name, seen in found.instruments.items()}
+    return found
+
+
+def _with_table_gaps(found: Figures, paths: Sequence[Path]) -> Figures:
+    for one in check(paths, found.venue).instruments:
+        if one.venue_symbol in found.instruments:
+            found.instruments[one.venue_symbol].gaps = one.gaps
     return found
 
 
@@ -153,7 +206,8 @@ def found_in(paths: Sequence[Path]) -> tuple[list[Recording], list[CaptureError]
     """The recordings among files and in folders, by name; and what is none: errors for the files that were named."""
     kept: list[Path] = []
     errors: list[CaptureError] = []
-    for file in (file for path in paths for file in (_files(path) if path.is_dir() else [path])):
+    files = {file.resolve(): file for path in paths for file in (_files(path) if path.is_dir() else [path])}
+    for file in files.values():
         try:
             recordings([file])
         except CaptureError as error:
@@ -164,7 +218,7 @@ def found_in(paths: Sequence[Path]) -> tuple[list[Recording], list[CaptureError]
 
 
 def looked_at(recording: Recording) -> Found:
-    return Found(recording, figures(recording.items(), venue_hint(recording.paths)))
+    return Found(recording, figures(recording.items(past_bad_lines=True), venue_hint(recording.paths)))
 
 
 def _files(folder: Path) -> list[Path]:

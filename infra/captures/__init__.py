@@ -3,7 +3,7 @@
 ``read`` tells the format by content. ``docs/recordings.md`` describes the formats.
 """
 
-from infra.captures.formats import Format, Recording, format_of, read, recordings
+from infra.captures.formats import Format, Recording, each_once, format_of, read, recordings
 from infra.captures.item import CaptureError, Item, Kind
 from infra.captures.venues import VENUES, venue_hint, venue_of_name
 from infra.captures.writer import Writer
@@ -16,6 +16,7 @@ __all__ = [
     "Kind",
     "Recording",
     "Writer",
+    "each_once",
     "format_of",
     "read",
     "recordings",

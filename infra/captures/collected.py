@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from infra.captures.files import lines
-from infra.captures.item import CaptureError, Item, Kind
+from infra.captures.files import Line, lines
+from infra.captures.item import CaptureError, Item, Kind, bad_line
 from infra.captures.shapes import binance_symbol, venue_of_frame
 from infra.captures.times import of_epoch
 
@@ -31,22 +31,33 @@ def looks_like(start: bytes) -> bool:
     return found is not None and found[2][:1] in b'{["'
 
 
-def items(path: Path) -> Iterator[Item]:
-    asked = ""
-    for number, data in lines(path):
-        found = _LINE.fullmatch(data)
-        if found is None:
-            raise CaptureError(path, "does not begin with the local time and a space", number)
+def items(path: Path, past_bad_lines: bool = False) -> Iterator[Item]:
+    asked, item = "", None
+    for line in lines(path):
         try:
-            ts = of_epoch(found[1])
-        except ValueError as error:
-            raise CaptureError(path, str(error), number) from None
-        frame = found[2].strip()
+            ts, frame = _parts(path, line)
+        except CaptureError as error:
+            if not past_bad_lines:
+                raise
+            item = bad_line(item, error, line.data)
+            yield item
+            continue
         if frame.startswith(_ANSWER):
             asked = asked or _asked(path)
-            yield Item(ts, Kind.ANSWER, "", asked, frame)
+            item = Item(ts, Kind.ANSWER, "", asked, frame)
         else:
-            yield Item(ts, Kind.FRAME, "", "", frame)
+            item = Item(ts, Kind.FRAME, "", "", frame)
+        yield item
+
+
+def _parts(path: Path, line: Line) -> tuple[int, bytes]:
+    found = _LINE.fullmatch(line.data)
+    if found is None:
+        raise CaptureError(path, "does not begin with the local time and a space", line.number)
+    try:
+        return of_epoch(found[1]), found[2].strip()
+    except ValueError as error:
+        raise CaptureError(path, str(error), line.number) from None
 
 
 def _asked(path: Path) -> str:

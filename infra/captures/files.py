@@ -19,6 +19,8 @@ else:
     from backports import zstd
 
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+BOM = b"\xef\xbb\xbf"
+"""What some editors put at the beginning of UTF-8; not of what is read."""
 LONGEST_LINE = 64 * 1024 * 1024  # the largest known frame, a Coinbase snapshot, has 5 MB
 
 
@@ -36,7 +38,7 @@ def lines(path: Path) -> Iterator[Line]:
                 raise CaptureError(
                     path, f"a line longer than {LONGEST_LINE >> 20} MiB is no line of a recording", number
                 )
-            if stripped := data.rstrip(b"\r\n"):
+            if stripped := (data if number > 1 else data.removeprefix(BOM)).rstrip(b"\r\n"):
                 yield Line(number, stripped)
 
 
@@ -50,13 +52,16 @@ def beginning(path: Path, size: int = 65_536) -> bytes:
         except (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile):
             if not found:
                 raise
-        return found
+        return found.removeprefix(BOM)
 
 
 def packing(path: Path) -> str:
-    """``gzip``, ``zstd``, ``zip`` or "" by the file's first bytes."""
-    with translated(path), open(path, "rb") as file:
-        start = file.read(4)
+    """``gzip``, ``zstd``, ``zip`` or "" by the file's first bytes. A pipe is refused before a byte of it is taken."""
+    with translated(path):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise CaptureError(path, "is a pipe or a device, and a recording is read more than once: name a file")
+        with open(path, "rb") as file:
+            start = file.read(4)
     names = {GZIP: "gzip", ZSTD: "zstd", ZIP: "zip"}
     return next((name for magic, name in names.items() if start.startswith(magic)), "")
 

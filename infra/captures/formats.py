@@ -11,6 +11,8 @@ from infra.captures.files import beginning, packing
 from infra.captures.item import CaptureError, Item
 from infra.captures.merging import merged
 
+TABLES = " (tables that others have parsed are for tapedeck import, tape check, stat and head)"
+
 
 class Format(StrEnum):
     TAPEDECK = "tapedeck"
@@ -25,14 +27,15 @@ class Recording(NamedTuple):
     format: Format
     paths: tuple[Path, ...]
 
-    def items(self) -> Iterator[Item]:
+    def items(self, past_bad_lines: bool = False) -> Iterator[Item]:
+        """``past_bad_lines``: a line that is none is an item of its own; else it ends the stream with a ``CaptureError``."""
         match self.format:
             case Format.TAPEDECK | Format.CRYPTOFEED:
-                return jsonl.items(self.paths[0])
+                return jsonl.items(self.paths[0], past_bad_lines)
             case Format.HFTBACKTEST:
-                return collected.items(self.paths[0])
+                return collected.items(self.paths[0], past_bad_lines)
             case Format.CRYPTOFEED_TEXT:
-                return merged(text.items(path) for path in self.paths)
+                return merged(text.items(path, past_bad_lines) for path in self.paths)
 
 
 def format_of(path: Path) -> Format:
@@ -40,7 +43,7 @@ def format_of(path: Path) -> Format:
     if path.is_dir():
         raise CaptureError(path, "is a folder; a recording is a file (tapedeck tape ls shows what a folder has)")
     if packing(path) == "zip":
-        raise CaptureError(path, "is a zip file, no recording (ticks of LEAN are read by tapedeck import)")
+        raise CaptureError(path, f"is a zip file, no recording{TABLES}")
     start = beginning(path)
     if not start.strip():
         raise CaptureError(path, "is empty")
@@ -50,11 +53,15 @@ def format_of(path: Path) -> Format:
         return Format.HFTBACKTEST
     if text.looks_like(start):
         return Format.CRYPTOFEED_TEXT
-    raise CaptureError(path, f"no recording of a known format; it begins with {_shown(start)}")
+    is_table = start.partition(b"\n")[0].count(b",") > 2
+    raise CaptureError(
+        path, f"no recording of a known format; it begins with {_shown(start)}{TABLES if is_table else ''}"
+    )
 
 
 def recordings(paths: Sequence[Path]) -> list[Recording]:
-    """In the order given; neighbours that belong to one cryptofeed text recording together."""
+    """In the order given; neighbours that belong to one cryptofeed text recording together. A stream has each file once."""
+    each_once(paths)
     formats = [(format_of(path), path) for path in paths]
     return [
         Recording(kind, tuple(path for _, path in group))
@@ -62,14 +69,23 @@ def recordings(paths: Sequence[Path]) -> list[Recording]:
     ]
 
 
-def read(paths: Sequence[Path]) -> Iterator[Item]:
+def each_once(paths: Sequence[Path]) -> None:
+    """``CaptureError`` where a file is named twice."""
+    known: set[Path] = set()
+    for path in paths:
+        if path.resolve() in known:
+            raise CaptureError(path, "is named twice")
+        known.add(path.resolve())
+
+
+def read(paths: Sequence[Path], past_bad_lines: bool = False) -> Iterator[Item]:
     """The items of several files as one stream, in the order given; lazily, with bounded memory.
 
-    Items before a break (a truncated file, a line that is none) are delivered, then ``CaptureError`` is raised. What
-    is no recording at all is refused before the first item.
+    Items before a break (a truncated file, a line that is none unless it is gone past: ``Recording.items``) are delivered,
+    then ``CaptureError`` is raised. What is no recording at all is refused before the first item.
     """
     for recording in recordings(paths):
-        yield from recording.items()
+        yield from recording.items(past_bad_lines)
 
 
 def _together(kind: Format, path: Path) -> str:

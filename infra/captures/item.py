@@ -20,6 +20,8 @@ class Kind(StrEnum):
     """A connection ended while the one that ``data`` names delivers the same."""
     HEADER = "header"
     """What the recorder says about the recording."""
+    BAD_LINE = "bad line"
+    """A line that is none, in its place; ``about`` says what is wrong with it. What stood there is not known."""
 
 
 class Item(NamedTuple):
@@ -34,6 +36,11 @@ class Item(NamedTuple):
     connection: str
     about: str
     data: bytes
+
+
+def bad_line(before: Item | None, error: Exception, data: bytes) -> Item:
+    """Its time and connection are those of what stands before it."""
+    return Item(before.ts if before else 0, Kind.BAD_LINE, before.connection if before else "", str(error), data)
 
 
 class CaptureError(Hopeless):

@@ -13,11 +13,12 @@ connection keeping its own order. Lines of an unknown ``t`` are passed over.
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from infra.captures.files import Line, lines
-from infra.captures.item import CaptureError, Item, Kind
+from infra.captures.item import CaptureError, Item, Kind, bad_line
 from infra.captures.merging import merged
 from infra.captures.times import of_seconds
 
@@ -46,7 +47,7 @@ class _Place(msgspec.Struct):
     t: str
     conn: str = ""
     ts: float = 0.0
-    tapedeck: int = 0
+    tapedeck: Any = 0
 
 
 _line = msgspec.json.Decoder(_Line)
@@ -67,19 +68,26 @@ def _decodes(line: bytes) -> bool:
         return False
 
 
-def items(path: Path) -> Iterator[Item]:
+def items(path: Path, past_bad_lines: bool = False) -> Iterator[Item]:
     """In the order they were received."""
     connections, in_order = _scan(path)
     if in_order:
-        yield from as_they_stand(path)
+        yield from as_they_stand(path, past_bad_lines)
     else:
-        yield from merged(_of_connection(path, connection) for connection in connections)
+        yield from merged(_of_connection(path, connection, past_bad_lines) for connection in connections)
 
 
-def as_they_stand(path: Path) -> Iterator[Item]:
+def as_they_stand(path: Path, past_bad_lines: bool = False) -> Iterator[Item]:
+    last: Item | None = None
     for line in lines(path):
-        item = _item(path, line)
+        try:
+            item = _item(path, line)
+        except CaptureError as error:
+            if not past_bad_lines:
+                raise
+            item = bad_line(last, error, line.data)
         if item is not None:
+            last = item
             yield item
 
 
@@ -89,20 +97,24 @@ def _scan(path: Path) -> tuple[list[str], bool]:
     last, in_order = 0.0, True
     try:
         for number, data in lines(path):
-            place = _place.decode(data)
+            try:
+                place = _place.decode(data)
+            except ValueError:  # a bad line: of the connection before it, if any
+                connections.setdefault("", 0.0)
+                continue
             if number == 1 and place.tapedeck:
                 return [], True
             if place.t != "header":
                 in_order = in_order and place.ts >= last
                 last = place.ts
             connections[place.conn] = last
-    except (CaptureError, ValueError):
+    except CaptureError:
         pass  # reading meets it again, after what comes before
     return list(connections), in_order
 
 
-def _of_connection(path: Path, connection: str) -> Iterator[Item]:
-    return (item for item in as_they_stand(path) if item.connection == connection)
+def _of_connection(path: Path, connection: str, past_bad_lines: bool) -> Iterator[Item]:
+    return (item for item in as_they_stand(path, past_bad_lines) if item.connection == connection)
 
 
 def _item(path: Path, line: Line) -> Item | None:

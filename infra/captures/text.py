@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.captures.files import Line, lines
-from infra.captures.item import CaptureError, Item, Kind
+from infra.captures.item import CaptureError, Item, Kind, bad_line
 from infra.captures.times import of_seconds
 
 _TS = rb"(?P<ts>\d{9,11}(?:\.\d+)?)"
@@ -42,17 +42,20 @@ def recording(path: Path) -> str:
     return str(path.parent / _part(path, "recording"))
 
 
-def items(path: Path) -> Iterator[Item]:
+def items(path: Path, past_bad_lines: bool = False) -> Iterator[Item]:
     connection = _part(path, "connection")
     polled = ".http." in path.name  # such files name no URL
     last: Item | None = None
     for line in lines(path):
-        item = _item(path, line, connection, last)
-        if item is None and last is not None and last.kind is Kind.ANSWER:
+        try:
+            item = _item(path, line, connection, last)
+        except CaptureError as error:
+            if not past_bad_lines:
+                raise
+            item = bad_line(last, error, line.data)._replace(connection=connection)
+        if item is None and last is not None:
             last = last._replace(data=last.data + b"\n" + line.data)
-        elif item is None:
-            raise CaptureError(path, "no line of a cryptofeed recording", line.number)
-        else:
+        elif item is not None:
             if last is not None:
                 yield last._replace(ts=last.ts or item.ts)
             last = item._replace(kind=Kind.ANSWER) if polled and item.kind is Kind.FRAME else item
@@ -61,12 +64,14 @@ def items(path: Path) -> Iterator[Item]:
 
 
 def _item(path: Path, line: Line, connection: str, last: Item | None) -> Item | None:
-    """None where the line begins like none of the format. A header has no time: that of its neighbour."""
+    """None where the line goes on with the answer before it. A header has no time: that of its neighbour."""
     if line.data.startswith(_HEADER):
         return Item(0 if last is None else last.ts, Kind.HEADER, "", "", line.data.removeprefix(_HEADER))
     found = _LINE.fullmatch(line.data)
     if found is None:
-        return None
+        if last is not None and last.kind is Kind.ANSWER:
+            return None
+        raise CaptureError(path, "no line of a cryptofeed recording", line.number)
     kind = _KINDS[found["arrow"]] if found["arrow"] else Kind.FRAME
     about = found["url"].decode("utf-8", "replace") if kind in (Kind.ANSWER, Kind.OPENED) else ""
     try:

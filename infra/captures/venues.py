@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from infra.captures import jsonl
-from infra.captures.formats import Format, recordings
+from infra.captures.formats import Format, Recording, recordings
 from infra.captures.item import CaptureError, Item, Kind
 from infra.captures.shapes import venue_of_frame
 
@@ -67,14 +67,29 @@ class _Header(msgspec.Struct):
 
 
 def venue_hint(paths: Sequence[Path]) -> str:
-    """A venue's id, "" where nothing tells. ``CaptureError`` for what is no recording."""
-    found = list(_beginning(paths))
+    """A venue's id, "" where nothing tells. ``CaptureError`` for what is no recording, and for one that plainly is of another
+    venue than those before it: several are one stream.
+    """
+    known, by = "", Path()
+    for recording in recordings(paths):
+        told = _told(recording)
+        if told and known and told != known:
+            raise CaptureError(
+                recording.paths[0], f"is of {told}, and {by} of {known}: several files are one stream, of one venue"
+            )
+        if told and not known:
+            known, by = told, recording.paths[0]
+    return known or _first(venue_of_name(part) for path in paths for part in (path.name, path.parent.name))
+
+
+def _told(recording: Recording) -> str:
+    """By what is in it."""
+    found = list(_beginning(recording))
     return (
         _first(_of_header(item.data) for item in found if item.kind is Kind.HEADER)
         or _first(venue_of_url(item.about) for item in found)
         or _first(venue_of_name(item.connection) for item in found)
         or _most(venue_of_frame(item.data) for item in found if item.kind is Kind.FRAME)
-        or _first(venue_of_name(part) for path in paths for part in (path.name, path.parent.name))
     )
 
 
@@ -98,15 +113,14 @@ def venue_of_name(name: str) -> str:
     return ""
 
 
-def _beginning(paths: Sequence[Path]) -> Iterator[Item]:
-    """The first items of each recording, in the order they stand; a break in a file ends them."""
-    for recording in recordings(paths):
-        whole = recording.format in (Format.TAPEDECK, Format.CRYPTOFEED)
-        items = jsonl.as_they_stand(recording.paths[0]) if whole else recording.items()
-        try:
-            yield from islice(items, LOOKED_AT)
-        except CaptureError:
-            return
+def _beginning(recording: Recording) -> Iterator[Item]:
+    """The first items, in the order they stand; a break in the file ends them."""
+    whole = recording.format in (Format.TAPEDECK, Format.CRYPTOFEED)
+    items = jsonl.as_they_stand(recording.paths[0], True) if whole else recording.items(True)
+    try:
+        yield from (item for item in islice(items, LOOKED_AT) if item.kind is not Kind.BAD_LINE)
+    except CaptureError:
+        return
 
 
 def _of_header(data: bytes) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from infra.captures import CaptureError
 from pipelines.imports.naming import Naming
-from pipelines.imports.rows import Row, first_row, rows
+from pipelines.imports.rows import Row, Tally, first_row, rows
 from topics.market import Trade
 from topics.record import Side
 
@@ -45,7 +45,7 @@ def looks_like(first: Row) -> bool:
     return _layout(first) is not None
 
 
-def records(path: Path, naming: Naming) -> Iterator[Trade]:
+def records(path: Path, naming: Naming, tally: Tally) -> Iterator[Trade]:
     """In the order of the file; ``ts_init`` is the venue's time too, since nobody says when it was received."""
     layout = _layout(first_row(path))
     found = _NAME.match(path.name)
@@ -54,6 +54,7 @@ def records(path: Path, naming: Naming) -> Iterator[Trade]:
     instrument = naming.listed(found["symbol"]).instrument
     for row in rows(path):
         if not _is_header(row):
+            tally.rows[instrument] += 1
             yield _trade(row, layout, instrument)
 
 

@@ -22,7 +22,7 @@ from infra.captures import CaptureError
 from infra.captures.files import packing
 from pipelines.imports.aggressor import TickRule
 from pipelines.imports.naming import Naming
-from pipelines.imports.rows import Row, member, rows
+from pipelines.imports.rows import Row, Tally, member, rows
 from topics.market import Quote, Trade
 from topics.record import InstrumentId
 
@@ -36,7 +36,7 @@ def looks_like(path: Path) -> bool:
     return _NAME.fullmatch(_name(path)) is not None
 
 
-def records(path: Path, naming: Naming) -> Iterator[Trade | Quote]:
+def records(path: Path, naming: Naming, tally: Tally) -> Iterator[Trade | Quote]:
     """In the order of the file; ``ts_init`` is the time in the file too."""
     found = _NAME.fullmatch(_name(path))
     if found is None:
@@ -44,16 +44,18 @@ def records(path: Path, naming: Naming) -> Iterator[Trade | Quote]:
     instrument = naming.equity(found["symbol"]).instrument
     midnight = _midnight(path, found["day"])
     if found["kind"].lower() == "trade":
-        yield from _trades(path, instrument, found["day"], midnight)
+        yield from _trades(path, instrument, found["day"], midnight, tally)
     else:
-        yield from _quotes(path, instrument, midnight)
+        yield from _quotes(path, instrument, midnight, tally)
 
 
-def _trades(path: Path, instrument: InstrumentId, day: str, midnight: datetime) -> Iterator[Trade]:
+def _trades(path: Path, instrument: InstrumentId, day: str, midnight: datetime, tally: Tally) -> Iterator[Trade]:
     rule = TickRule()
     for row in rows(path):
+        tally.rows[instrument] += 1
         ts, price, size = _ts(row, midnight), _price(row, 1), row.number(2, "size")
         if _suspicious(row, 6) or not price or not size:
+            tally.passed_over += 1
             continue
         yield Trade(
             instrument=instrument,
@@ -71,16 +73,19 @@ class _Side(NamedTuple):
     size: Decimal = Decimal(0)
 
 
-def _quotes(path: Path, instrument: InstrumentId, midnight: datetime) -> Iterator[Quote]:
+def _quotes(path: Path, instrument: InstrumentId, midnight: datetime, tally: Tally) -> Iterator[Quote]:
     bid = ask = _Side()
     for row in rows(path):
+        tally.rows[instrument] += 1
         ts = _ts(row, midnight)
         new_bid = _Side(_price(row, 1), row.number(2, "bid's size"))
         new_ask = _Side(_price(row, 3), row.number(4, "ask's size"))
         if _suspicious(row, 8):
+            tally.passed_over += 1
             continue
         bid, ask = new_bid if new_bid.price else bid, new_ask if new_ask.price else ask
         if not bid.price or not ask.price or bid.price > ask.price:
+            tally.passed_over += 1
             continue
         yield Quote(
             instrument=instrument,

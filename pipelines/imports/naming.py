@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from adapters.binance.symbols import QUOTES
 from adapters.registry import adapters, market_data
-from infra.errors import Problem
+from infra.errors import Hopeless
 from topics.record import InstrumentId, Venue
 
 LINEAR_IN_USD = ("hyperliquid", "coinbase", "kraken_futures", "bitstamp")
@@ -42,7 +42,7 @@ class Naming:
         self._known: dict[str, Listed] = {}
 
     def listed(self, symbol: str, kind: str = "") -> Listed:
-        """Problem where it cannot be told."""
+        """Hopeless where it cannot be told."""
         found = self._known.get(symbol)
         if found is None:
             found = self._known[symbol] = self._listed(symbol, kind)
@@ -59,7 +59,7 @@ class Naming:
     def _listed(self, symbol: str, kind: str) -> Listed:
         if self._given:
             if self._known:
-                raise Problem(f"--instrument names one, and there are {symbol} and {next(iter(self._known))}")
+                raise Hopeless(f"--instrument names one, and there are {symbol} and {next(iter(self._known))}")
             return self._of(f"{self._venue}:{self._given}", symbol, kind)
         return self._of(self._by_adapter(symbol) or self._by_quote(symbol), symbol, kind)
 
@@ -79,7 +79,7 @@ class Naming:
             return f"{self._venue}:{parts[0]}-{parts[1]}"
         fitting = [q for q in QUOTES if symbol.upper().endswith(q) and len(symbol) > len(q)]
         if len(parts) > 2 or not fitting:
-            raise Problem(
+            raise Hopeless(
                 f"which instrument is {symbol!r} of {self._venue}? say it with --instrument, as BTC-USDT-PERP"
             )
         quote = max(fitting, key=len)
@@ -88,7 +88,7 @@ class Naming:
     def _of(self, instrument: InstrumentId, symbol: str, kind: str) -> Listed:
         found = _ID.fullmatch(instrument)
         if found is None:
-            raise Problem(f"{instrument!r} is no instrument: as {self._venue}:BTC-USDT or {self._venue}:BTC-USDT-PERP")
+            raise Hopeless(f"{instrument!r} is no instrument: as {self._venue}:BTC-USDT or {self._venue}:BTC-USDT-PERP")
         kind = self._kind or kind or self._kind_of(found["quote"], found["rest"] or "")
         base, quote, rest = found["base"], found["quote"], found["rest"] or ""
         inverse = kind == "inverse" or (kind == "future" and self._is_inverse(quote, rest))

@@ -3,7 +3,9 @@
 import io
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -11,9 +13,18 @@ from typing import NamedTuple, cast
 from infra.captures import CaptureError
 from infra.captures.files import Line, lines, packing, translated
 from infra.captures.times import of_epoch
+from topics.record import InstrumentId
 
 DIGITS = 18
 MOST = Decimal(10) ** DIGITS
+
+
+@dataclass
+class Tally:
+    """How many rows were about each instrument; and how many of all led to nothing, as the format's rules have it."""
+
+    rows: Counter[InstrumentId] = field(default_factory=Counter)
+    passed_over: int = 0
 
 
 class Row(NamedTuple):

@@ -10,17 +10,20 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from adapters.base import own_symbol
 from adapters.registry import adapters
-from infra.captures import CaptureError
-from infra.errors import Problem
+from infra.captures import CaptureError, each_once
+from infra.errors import Hopeless
 from pipelines.imports import binance_trades, lean, tardis
 from pipelines.imports.definitions import Event, definition, steps_of
 from pipelines.imports.naming import Naming
-from pipelines.imports.rows import first_row
+from pipelines.imports.rows import Tally, first_row
 from topics.market import BookSnapshot, Instrument, Quote, Trade
 from topics.record import InstrumentId
 
-Reader = Callable[[Path, Naming], Iterator[Event]]
+US = "us"
+"""Where LEAN's stocks are traded, one instrument whatever the exchange."""
+Reader = Callable[[Path, Naming, Tally], Iterator[Event]]
 
 
 class Format(NamedTuple):
@@ -45,22 +48,56 @@ def format_of(path: Path) -> Format:
     raise CaptureError(path, "is no table that can be imported: trades of Binance, ticks of LEAN, tardis.dev")
 
 
+class Tables:
+    """Of one venue. ``venue``: its name; default: as the files tell it. Hopeless where they do not, or are of several."""
+
+    def __init__(self, paths: Sequence[Path], venue: str = "", instrument: str = "", kind: str = "") -> None:
+        each_once(paths)
+        self.files = [(path, format_of(path)) for path in paths]
+        told = "" if venue in adapters() else self._told(agree=not venue)
+        self.venue = venue or told
+        if not self.venue:
+            raise Hopeless(f"{paths[0]}: cannot tell the venue from it: name it with --venue")
+        self.naming = Naming(self.venue, told if told in adapters() else "", instrument, kind)
+
+    def readers(self, tally: Tally) -> list[Iterator[Event]]:
+        """One a file."""
+        return [kind.read(path, self.naming, tally) for path, kind in self.files]
+
+    def read(self, tally: Tally) -> Iterator[Event]:
+        """One file after the other."""
+        return chain.from_iterable(self.readers(tally))
+
+    def symbols(self) -> dict[InstrumentId, str]:
+        """The venue's spelling of those met so far."""
+        return {listed.instrument: own_symbol(listed.venue_symbol) for listed in self.naming.all()}
+
+    def _told(self, *, agree: bool) -> str:
+        known, by = "", Path()
+        for path, kind in self.files:
+            told = _venue(path, kind)
+            if agree and told and known and told != known:
+                raise CaptureError(
+                    path, f"is of {told}, and {by} of {known}: several files are one stream, of one venue"
+                )
+            if told and not known:
+                known, by = told, path
+        return known
+
+
 class Imported:
     """``events`` may be asked for once more; ``definitions`` have seen all of them."""
 
     def __init__(self, paths: Sequence[Path], venue: str = "", instrument: str = "", kind: str = "") -> None:
-        self._files = [(path, format_of(path)) for path in paths]
-        adapter = next(filter(None, (_adapter(*file) for file in self._files)), "")
-        if not (venue or adapter):
-            raise Problem("name the venue with --venue: these files do not tell it")
-        self._naming = Naming(venue or adapter, venue if venue in adapters() else adapter, instrument, kind)
-        self.formats = sorted({kind.name for _, kind in self._files})
-        steps = steps_of(chain.from_iterable(kind.read(path, self._naming) for path, kind in self._files))
+        self._tables = Tables(paths, venue, instrument, kind)
+        steps = steps_of(self._tables.read(Tally()))
         self.definitions: list[Instrument] = [
-            definition(listed, steps[listed.instrument]) for listed in self._naming.all() if listed.instrument in steps
+            definition(listed, steps[listed.instrument])
+            for listed in self._tables.naming.all()
+            if listed.instrument in steps
         ]
         if not self.definitions:
-            raise Problem(f"nothing to import in {', '.join(path.name for path in paths)}")
+            raise Hopeless(f"nothing to import in {', '.join(path.name for path in paths)}")
         self.count = sum(each.events + (0 if each.booked else each.quotes) for each in steps.values())
         self._booked = {name: each.booked for name, each in steps.items()}
 
@@ -71,8 +108,7 @@ class Imported:
         and whoever else wants a book have what is known of it.
         """
         numbers: defaultdict[InstrumentId, count[int]] = defaultdict(lambda: count(1))
-        readers = [kind.read(path, self._naming) for path, kind in self._files]
-        for event in heapq.merge(*readers, key=attrgetter("ts_init")):
+        for event in heapq.merge(*self._tables.readers(Tally()), key=attrgetter("ts_init")):
             if isinstance(event, Trade):
                 yield event
                 continue
@@ -94,8 +130,10 @@ def _top(quote: Quote, number: int) -> BookSnapshot:
     )
 
 
-def _adapter(path: Path, kind: Format) -> str:
+def _venue(path: Path, kind: Format) -> str:
     """Whose symbols they are, "" where the file does not tell."""
+    if kind is LEAN:
+        return US
     if kind is BINANCE:
         return "binance_coinm" if "USD_" in path.name else "binance"
     return tardis.adapter_of(path) if kind is TARDIS else ""

@@ -1,13 +1,15 @@
-"""The CSV files of tardis.dev: trades, quotes and incremental_book_L2, told apart by their header.
+"""The CSV files of tardis.dev: trades, quotes, incremental_book_L2 and book_snapshot_5 or _25, told apart by their header.
 
 https://docs.tardis.dev/downloadable-csv-files/data-types
 
     exchange,symbol,timestamp,local_timestamp,id,side,price,amount
     exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount
     exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount
+    exchange,symbol,timestamp,local_timestamp,asks[0].price,asks[0].amount,bids[0].price,bids[0].amount,asks[1].price,...
 
 Times are microseconds. Rows of one ``local_timestamp`` are one change of a book; snapshot rows that follow each other
-are one snapshot, and what stands before the first is passed over. Quotes without one of their sides are too.
+are one snapshot, and what stands before the first is passed over.
+Quotes without one of their sides are too. Book snapshots are samples of the best levels, whole each.
 """
 
 import re
@@ -19,7 +21,7 @@ from pathlib import Path
 from infra.captures import CaptureError
 from pipelines.imports.aggressor import TickRule
 from pipelines.imports.naming import Naming
-from pipelines.imports.rows import Row, first_row, rows
+from pipelines.imports.rows import Row, Tally, first_row, rows
 from topics.market import BookDelta, BookSnapshot, Quote, Trade
 from topics.record import InstrumentId, Level, Side
 
@@ -47,7 +49,7 @@ VENUES = {  # tardis.dev's name: the adapter, and what it puts before a symbol w
     "hyperliquid": ("hyperliquid", ""),
 }
 Places = dict[str, int]
-Read = Callable[[Iterator[Row], Places, Naming], Iterator[Trade | Quote | BookSnapshot | BookDelta]]
+Read = Callable[[Iterator[Row], Places, Naming, Tally], Iterator[Trade | Quote | BookSnapshot | BookDelta]]
 
 
 def looks_like(first: Row) -> bool:
@@ -62,7 +64,7 @@ def exchange(path: Path) -> str:
     return "" if row is None else row.fields[0]
 
 
-def records(path: Path, naming: Naming) -> Iterator[Trade | Quote | BookSnapshot | BookDelta]:
+def records(path: Path, naming: Naming, tally: Tally) -> Iterator[Trade | Quote | BookSnapshot | BookDelta]:
     """In the order of the file."""
     head = first_row(path)
     places = {name: place for place, name in enumerate(head.fields)}
@@ -70,8 +72,8 @@ def records(path: Path, naming: Naming) -> Iterator[Trade | Quote | BookSnapshot
         if places.keys() >= set(named.split(",")):
             found = rows(path)
             next(found)
-            return read(_whole(found, len(places)), places, naming)
-    raise head.wrong("is none of trades, quotes and incremental_book_L2 of tardis.dev")
+            return read(_whole(found, len(places)), places, naming, tally)
+    raise head.wrong("is none of trades, quotes, incremental_book_L2 and book_snapshot_* of tardis.dev")
 
 
 def _whole(found: Iterator[Row], fields: int) -> Iterator[Row]:
@@ -92,10 +94,11 @@ def _times(row: Row, places: Places) -> tuple[int, int]:
     return row.time(places["timestamp"]), row.time(places["local_timestamp"])
 
 
-def _trades(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[Trade]:
+def _trades(found: Iterator[Row], places: Places, naming: Naming, tally: Tally) -> Iterator[Trade]:
     rules: dict[InstrumentId, TickRule] = {}
     for row in found:
         instrument = _instrument(row, places, naming)
+        tally.rows[instrument] += 1
         price = row.positive(places["price"], "price")
         by_tick = rules.setdefault(instrument, TickRule()).side(price)
         ts_event, ts_init = _times(row, places)
@@ -121,13 +124,16 @@ def _taker(row: Row, places: Places) -> Side | None:
     raise row.wrong(f"side {row.fields[places['side']]!r} is none of buy, sell, unknown")
 
 
-def _quotes(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[Quote]:
+def _quotes(found: Iterator[Row], places: Places, naming: Naming, tally: Tally) -> Iterator[Quote]:
     for row in found:
+        instrument = _instrument(row, places, naming)
+        tally.rows[instrument] += 1
         if not (row.fields[places["bid_price"]] and row.fields[places["ask_price"]]):
+            tally.passed_over += 1
             continue
         ts_event, ts_init = _times(row, places)
         yield Quote(
-            instrument=_instrument(row, places, naming),
+            instrument=instrument,
             best_bid=row.positive(places["bid_price"], "bid"),
             bid_size=row.number(places["bid_amount"], "amount"),
             best_ask=row.positive(places["ask_price"], "ask"),
@@ -137,7 +143,7 @@ def _quotes(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[Qu
         )
 
 
-def _books(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[BookSnapshot | BookDelta]:
+def _books(found: Iterator[Row], places: Places, naming: Naming, tally: Tally) -> Iterator[BookSnapshot | BookDelta]:
     """One instrument's rows of one change stand together; changes of several may alternate."""
 
     def change(row: Row) -> tuple[str, bool, str]:
@@ -148,11 +154,14 @@ def _books(found: Iterator[Row], places: Places, naming: Naming) -> Iterator[Boo
     for (_, snapshot, _), group in groupby(found, change):
         changed = list(group)
         instrument = _instrument(changed[0], places, naming)
+        tally.rows[instrument] += len(changed)
         if snapshot:
             begun.add(instrument)
             yield _snapshot(instrument, changed, places)
         elif instrument in begun:
             yield _delta(instrument, changed, places)
+        else:
+            tally.passed_over += len(changed)
 
 
 def _snapshot(instrument: InstrumentId, changed: list[Row], places: Places) -> BookSnapshot:
@@ -172,6 +181,36 @@ def _delta(instrument: InstrumentId, changed: list[Row], places: Places) -> Book
     ts_event, ts_init = _times(changed[-1], places)
     return BookDelta(
         instrument=instrument, bids=tuple(bids.items()), asks=tuple(asks.items()), ts_event=ts_event, ts_init=ts_init
+    )
+
+
+def _samples(found: Iterator[Row], places: Places, naming: Naming, tally: Tally) -> Iterator[BookSnapshot]:
+    """As deep as the header is; of a market with fewer levels the rest of the row is empty."""
+    depth = sum(name.startswith("bids[") and name.endswith(".price") for name in places)
+    for row in found:
+        instrument = _instrument(row, places, naming)
+        tally.rows[instrument] += 1
+        ts_event, ts_init = _times(row, places)
+        yield BookSnapshot(
+            instrument=instrument,
+            bids=_side(row, places, "bids", depth),
+            asks=_side(row, places, "asks", depth),
+            depth=depth,
+            sampled=True,
+            ts_event=ts_event,
+            ts_init=ts_init,
+        )
+
+
+def _side(row: Row, places: Places, side: str, depth: int) -> tuple[Level, ...]:
+    try:
+        cells = [(places[f"{side}[{n}].price"], places[f"{side}[{n}].amount"]) for n in range(depth)]
+    except KeyError as error:
+        raise row.wrong(f"has no {error.args[0]}") from None
+    return tuple(
+        (format(row.positive(price, "price"), "f"), format(row.number(size, "amount"), "f"))
+        for price, size in cells
+        if row.fields[price]
     )
 
 
@@ -199,6 +238,7 @@ READERS: dict[str, Read] = {
     "id,side,price,amount": _trades,
     "ask_amount,ask_price,bid_price,bid_amount": _quotes,
     "is_snapshot,side,price,amount": _books,
+    "bids[0].price,bids[0].amount,asks[0].price,asks[0].amount": _samples,
 }
 
 

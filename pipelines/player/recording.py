@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from adapters.base import MarketData, Snapshots, answered
-from adapters.registry import adapters, market_data
-from infra.captures import Item, Kind, read, venue_hint
+from adapters.base import Snapshots, answered
+from infra.captures import Item, Kind, read
 from infra.errors import Problem
+from pipelines.recorded_venue import recorded_venue
 from topics.record import InstrumentId
 
 
@@ -26,15 +26,7 @@ class Recording:
 
     def __init__(self, paths: Sequence[Path], venue: str = "") -> None:
         self.paths = tuple(paths)
-        self.venue = venue or venue_hint(self.paths)
-        if not self.venue:
-            raise Problem(
-                f"{self.paths[0]}: cannot tell the venue from it: say --venue, one of {', '.join(adapters())}"
-            )
-        try:
-            self.adapter: MarketData = market_data(self.venue)
-        except ValueError as error:
-            raise Problem(str(error)) from error
+        self.venue, self.adapter = recorded_venue(self.paths, venue)
         self.symbols: dict[InstrumentId, str] = {}
         self.spoken: dict[InstrumentId, str] = {}
         self.samples: dict[InstrumentId, bytes] = {}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections import Counter, deque
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.registry import adapters
 from infra.captures import VENUES, CaptureError, Format, Item, Kind, Writer, format_of, read, venue_hint
 from infra.captures.times import as_seconds, of_epoch, of_seconds
+from infra.captures.venues import HOSTS
 from tests.recordings import data_folder
 
 DEPTH = "https://api.binance.com/api/v3/depth?symbol=BTCUSDT"
@@ -148,6 +151,10 @@ def test_a_frames_shape_tells_its_venue_where_nothing_else_does(tmp_path: Path, 
     assert venue_hint([write(tmp_path / "unnamed", b"1723161253937085768 " + data + b"\n")]) == venue
 
 
+def test_every_venue_that_has_an_adapter_is_told_by_name_and_by_url() -> None:
+    assert set(VENUES) == set(adapters()) == {venue for _, venue in HOSTS}
+
+
 @pytest.mark.parametrize(
     ("url", "venue"),
     [
@@ -218,6 +225,56 @@ def test_what_is_no_recording_is_said_in_one_line_with_its_place(
     assert "\n" not in error
 
 
+@pytest.mark.parametrize("name", ["jsonl", "lines", "text"])
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_stands_behind_a_bad_line_is_read_where_that_is_asked_for(
+    tmp_path: Path, name: str, in_order: bool
+) -> None:
+    rows = WHOLE[name].splitlines(keepends=True)
+    rows = rows[:1] + sorted(rows[1:]) if in_order else rows
+    whole = list(read([write(tmp_path / "whole.0", b"".join(rows))]))
+    for place in range(1, len(rows) + 1):
+        path = write(tmp_path / "bad.0", b"".join([*rows[:place], b'{"t":"recv","conn"\n', *rows[place:]]))
+        items = list(read([path], past_bad_lines=True))
+        bad = [item for item in items if item.kind is Kind.BAD_LINE]
+        others = [item._replace(connection="") for item in items if item.kind is not Kind.BAD_LINE]
+        if name == "text" and rows[place - 1].startswith(b"http"):  # an answer may have line ends in it
+            assert not bad
+            continue
+        assert others == [item._replace(connection="") for item in whole]
+        assert [item.data for item in bad] == [b'{"t":"recv","conn"']
+        assert f"bad.0, line {place + 1}: " in bad[0].about
+        assert until_error([path])[1] == bad[0].about
+
+
+@pytest.mark.parametrize("name", ["text", "jsonl", "lines"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd])
+def test_the_byte_order_mark_of_an_editor_is_no_part_of_a_recording(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    plain, marked = (
+        write(tmp_path / f"{n}.0", pack(mark + WHOLE[name])) for n, mark in enumerate((b"", b"\xef\xbb\xbf"))
+    )
+    assert [item._replace(connection="") for item in read([marked])] == [
+        item._replace(connection="") for item in read([plain])
+    ]
+
+
+def test_a_file_that_is_named_twice_is_refused_however_it_is_spelled(v3: Path) -> None:
+    again = v3.parent / ".." / v3.parent.name / v3.name
+    assert until_error([v3, again]) == ([], f"{again}: is named twice")
+    assert until_error([v3, write(v3.parent / "copy", v3.read_bytes())])[1] == ""
+
+
+def test_a_pipe_is_refused_before_a_byte_of_it_is_taken(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, LINES)
+    os.close(write_end)
+    assert "is a pipe or a device" in until_error([Path(f"/dev/fd/{read_end}")])[1]
+    assert os.read(read_end, len(LINES)) == LINES
+    os.close(read_end)
+
+
 def test_a_folder_and_a_missing_file_are_no_recordings(tmp_path: Path) -> None:
     assert "is a folder" in until_error([tmp_path])[1]
     assert "No such file" in until_error([tmp_path / "none"])[1]
@@ -243,6 +300,12 @@ def test_a_mutated_recording_is_read_or_refused_and_nothing_else(
     items, error = until_error([path])
     assert all(0 <= item.ts < 2**63 for item in items)
     assert "\n" not in error
+    behind = deque[Item]()
+    try:
+        behind.extend(read([path], past_bad_lines=True))
+    except CaptureError:
+        assert error  # of the file, not of a line
+    assert (len(behind) > len(items)) or not any(item.kind is Kind.BAD_LINE for item in behind)
     if not error:
         assert venue_hint([path]) in ("", *VENUES)
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 def test_without_a_configuration_it_says_how_to_make_one(bare: dict[str, str], tmp_path: Path) -> None:
     says(run(bare, "up", "--config", str(tmp_path / "none.toml")), "none.toml", "tapedeck init")
+
+
+def test_the_version_is_that_of_the_project(bare: dict[str, str]) -> None:
+    version = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
+    assert run(bare, "--version").stdout == f"tapedeck {version}\n"
+    assert "A trading platform in which everything" in run(bare, "--help").stdout
 
 
 def test_an_unknown_key_is_named(bare: dict[str, str], tmp_path: Path) -> None:

@@ -16,26 +16,15 @@ from infra.errors import Problem
 from pipelines import cli
 from pipelines.backtest_source import open_source
 from pipelines.imports.source import Imported
+from tests.pipelines.tables import HEAD, US, lean_files, tardis_files, write, zipped
 from tests.recordings import data_folder
 from topics import wire
 from topics.book import Book
 from topics.market import BookDelta, BookSnapshot, Instrument, Quote, Trade
 from topics.record import Payoff, Side
 
-US = 1_700_000_000_000_000
 AGGREGATES = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
 RECORDED = pytest.mark.skipif(not data_folder().exists(), reason="the recordings are not here")
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
-    return path
-
-
-def zipped(path: Path, name: str, text: str) -> Path:
-    with zipfile.ZipFile(path, "w") as packed:
-        packed.writestr(name, text)
-    return path
 
 
 def imported(*args: object) -> Result:
@@ -96,15 +85,6 @@ def test_trades_of_binance_keep_their_digits_and_say_who_took(tmp_path: Path, na
     assert (second.trade_id, second.aggressor) == ("10", Side.SELL)
 
 
-def lean_files(folder: Path) -> list[Path]:
-    quotes = "34200000,1836300,100,0,0,Q,1,0\n34200000,0,0,1836400,300,N,1,0\n34200005,1836500,9,0,0,P,1,0\n34200006,0,0,1836600,50,P,1,1\n"
-    trades = "34200001,1836400,283,P,1,0\n34200003,1836300,5,N,1,0\n34200004,1836350,5,N,1,0\n34200005,1,5,N,1,1\n"
-    return [
-        zipped(folder / "20131007_quote.zip", "20131007_ibm_Quote_Tick.csv", quotes),
-        zipped(folder / "20131007_trade.zip", "20131007_ibm_Trade_Tick.csv", trades),
-    ]
-
-
 def test_ticks_of_lean_are_one_equity_on_new_yorks_clock(tmp_path: Path) -> None:
     imported(*lean_files(tmp_path), "--venue", "us", "--to", tmp_path / "run")
     definition, book, quote, *trades = archived(tmp_path / "run")
@@ -126,35 +106,6 @@ def test_ticks_of_lean_are_one_equity_on_new_yorks_clock(tmp_path: Path) -> None
         (Decimal("183.635"), 5, Side.BUY, "20131007.3.N"),
     ]
     assert trades[0].ts_init == start + 10**6
-
-
-HEAD = "exchange,symbol,timestamp,local_timestamp,"
-BOOK = [
-    (0, "false", "bid", "1", "1"),
-    (1, "true", "bid", "100.10", "1.50"),
-    (1, "true", "bid", "100.20", "0.5"),
-    (2, "true", "ask", "100.3", "7"),
-    (2, "true", "ask", "100.4", "0"),
-    (3, "false", "bid", "100.20", "0"),
-    (3, "false", "ask", "100.25", "0.00000001"),
-    (4, "false", "bid", "100.15", "2"),
-]
-
-
-def tardis_files(folder: Path) -> list[Path]:
-    name = f"binance,BTCUSDT,{US},{US + 5}"
-    books = "".join(f"binance,BTCUSDT,{US + n},{US + n + 5},{','.join(rest)}\n" for n, *rest in BOOK)
-    return [
-        write(
-            folder / "trades.csv.gz",
-            f"{HEAD}id,side,price,amount\n{name},7,sell,100.20,0.001\n{name},,unknown,100.3,1\n",
-        ),
-        write(
-            folder / "quotes.csv",
-            f"{HEAD}ask_amount,ask_price,bid_price,bid_amount\n{name},7,100.3,100.20,0.5\n{name},,,1,1\n",
-        ),
-        write(folder / "incremental_book_L2.csv.gz", f"{HEAD}is_snapshot,side,price,amount\n{books}"),
-    ]
 
 
 def test_tables_of_tardis_become_trades_quotes_and_a_book_that_can_be_kept(tmp_path: Path) -> None:
@@ -245,7 +196,7 @@ def test_the_venue_says_which_market_a_table_of_binance_is_of(
 
 def test_an_instrument_can_be_said(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", f"{HEAD}id,side,price,amount\nftx,BTC-MOVE-0101,{US},{US},1,buy,2,3\n")
-    with pytest.raises(Problem, match="name the venue with --venue"):
+    with pytest.raises(Problem, match="cannot tell the venue from it: name it with --venue"):
         Imported([path])
     with pytest.raises(Problem, match="say it with --instrument"):
         Imported([path], "ftx")
@@ -269,7 +220,11 @@ def test_an_instrument_can_be_said(tmp_path: Path) -> None:
             f"{HEAD}id,side,price,amount\nbinance,BTCUSDT,1,2,3,x,4,5\n",
             "line 2: side 'x' is none of buy, sell, unknown",
         ),
-        ("t.csv", f"{HEAD}funding\nbinance,BTCUSDT,1,2,3\n", "none of trades, quotes and incremental_book_L2"),
+        (
+            "t.csv",
+            f"{HEAD}funding\nbinance,BTCUSDT,1,2,3\n",
+            "none of trades, quotes, incremental_book_L2 and book_snapshot_",
+        ),
     ],
 )
 def test_what_cannot_be_imported_is_said_in_one_line(tmp_path: Path, name: str, text: str, says: str) -> None:

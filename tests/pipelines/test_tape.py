@@ -38,6 +38,11 @@ def tape(*args: object) -> Result:
     return CliRunner().invoke(cli.app, ["tape", *map(str, args)])
 
 
+def code(result: Result) -> int:
+    """As the command line ends with it."""
+    return result.exception.exit_code if isinstance(result.exception, Problem) else result.exit_code
+
+
 def rows(result: Result) -> list[dict[str, object]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -143,6 +148,49 @@ def test_a_cut_of_a_broken_file_keeps_what_is_whole(tmp_path: Path) -> None:
     problem = tape("cut", tmp_path / "broken.gz", "--out", tmp_path / "out").exception
     assert "is cut off" in str(problem)
     assert len(list(read([tmp_path / "out"]))) > 500
+
+
+OKX = b'{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[]}'
+KRAKEN = b'[0,{"b":[]},"book-10","XBT/USD"]'
+
+
+def lines(path: Path, *frames: bytes) -> Path:
+    path.write_bytes(b"".join(b"%d %s\n" % (START + n * STEP, frame) for n, frame in enumerate(frames)))
+    return path
+
+
+def test_a_file_of_another_venue_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+    okx, kraken = lines(tmp_path / "a", OKX), lines(tmp_path / "b", KRAKEN)
+    for command in (["check"], ["stat"], ["cut", "--out", tmp_path / "out"]):
+        result = tape(*command, okx, kraken)
+        assert str(result.exception) == (
+            f"{kraken}: is of kraken, and {okx} of okx: several files are one stream, of one venue"
+        )
+        assert code(result) == 2
+    assert code(tape("check", okx, kraken, "--venue", "okx")) == 0
+    assert code(tape("check", okx, okx.rename(tmp_path / "KRAKEN.0"))) == 2
+
+
+def test_the_file_that_tells_its_venue_tells_it_for_all(tmp_path: Path) -> None:
+    silent, okx = lines(tmp_path / "a", b'{"event":"pong"}'), lines(tmp_path / "KRAKEN.txt", OKX)
+    result = tape("check", silent, okx)
+    assert (code(result), "okx:BTC-USDT" in result.stdout) == (0, True)
+
+
+def test_a_broken_recording_and_a_wrong_name_end_with_2_whatever_is_asked(tmp_path: Path) -> None:
+    packed = gzip.compress(b"".join(b"%d %s\n" % (START + n * STEP, OKX) for n in range(20_000)))
+    cut_off = tmp_path / "cut.gz"
+    cut_off.write_bytes(packed[: len(packed) // 2])
+    for command in (["stat"], ["check"], ["head", "-n", 20_000], ["cut", "--out", tmp_path / "out"]):
+        result = tape(*command, cut_off)
+        assert str(result.exception) == f"{cut_off}: is cut off: the gzip stream has no end", command
+        assert code(result) == 2, command
+    for command in ("stat", "check"):
+        assert "BTC-USDT" in tape(command, cut_off, "--json").stdout
+        result = tape(command, cut_off, "--venue", "nope")
+        assert str(result.exception).startswith("no adapter named 'nope'")
+        assert code(result) == 2
+    assert code(tape("ls", cut_off)) == 0
 
 
 def test_the_median_offset_is_kept_in_bounded_memory() -> None:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters.base import read_own
+from infra.errors import Problem
 from pipelines.cli import app
 from pipelines.tape_check import Checked, check
 from tests.pipelines.venue_model import START_NS, VenueModel
@@ -83,9 +84,66 @@ def test_a_broken_end_is_told_after_what_was_read(tmp_path: Path) -> None:
     assert 3000 < found.instruments[0].trades < 4000
 
 
+def test_a_bad_line_hides_nothing_behind_it_and_a_chained_book_goes_on(tmp_path: Path) -> None:
+    frames = frames_of(VenueModel(6), 10)
+    whole = only(written(tmp_path / "whole.gz", frames))
+    bad = written(tmp_path / "bad.gz", frames)
+    lines = gzip.decompress(bad.read_bytes()).splitlines(keepends=True)
+    bad.write_bytes(gzip.compress(b"".join([*lines[:13], b"170000\x00\xff\n", *lines[13:]])))
+    assert only(bad) == whole
+    assert check([bad], "binance").bad_lines == 1
+    code, out, said = run(bad, "--json")
+    assert (code, len(out.splitlines())) == (2, 1)
+    assert "bad lines: 1;" in said
+    bad.write_bytes(gzip.compress(b"".join([*lines[:13], b"torn\n", *lines[14:]])))  # a delta in its place
+    assert (only(bad).gaps, only(bad).book_state, only(bad).trades) == (1, "stale", 10)
+
+
+def test_no_book_claims_to_be_right_behind_a_bad_line_that_nothing_followed(tmp_path: Path) -> None:
+    frames = frames_of(VenueModel(7), 5)
+    path = written(tmp_path / "c.gz", frames)
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b"torn\n"))
+    assert (only(path).book_state, only(path).book_digest, only(path).book_updates) == ("stale", None, 5)
+
+
+def test_a_bad_line_ends_the_books_of_a_venue_whose_next_frame_would_not_show_what_is_lost(tmp_path: Path) -> None:
+    def book(kind: str, price: str) -> bytes:
+        level = f'{{"price":{price},"qty":1.0}}'
+        data = f'{{"symbol":"BTC/USD","bids":[{level}],"asks":[],"timestamp":"2023-10-06T17:35:55.440295Z"}}'
+        return f'{{"channel":"book","type":"{kind}","data":[{data}]}}'.encode()
+
+    frames = [book("snapshot", "1.0"), book("update", "2.0"), b"", book("update", "3.0"), book("snapshot", "4.0")]
+    path = written(tmp_path / "kraken.gz", frames)
+    one = check([path], "kraken").instruments[0]
+    assert (one.gaps, one.resyncs, one.book_state, one.best_bid) == (1, 1, "live", ("4", "1"))
+    assert check([written(path, frames[:-1])], "kraken").instruments[0].book_state == "stale"
+
+
+@pytest.mark.parametrize("recording", ["KRAKEN", "DERIBIT", "BINANCE_FUTURES", "COINBASE"])
+def test_the_table_has_a_line_an_instrument_on_a_terminal_of_100_columns(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, recording: str
+) -> None:
+    monkeypatch.setattr("pipelines.cli_tape.WIDE", 100)
+    path = data_dir / "cryptofeed" / f"{recording}.jsonl.zst"
+    _, out, _ = run(path)
+    found = check([path]).instruments
+    head, *lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == [one.instrument for one in found]
+    assert ("checksums" in head, "failed" in head) == (any(one.checksums_verified for one in found), False)
+    assert all(one.best_bid[0] in line for one, line in zip(found, lines, strict=True) if one.best_bid)
+
+
+def test_frames_of_kinds_that_are_passed_over_are_told(tmp_path: Path) -> None:
+    candle = b'{"stream":"btcusdt@kline_1m","data":{"e":"kline","E":1,"s":"BTCUSDT","k":{}}}'
+    code, out, said = run(written(tmp_path / "c.gz", [candle] * 3), "--json", "--venue", "binance")
+    assert (code, json.loads(out)["frames"], list(json.loads(out))) == (0, 3, KEYS)
+    assert said == "0 frames about no instrument, 0 that cannot be read, 3 passed over\n"
+
+
 def run(*arguments: Any) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["tape", "check", *map(str, arguments)])
-    return result.exit_code, result.stdout, result.stderr
+    code = result.exception.exit_code if isinstance(result.exception, Problem) else result.exit_code
+    return code, result.stdout, result.stderr
 
 
 def test_the_command_prints_an_object_a_line_and_fails_where_a_gap_stays_open(tmp_path: Path) -> None:
