@@ -8,8 +8,14 @@
 A time bar closes on the venue's clock: at the first trade at or past ``ts_close``, or, when trades are few, at a book
 change or a tick of ours that is ``LATENESS_NS`` past it (streams of one connection overtake each other by some
 milliseconds). Our clock is set against the venue's by the newest event's receive time, since a venue's clock may be off
-by seconds. An interval without trades makes no bar. A trade whose bar was closed before it came is counted as late and
-is in no time bar; so is one dated more than a minute after we received it.
+by seconds. An interval without trades makes no bar.
+
+What was told stays told. A trade that comes after its bar was closed (a connection stalled) tells the bar again, whole,
+with ``revision`` one more; where its interval was passed over without a bar, it makes one of revision 1. So revision 0
+comes in turn, each interval once, ``ts_open`` growing; of an interval the highest revision is what a query over all
+trades makes of it. Open and close are its first and its last trade on the tape, whatever their times. A closed bar is
+kept until the venue's time is ``KEPT_NS`` past its end. A trade for an older one, and one dated more than a minute after
+we received it, are in no time bar: the next bar that comes in turn tells how many these were (``late``).
 
 The others take every trade, in the order of the tape, whatever its time; a trade is never split, the one that fills a bar is
 its last, and the next bar begins with nothing. None of them knows of midnight.
@@ -18,14 +24,14 @@ A bar says how many of the book's gaps touched it: between a gap and the next sn
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from pipelines.clock_skew import believed
-from pipelines.exact import EXACT
+from pipelines.bar_tally import Tally
+from pipelines.clock_skew import BELIEVED_NS, believed
 from topics.catalog import MARKET_EVENTS
 from topics.coordinates import At
 from topics.market import Bar, BookDelta, BookSnapshot, Gap, Tick, Trade
@@ -33,34 +39,25 @@ from topics.record import InstrumentId, Record
 from topics.stage import EVERY, Outputs, Stage
 
 LATENESS_NS: Final = 500_000_000
-
-
-class OpenBar(msgspec.Struct):
-    """``ts_close`` of a time bar is its edge, not yet reached; of another one the time of its last trade."""
-
-    ts_open: int
-    ts_close: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
-    notional: Decimal
-    trades: int
-    gaps: int = 0
+KEPT_NS: Final = BELIEVED_NS
+"""As far as a trade may be dated ahead, and so close bars early."""
 
 
 class BarsState(msgspec.Struct):
-    """``closed_to``: bars that end by then are closed; ``behind``: our receive time minus the venue's, of the newest
-    event. ``broken``: the book has a gap that no snapshot has ended yet. ``missed``: gaps told to no bar yet, by rule:
-    where the time bar begins that they fall into (0: the next one), and how many.
+    """By rule: the ``open`` bar; the time bars ``kept`` since they were closed, as they were told; how many trades came
+    ``too_late`` and were told to no bar yet; ``missed``: gaps told to no bar yet, where the time bar begins that they
+    fall into (0: the next one), and how many.
+
+    ``closed_to``: bars that end by then are closed; ``behind``: our receive time minus the venue's, of the newest
+    event. ``broken``: the book has a gap that no snapshot has ended yet.
     """
 
     instrument: InstrumentId
-    open: dict[str, OpenBar] = {}
+    open: dict[str, Tally] = {}
+    kept: dict[str, list[Tally]] = {}
     closed_to: int = 0
     behind: int = 0
-    late: int = 0
+    too_late: dict[str, int] = {}
     broken: bool = False
     missed: dict[str, tuple[int, int]] = {}
 
@@ -75,21 +72,21 @@ class TimeRule(msgspec.Struct, frozen=True):
 class TickRule(msgspec.Struct, frozen=True):
     trades: int
 
-    def fills(self, bar: OpenBar) -> bool:
+    def fills(self, bar: Tally) -> bool:
         return bar.trades >= self.trades
 
 
 class VolumeRule(msgspec.Struct, frozen=True):
     volume: Decimal
 
-    def fills(self, bar: OpenBar) -> bool:
+    def fills(self, bar: Tally) -> bool:
         return bar.volume >= self.volume
 
 
 class NotionalRule(msgspec.Struct, frozen=True):
     notional: Decimal
 
-    def fills(self, bar: OpenBar) -> bool:
+    def fills(self, bar: Tally) -> bool:
         return bar.notional >= self.notional
 
 
@@ -159,8 +156,8 @@ def _fold(state: BarsState, rules: Rules, event: Any) -> Iterator[Record]:
             if believed(event.ts_event, event.ts_init):
                 state.behind = event.ts_init - event.ts_event
                 yield from _on_timed(state, rules, event)
-            elif rules.timed:
-                state.late += 1
+            else:
+                _count_late(state, rules.timed)
             yield from _on_filled(state, rules, event)
         case BookDelta() if believed(event.ts_event, event.ts_init):
             state.behind = event.ts_init - event.ts_event
@@ -180,11 +177,15 @@ def _on_timed(state: BarsState, rules: Rules, trade: Trade) -> Iterator[Record]:
     if not rules.timed:
         return
     yield from _close(state, rules, trade.ts_event, trade.ts_init)
-    starts = {spec: (rule.start(trade.ts_event), rule.length_ns) for spec, rule in rules.timed.items()}
-    for spec, (start, length) in starts.items():
-        if start + length > state.closed_to:
-            _add(state, spec, trade, start, start + length)
-    state.late += any(start + length <= state.closed_to for start, length in starts.values())
+    for spec, rule in rules.timed.items():
+        start = rule.start(trade.ts_event)
+        end = start + rule.length_ns
+        if end > state.closed_to:
+            _add(state, spec, trade, start, end)
+        elif end > state.closed_to - KEPT_NS:
+            yield _revised(state, spec, trade, start, end)
+        else:
+            _count_late(state, (spec,))
     state.closed_to = max(state.closed_to, trade.ts_event)
 
 
@@ -195,7 +196,31 @@ def _close(state: BarsState, rules: Rules, ts_venue: int, ts_init: int) -> Itera
         if bar is not None and bar.ts_close <= ts_venue:
             del state.open[spec]
             state.closed_to = max(state.closed_to, bar.ts_close)
-            yield _told(state.instrument, spec, bar, ts_init)
+            bar.late = state.too_late.pop(spec, 0)
+            _keep(state, spec, bar)
+            yield bar.told(state.instrument, spec, ts_init)
+
+
+def _revised(state: BarsState, spec: str, trade: Trade, start: int, end: int) -> Bar:
+    """A closed bar with one trade more; where there was none, one of this trade."""
+    bar = next((bar for bar in state.kept.get(spec, ()) if bar.ts_open == start), None)
+    if bar is None:
+        bar = Tally.of(trade, start, end, _missed(state, spec, start))
+        _keep(state, spec, bar)
+    else:
+        bar.count(trade)
+    bar.revision += 1
+    return bar.told(state.instrument, spec, trade.ts_init)
+
+
+def _keep(state: BarsState, spec: str, bar: Tally) -> None:
+    oldest = state.closed_to - KEPT_NS
+    state.kept[spec] = [kept for kept in state.kept.get(spec, ()) if kept.ts_close > oldest] + [bar]
+
+
+def _count_late(state: BarsState, specs: Iterable[str]) -> None:
+    for spec in specs:
+        state.too_late[spec] = state.too_late.get(spec, 0) + 1
 
 
 # --- bars that are filled ---------------------------------------------------------------------------------------------
@@ -206,7 +231,7 @@ def _on_filled(state: BarsState, rules: Rules, trade: Trade) -> Iterator[Record]
         bar = _add(state, spec, trade, trade.ts_event, trade.ts_event)
         bar.ts_close = trade.ts_event
         if rule.fills(bar):
-            yield _told(state.instrument, spec, state.open.pop(spec), trade.ts_init)
+            yield state.open.pop(spec).told(state.instrument, spec, trade.ts_init)
 
 
 # --- gaps -------------------------------------------------------------------------------------------------------------
@@ -226,44 +251,21 @@ def _on_gap(state: BarsState, rules: Rules, ts_venue: int) -> None:
 
 
 def _missed(state: BarsState, spec: str, start: int) -> int:
-    """The gaps that the bar which opens now has missed, an open one at least."""
-    begins, gaps = state.missed.pop(spec, (0, 0))
+    """The gaps that the bar which opens now has missed, an open one at least; those of a later interval wait for it."""
+    begins, gaps = state.missed.get(spec, (0, 0))
+    if begins <= start:
+        state.missed.pop(spec, None)
     return max(gaps if begins in (0, start) else 0, int(state.broken))
 
 
 # --- one bar ----------------------------------------------------------------------------------------------------------
 
 
-def _add(state: BarsState, spec: str, trade: Trade, start: int, end: int) -> OpenBar:
-    """The trade in its bar, which opens with it where there is none."""
-    price, value = trade.price, EXACT.multiply(trade.price, trade.size)
+def _add(state: BarsState, spec: str, trade: Trade, start: int, end: int) -> Tally:
+    """The trade in the open bar, which opens with it where there is none."""
     bar = state.open.get(spec)
     if bar is None:
-        gaps = _missed(state, spec, start)
-        bar = state.open[spec] = OpenBar(start, end, price, price, price, price, trade.size, value, 1, gaps)
-        return bar
-    bar.high = max(bar.high, price)
-    bar.low = min(bar.low, price)
-    bar.close = price
-    bar.volume = EXACT.add(bar.volume, trade.size)
-    bar.notional = EXACT.add(bar.notional, value)
-    bar.trades += 1
+        bar = state.open[spec] = Tally.of(trade, start, end, _missed(state, spec, start))
+    else:
+        bar.count(trade)
     return bar
-
-
-def _told(instrument: InstrumentId, spec: str, bar: OpenBar, ts_init: int) -> Bar:
-    return Bar(
-        instrument=instrument,
-        spec=spec,
-        open=bar.open,
-        high=bar.high,
-        low=bar.low,
-        close=bar.close,
-        volume=bar.volume,
-        notional=bar.notional,
-        trades=bar.trades,
-        gaps=bar.gaps,
-        ts_open=bar.ts_open,
-        ts_close=bar.ts_close,
-        ts_init=ts_init,
-    )

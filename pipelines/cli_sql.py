@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from infra.config import load
-from infra.duck import open_archive, view_name, views
+from infra.duck import open_archive, view_names, views
 from infra.errors import Hopeless, Problem
-from topics.catalog import TOPICS
 
 MOST = 1000
 """Rows of a table for people; JSON and CSV have them all."""
@@ -151,10 +150,6 @@ class Prompt:
             case _:
                 views(self._con, self._root)  # the run may have gone on
                 write(ask(self._con, entered), self._form)
-
-
-def view_names() -> list[str]:
-    return [view_name(topic) for topic in TOPICS.values() if not topic.compacted]
 
 
 def filled(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -101,7 +101,11 @@ def market_tiles(market: MarketData) -> list[Tile]:
     lost = sum(row["broken_s"] for row in rows)
     return [
         ("Instruments", f"{len(rows):,}", drawn),
-        ("Trades", f"{sum(int(row['trades']) for row in rows):,}", ""),
+        (
+            "Trades",
+            f"{sum(int(row['trades']) for row in rows):,}",
+            f"{market.late:,} too late for their bar" if market.late else "",
+        ),
         ("Gaps", f"{sum(int(row['gaps']) for row in rows):,}", f"books not whole for {lost:,.1f} s" if lost else ""),
         (
             "Our clock",

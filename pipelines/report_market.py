@@ -37,7 +37,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class MarketData:
-    """``slots``: per instrument rows of ``width_s`` each. ``drawn``: the busiest instruments, by name."""
+    """``slots``: per instrument rows of ``width_s`` each. ``drawn``: the busiest instruments, by name. ``late``: trades that are in no
+    bar of time.
+    """
 
     width_s: int
     instruments: list[Row]
@@ -45,6 +47,7 @@ class MarketData:
     books: Mapping[InstrumentId, list[BookLook]]
     broken: Mapping[InstrumentId, list[Broken]]
     drawn: list[InstrumentId]
+    late: int = 0
 
     @property
     def began(self) -> datetime | None:
@@ -105,7 +108,8 @@ def read(con: duckdb.DuckDBPyConnection, archive: Path) -> MarketData:
         seen = books.get(row["instrument"], ())
         row["broken_s"] = sum(one.length_s for one in broken.get(row["instrument"], ()))
         row["spread"] = fmean(one.spread for one in seen) if row["spread"] is None and seen else row["spread"]
-    return MarketData(width, instruments, slots, books, broken, drawn)
+    ((late,),) = con.execute(LATE).fetchall()
+    return MarketData(width, instruments, slots, books, broken, drawn, int(late))
 
 
 def _filled(rows: Sequence[Row], width_s: int) -> list[Row]:
@@ -137,6 +141,12 @@ CORRECTED = """
 (SELECT m.*, (usual + coalesce(skew, 0)) / 1e6 AS usual_ms, (worst + coalesce(skew, 0)) / 1e6 AS worst_ms, coalesce(skew, 0) AS skew
  FROM market_seconds AS m LEFT JOIN market_skews AS s ON split_part(instrument, ':', 1) = venue AND m.second = s.second)"""
 """Latencies on one clock: none is below 0."""
+
+LATE = """
+SELECT coalesce(sum(late), 0) FROM (
+    SELECT instrument, max(late) AS late
+    FROM (SELECT instrument, spec, sum(late) AS late FROM market_bars GROUP BY ALL) GROUP BY ALL)"""
+"""Each instrument's by the rule that lost most: one trade may be late for several."""
 
 SLOTTED = f"""
 SELECT instrument, make_timestamp(({{first}} + (second - {{first}}) // {{width}} * {{width}}) * 1000000) AS time,

@@ -107,7 +107,7 @@ class Strategy:
         """A signal of its own market callbacks."""
 
     def on_bar(self, state: Any, desk: Desk, bar: Bar) -> Decisions:
-        """A closed bar of a kind it subscribes to."""
+        """A closed bar of a kind it subscribes to: each once, ``ts_open`` growing; what comes late for it is not told here."""
 
     def on_order(self, state: Any, desk: Desk, order: OrderUpdated) -> Decisions:
         """One of its orders after one more fact; the desk has it already."""

@@ -268,6 +268,10 @@ class Bar(Record, frozen=True, kw_only=True):
     ``tick-100``, ``volume-2.5``, ``notional-1000`` trades in the order of the tape, the first at ts_open, the last at ts_close.
 
     ``gaps``: those of the book while it was open, so that trades of it may be missing.
+
+    ``revision``: 0 when told in turn. A bar of time is told again, one more, with each trade that comes after it was closed
+    (1 the first time where its interval was passed over without a bar); the highest counts. Strategies get 0 alone.
+    ``late``: trades since the bar before that came too late for a bar of this rule (or dated far ahead), and are in none.
     """
 
     instrument: InstrumentId
@@ -280,6 +284,8 @@ class Bar(Record, frozen=True, kw_only=True):
     notional: Decimal
     trades: int
     gaps: int = 0
+    revision: int = 0
+    late: int = 0
     ts_open: int
     ts_close: int
     ts_init: int

@@ -51,6 +51,9 @@ def _line(r: Any, _: Subscriptions) -> Iterable[str]:
 
 
 def _bar_subscribers(r: market.Bar, subscriptions: Subscriptions) -> Iterable[str]:
+    """Each bar once, in turn."""
+    if r.revision > 0:
+        return ()
     return [s for s, sub in sorted(subscriptions.items()) if r.instrument in sub.instruments and r.spec in sub.bars]
 
 

@@ -21,9 +21,10 @@ from pipelines.signals import signals_stage
 from strategies import Strategy
 from tests.folding import Folding
 from topics import orders as o
+from topics.catalog import STRATEGY_INBOX
 from topics.market import Instrument, Quote, Tick, Trade
 from topics.record import Liquidity, Record, Side, StrategyId
-from topics.routes import Subscriptions
+from topics.routes import Subscriptions, group
 from topics.strategy import StrategyHalted
 
 MS = 1_000_000
@@ -110,10 +111,9 @@ class Loop:
         for strategy, stage in self._signals.items():
             for signal in stage.feed(event):
                 self._later(1, self._hear, strategy, signal)
-        for bar in self._bars.feed(event):
-            for strategy, subscription in self.subscriptions.items():
-                if event.instrument in subscription.instruments and subscription.bars:
-                    self._later(1, self._hear, strategy, bar)
+        for (topic, key), bars in group(self._bars.feed(event), self.subscriptions).items():
+            for bar in bars if topic is STRATEGY_INBOX else ():
+                self._later(1, self._hear, key, bar)
 
     # --- commands --------------------------------------------------------------------------------------------------
 

@@ -3,19 +3,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.binance.symbols import instrument_of
-from pipelines.bars import LATENESS_NS, BarsState, bars_stage, rule_of
+from pipelines.bars import KEPT_NS, LATENESS_NS, bars_stage, rule_of
 from pipelines.clock_skew import BELIEVED_NS
+from pipelines.intents import intents_stage
 from pipelines.normalize import normalize_stage
 from pipelines.raw import encode_line
+from strategies import Desk, Strategy
 from tests.folding import Folding, fold, run
 from tests.recordings import hftbacktest
+from topics.catalog import STRATEGY_INBOX
 from topics.market import Bar, BookDelta, BookSnapshot, Gap, Mark, Tick, Trade
 from topics.record import Record, Side
+from topics.routes import Subscription, group
 
 BTC, ETH = "sim:BTC-USDT", "sim:ETH-USDT"
 S = 1_000_000_000
@@ -88,8 +93,7 @@ def test_recorded_bars_are_those_computed_from_all_trades_at_once(recorded_event
     spec = f"time-{seconds}s"
     folding = Folding(bars_stage({ETH: (spec,)}))
     out = [bar for event in recorded_events for bar in folding.feed(event)]
-    state: BarsState = folding.states[ETH]
-    assert state.late == 0
+    assert all(bar.revision == bar.late == 0 for bar in out if isinstance(bar, Bar))
     wanted = naive([r for r in recorded_events if isinstance(r, Trade)], seconds)
     assert told(out, spec)[: len(wanted)] == wanted
     assert len(told(out, spec)) - len(wanted) in (0, 1)  # a tick may have closed the last one
@@ -191,18 +195,54 @@ def test_our_clock_is_set_against_the_venues_before_it_closes_a_bar() -> None:
     assert len(folding.feed(tick(4.5))) == 1
 
 
-def test_a_trade_that_comes_after_its_bar_was_closed_is_counted_and_in_none() -> None:
-    folding = Folding(STAGE)
-    out = [b for e in [trade(0.5), tick(2), trade(0.9), trade(1.5), trade(2.5)] for b in folding.feed(e)]
-    assert [b[8] for b in told(out, "time-1s")] == [1, 1]
-    assert folding.states[BTC].late == 1
+def revisions(records: Iterable[Record], spec: str = "time-1s") -> list[tuple[int, int, int, int]]:
+    """Of each telling the second it begins at, its revision, its trades and those too late."""
+    return [
+        ((b.ts_open - START) // S, b.revision, b.trades, b.late)
+        for b in records
+        if isinstance(b, Bar) and b.spec == spec
+    ]
+
+
+def test_a_trade_that_comes_after_its_bar_was_closed_tells_it_again() -> None:
+    events = [trade(0.5, "100"), tick(2), trade(0.9, "103"), trade(0.1, "101"), trade(1.5), trade(2.5)]
+    out = run(STAGE, events)
+    assert revisions(out) == [(0, 0, 1, 0), (0, 1, 2, 0), (0, 2, 3, 0), (1, 0, 1, 0)]
+    again = told(out, "time-1s")[2]
+    assert again[2:6] == tuple(map(Decimal, ("100", "103", "100", "101"))), "open and close by the order of the tape"
+    assert [b[8] for b in told(run(STAGE, [*events, tick(9)]), "time-5s")] == [5], "the longer one was still open"
+
+
+def test_a_late_trade_of_an_interval_that_was_passed_over_makes_a_bar_out_of_turn() -> None:
+    out = run(STAGE, [trade(0.5), trade(3.5), trade(1.5), trade(1.6), trade(4.1)])
+    assert revisions(out) == [(0, 0, 1, 0), (1, 1, 1, 0), (1, 2, 2, 0), (3, 0, 1, 0)]
+
+
+def test_a_late_bar_takes_no_gap_of_a_later_one() -> None:
+    events = [trade(0.5), tick(2), gap(2.1), whole(2.2), trade(1.5), trade(2.5), trade(3)]
+    assert gaps(run(STAGE, events), "time-1s") == [0, 0, 1]
+    assert gaps(run(STAGE, [trade(0.5), gap(0.6), tick(3), whole(3), trade(0.7)]), "time-1s") == [1, 1]
+
+
+def test_a_trade_for_a_bar_that_is_no_longer_kept_is_in_none_and_told_by_the_next_one() -> None:
+    kept = KEPT_NS / S
+    events = [trade(0.5), trade(kept + 0.9), trade(0.6), trade(kept + 1), trade(0.7), trade(0.8), trade(kept + 2)]
+    out = run(STAGE, [*events, trade(kept + 1.5)])
+    last = round(kept)
+    assert revisions(out) == [(0, 0, 1, 0), (0, 1, 2, 0), (last, 0, 1, 0), (last + 1, 0, 1, 2), (last + 1, 1, 2, 2)]
 
 
 def test_a_trade_from_the_far_future_is_not_believed() -> None:
+    out = run(STAGE, [trade(0.5), trade(90, behind=-BELIEVED_NS - 1), trade(0.6), trade(1.0)])
+    assert revisions(out) == [(0, 0, 2, 1)]
+
+
+def test_no_more_is_kept_than_the_bars_of_the_time_that_is_kept() -> None:
     folding = Folding(STAGE)
-    out = [b for e in [trade(0.5), trade(90, behind=-BELIEVED_NS - 1), trade(0.6), trade(1.0)] for b in folding.feed(e)]
-    assert [b[8] for b in told(out, "time-1s")] == [2]
-    assert folding.states[BTC].late == 1
+    for second in range(500):
+        folding.feed(trade(second))
+        folding.feed(trade(second - 30.5))
+    assert len(folding.states[BTC].kept["time-1s"]) <= KEPT_NS // S + 1
 
 
 def test_other_instruments_and_those_without_bars_are_passed_over() -> None:
@@ -221,6 +261,66 @@ def test_sums_are_exact_however_many_digits_they_have() -> None:
 def test_a_specification_that_is_none_is_refused_by_name(spec: str) -> None:
     with pytest.raises(ValueError, match="not a bar"):
         rule_of(spec)
+
+
+arrivals = st.lists(st.tuples(st.integers(-100, 3000), st.integers(0, 61_000), st.booleans()), max_size=60)
+
+
+def arrived(steps: Iterable[tuple[int, int, bool]]) -> list[Record]:
+    """Trades in any order, none so late that its bar is forgotten, some with a tick behind them."""
+    events: list[Record] = []
+    newest = 0
+    for n, (ms, late, ticks) in enumerate(steps):
+        at = max(0, newest + ms - min(late, KEPT_NS // 1_000_000))
+        newest = max(newest, at)
+        events.append(trade(at / 1000, price=str(100 + n % 7), size=f"0.{n + 1}"))
+        if ticks:
+            events.append(tick(newest / 1000))
+    return events
+
+
+@given(steps=arrivals, every=st.integers(1, 4))
+def test_the_last_revisions_hold_every_trade_in_whatever_order_they_come(
+    steps: list[tuple[int, int, bool]], every: int
+) -> None:
+    events = [*arrived(steps), tick(1_000_000)]
+    trades = [e for e in events if isinstance(e, Trade)]
+    out = [bar for bar in run(STAGE, events) if isinstance(bar, Bar)]
+    for spec, seconds in (("time-1s", 1), ("time-5s", 5)):
+        last = {bar.ts_open: bar for bar in out if bar.spec == spec}
+        assert told((last[start] for start in sorted(last)), spec) == naive([*trades, trade(1_000_000)], seconds)
+        for start, end in last.items():
+            tellings = [bar for bar in out if bar.spec == spec and bar.ts_open == start]
+            assert [b.revision for b in tellings] == list(range(end.revision - len(tellings) + 1, end.revision + 1))
+            assert tellings[0].revision <= 1
+    assert sum(bar.late for bar in out) == 0
+    assert fold(STAGE, events, recode_every=every) == fold(STAGE, events)
+
+
+class Hearer(Strategy):
+    class State(msgspec.Struct):
+        heard: list[tuple[str, int]] = []
+
+    def on_bar(self, state: State, desk: Desk, bar: Bar) -> None:
+        state.heard.append((bar.spec, bar.ts_open))
+
+
+@given(steps=arrivals)
+def test_a_strategy_hears_each_bar_once_and_in_turn(steps: list[tuple[int, int, bool]]) -> None:
+    subscription = Subscription(account="sim.main", instruments=(BTC,), bars=("time-1s", "time-5s"))
+    bars, heard = Folding(STAGE), Folding(intents_stage("s1", Hearer(), subscription))
+    told: list[Bar] = []
+    for event in [*arrived(steps), tick(1_000_000)]:
+        out = bars.feed(event)
+        told += (bar for bar in out if isinstance(bar, Bar))
+        for (topic, _), inbox in group(out, {"s1": subscription}).items():
+            for bar in inbox if topic is STRATEGY_INBOX else ():
+                heard.feed(bar)
+    found = heard.states["s1"].state.heard if heard.states else []
+    assert found == [(bar.spec, bar.ts_open) for bar in told if bar.revision == 0]
+    for spec in subscription.bars:
+        opens = [ts for name, ts in found if name == spec]
+        assert opens == sorted(set(opens))
 
 
 MAKES: dict[str, Callable[[float], Record]] = {"trade": trade, "delta": delta, "tick": tick, "gap": gap, "whole": whole}

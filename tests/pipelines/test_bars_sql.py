@@ -1,6 +1,6 @@
 """Bars of every kind are what DuckDB makes of all the trades at once, over midnight too: of recorded, imported and generated trades."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,21 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from adapters.registry import market_data
+from infra import archive
 from infra.captures import read
 from infra.duck import open_archive
+from infra.tail import Place, Taken
 from pipelines import cli
 from pipelines.backtest_source import open_source
-from pipelines.bars import BarsState, bars_stage, rule_of
+from pipelines.bars import BarsState, TimeRule, bars_stage, rule_of
 from pipelines.lines import Lines
 from pipelines.normalize import MarketState, normalize_stage
+from tests.folding import run
 from topics import wire
+from topics.catalog import MARKET_BARS, MARKET_EVENTS, Topic
 from topics.coordinates import At
-from topics.market import Bar, Tick, Trade
-from topics.record import Side
+from topics.market import Bar, BookDelta, Tick, Trade
+from topics.record import Record, Side
 
 S = 1_000_000_000
 DAY = 86_400 * S
@@ -85,9 +89,9 @@ def told(events: Iterable[Any], specs: tuple[str, ...]) -> dict[str, list[Row]]:
         state, out = stage.on_event(state, one, At(0, n, 0))
         for bar in out:
             assert isinstance(bar, Bar)
+            assert bar.revision == bar.late == 0
             ohlc = (bar.open, bar.high, bar.low, bar.close)
             found[bar.spec].append((bar.ts_open, bar.ts_close, *ohlc, bar.volume, bar.notional, bar.trades))
-    assert state is None or state.late == 0
     return found
 
 
@@ -128,6 +132,69 @@ def test_bars_of_imported_trades_are_those_of_a_question_to_the_archive(data_dir
                 price::DECIMAL(18,9) AS price, size::DECIMAL(18,9) AS size FROM market_events WHERE type = 'Trade'""")
         specs = ("time-60s", "time-3600s", "tick-250", "volume-1000", "notional-123456.78")
         agree(con, told((e for e in events if isinstance(e, Trade)), specs))
+
+
+def stalled(events: Iterable[Any], every_s: int, length_s: int) -> Iterator[Any]:
+    """From the last two of so many seconds on, our clock ticks while the venue's events wait for the connection."""
+    held: list[Any] = []
+    second = 0
+    for event in events:
+        now = event.ts_init // S
+        if now > second:
+            second = now
+            yield Tick(n=now, ts_init=now * S)
+        if (now + 2) % every_s < length_s:
+            held.append(event)
+            continue
+        while held:
+            yield msgspec.structs.replace(held.pop(0), ts_init=event.ts_init)
+        yield event
+
+
+ASKED_BARS = """
+SELECT ts_open, ts_close, open, high, low, close, volume, notional, trades FROM market_bars WHERE spec = ? ORDER BY ts_open"""
+ASKED_TRADES = """
+SELECT ts_event - ts_event % {length} AS ts_open, ts_open + {length} AS ts_close, arg_min(price, place) AS open, max(price) AS high,
+    min(price) AS low, arg_max(price, place) AS close, sum(size) AS volume, sum(price * size) AS notional, count(*) AS trades
+FROM (SELECT ts_event, price::DECIMAL(18,9) AS price, size::DECIMAL(18,9) AS size, ("offset", "index") AS place
+      FROM market_events WHERE type = 'Trade')
+GROUP BY ALL ORDER BY ts_open"""
+
+
+def written(root: Path, topic: Topic, records: Iterable[Record]) -> None:
+    rows = [
+        Taken(topic.name, "id", 0, n, n, INSTRUMENT.encode(), wire.encode([record]), b"x|y@1/0|%d|0" % n, None)
+        for n, record in enumerate(records)
+    ]
+    archive.write(root, Place(topic.name, 0), rows)
+
+
+@pytest.mark.parametrize("length", [3, 7])
+def test_bars_of_a_connection_that_stalled_are_those_of_a_question_to_the_archive(
+    data_dir: Path, tmp_path: Path, length: int
+) -> None:
+    adapter, stage, state = market_data("binance"), normalize_stage({"binance": "binance"}), MarketState()
+    events = list[Any]()
+    for line in Lines("binance", adapter).of(read([data_dir / "hftbacktest" / "spot" / "ethusdt_20240808.gz"])):
+        _, out = stage.on_event(state, line, At(0, 0, 0))
+        events += (msgspec.structs.replace(e, instrument=INSTRUMENT) for e in out if isinstance(e, Trade | BookDelta))
+    seen = list(stalled(events, 10, length))
+    specs = ("time-1s", "time-5s")
+    bars = run(bars_stage({INSTRUMENT: (*specs, "tick-1")}), [*seen, Tick(n=0, ts_init=seen[-1].ts_init + 60 * S)])
+    written(tmp_path, MARKET_EVENTS, (e for e in seen if isinstance(e, Trade)))
+    written(tmp_path, MARKET_BARS, bars)
+    again = {spec: sum(1 for b in bars if isinstance(b, Bar) and b.spec == spec and b.revision > 0) for spec in specs}
+    assert min(again.values()) > 5, "bars were told again"
+    with open_archive(tmp_path) as con:
+        for spec in specs:
+            rule = rule_of(spec)
+            assert isinstance(rule, TimeRule)
+            wanted = con.execute(ASKED_TRADES.format(length=rule.length_ns)).fetchall()
+            assert con.execute(ASKED_BARS, [spec]).fetchall() == wanted
+        told, late = con.execute("SELECT count(*), sum(late) FROM market_bars_told").fetchone() or (0, 0)
+        assert (told, late) == (len(bars), 0)
+        filled = con.execute("SELECT count(*) FROM market_bars WHERE spec = 'tick-1'").fetchone()
+        assert filled == (sum(isinstance(e, Trade) for e in seen),), "those that begin at the same time are not one bar"
 
 
 digits = st.integers(1, 10**9).map(lambda n: Decimal(n).scaleb(-6))

@@ -20,6 +20,7 @@ from infra.tail import Place, Taken
 from pipelines import cli, report, report_market
 from pipelines.report_market import MarketData
 from pipelines.report_market_charts import market_charts
+from tests.strategies.builders import bar
 from topics import wire
 from topics.market import BookDelta, BookSnapshot, Gap, Quote, Trade
 from topics.record import Level, Record, Side
@@ -82,15 +83,13 @@ EVENTS: list[Record] = [
 ]
 
 
-def written(root: Path, events: list[Record]) -> Path:
+def written(root: Path, events: list[Record], topic: str = "market.events") -> Path:
     """Each delivered twice."""
     rows = []
     for n, event in enumerate(e for e in events for _ in range(2)):
         key = getattr(event, "instrument", "").encode()
-        rows.append(
-            Taken("market.events", "id", 0, n, n, key, wire.encode([event]), b"normalize|x@1/0|%d|0" % (n // 2), None)
-        )
-    archive.write(root, Place("market.events", 0), rows)
+        rows.append(Taken(topic, "id", 0, n, n, key, wire.encode([event]), b"normalize|x@1/0|%d|0" % (n // 2), None))
+    archive.write(root, Place(topic, 0), rows)
     return root
 
 
@@ -188,6 +187,20 @@ def test_an_archive_without_market_data_has_a_page_too(tmp_path: Path) -> None:
         report_market.prepare(con, tmp_path)
         found = report_market.read(con, tmp_path)
     assert (found.instruments, found.drawn, market_charts(found)) == ([], [], [])
+
+
+def test_trades_that_came_too_late_for_a_bar_are_told_once_each(tmp_path: Path) -> None:
+    def late(n: int, start: int, spec: str, instrument: str = BTC, revision: int = 0) -> Record:
+        told = bar("1", T0 + start * S, instrument, spec)
+        return msgspec.structs.replace(told, late=n, revision=revision)
+
+    bars = [late(3, 1, "time-1s"), late(1, 2, "time-1s"), late(2, 5, "time-5s"), late(5, 1, "time-1s", ETH)]
+    written(written(tmp_path, EVENTS), [*bars, late(3, 1, "time-1s", revision=1)], "market.bars")
+    with closing(open_archive(tmp_path)) as con:
+        report_market.prepare(con, tmp_path)
+        found = report_market.read(con, tmp_path)
+    assert found.late == 4 + 5
+    assert ("Trades", "4", "9 too late for their bar") in report.market_tiles(found)
 
 
 def test_of_very_many_records_trades_and_gaps_are_counted_all_the_same(
