@@ -226,10 +226,17 @@ def test_a_late_bar_takes_no_gap_of_a_later_one() -> None:
 
 def test_a_trade_for_a_bar_that_is_no_longer_kept_is_in_none_and_told_by_the_next_one() -> None:
     kept = KEPT_NS / S
-    events = [trade(0.5), trade(kept + 0.9), trade(0.6), trade(kept + 1), trade(0.7), trade(0.8), trade(kept + 2)]
-    out = run(STAGE, [*events, trade(kept + 1.5)])
+    times = (0.5, 1.5, kept + 0.9, 30, 0.6, kept + 1, 0.7, 0.8, kept + 2, kept + 1.5)
     last = round(kept)
-    assert revisions(out) == [(0, 0, 1, 0), (0, 1, 2, 0), (last, 0, 1, 0), (last + 1, 0, 1, 2), (last + 1, 1, 2, 2)]
+    assert revisions(run(STAGE, map(trade, times))) == [
+        (0, 0, 1, 0),
+        (1, 0, 1, 0),
+        (30, 1, 1, 0),
+        (0, 1, 2, 0),
+        (last, 0, 1, 0),
+        (last + 1, 0, 1, 2),
+        (last + 1, 1, 2, 2),
+    ]
 
 
 def test_a_trade_from_the_far_future_is_not_believed() -> None:
@@ -263,7 +270,8 @@ def test_a_specification_that_is_none_is_refused_by_name(spec: str) -> None:
         rule_of(spec)
 
 
-arrivals = st.lists(st.tuples(st.integers(-100, 3000), st.integers(0, 61_000), st.booleans()), max_size=60)
+lateness = st.one_of(st.just(0), st.integers(0, 61_000))
+arrivals = st.lists(st.tuples(st.integers(-100, 20_000), lateness, st.booleans()), max_size=60)
 
 
 def arrived(steps: Iterable[tuple[int, int, bool]]) -> list[Record]:
