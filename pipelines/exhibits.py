@@ -45,6 +45,8 @@ def exhibit_of(name: str, config: Config) -> Exhibit:
     match kind:
         case "normalize":
             return MarketExhibit([i for v in sorted(config.venues) for i in config.instruments_of(v)])
+        case "bars":
+            return BarsExhibit()
         case "intents":
             return IntentsExhibit(which)
         case "orders":
@@ -116,6 +118,16 @@ class MarketExhibit(Nothing):
         yield catalog.LAST_EVENT.of(((i,), ts / 1e9) for i, ts in list(self._last.items()))
         yield catalog.MARKET_DELAY.histograms([((venue,), h) for venue, h in list(self._delays.items())])
         yield catalog.CLOCK_SKEW.of(((venue,), skew.ns / 1e9) for venue, skew in list(self._skews.items()))
+
+
+class BarsExhibit(Nothing):
+    """Of bars: an alarm while trades are in no bar of time and no bar has told it yet (``Bar.late``)."""
+
+    wants_states = True
+
+    def stand(self, states: Mapping[str, Any]) -> None:
+        missed = sorted(instrument for instrument, state in states.items() if state.too_late)
+        self.alarm = f"trades in no bar, dated too far from the newest: {', '.join(missed)}" if missed else ""
 
 
 class IntentsExhibit(Nothing):

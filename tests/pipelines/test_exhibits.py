@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from infra.config import Config, parse
 from infra.shell.metrics import Exhibit
 from pipelines import controls, positions
+from pipelines.bars import bars_stage
 from pipelines.exhibits import REMEMBERED, exhibit_of
 from pipelines.gateway import checks
 from pipelines.gateway.metrics import GatewayMetrics
@@ -22,6 +23,7 @@ from pipelines.portfolio import portfolio_stage
 from strategies.folded import Folded
 from tests.facts import ACCOUNT, INSTRUMENT, STRATEGY, T0, OrderMaker, definition, fill, kill, mark, position, resume
 from tests.folding import Folding
+from tests.strategies.builders import trade
 from topics.catalog import FILLS, MARKET_EVENTS, ORDERS_STATE, STRATEGY_INBOX
 from topics.market import BookDelta, BookSnapshot, Gap
 from topics.orders import OrderAnomaly, OrderStatus, OrderUpdated, ReconciliationDifference
@@ -108,6 +110,15 @@ def test_a_halted_strategy_is_an_alarm_until_it_is_resumed(config: Config) -> No
         shown.stand({STRATEGY: Running(None, Folded(), halted=why)})
         assert values(shown, "strategy_halted") == {(STRATEGY,): halted}
         assert (str(why) in shown.alarm) is bool(halted)
+
+
+def test_trades_that_are_in_no_bar_are_an_alarm_until_a_bar_tells_of_them(config: Config) -> None:
+    folding, shown = Folding(bars_stage({INSTRUMENT: ("time-1s",)})), exhibit_of("bars", config)
+    for seconds, alarmed in ((100, False), (39, True), (100.5, True), (101, False)):
+        ts = T0 + int(seconds * 1e9)
+        folding.feed(trade("100", ts=ts, name=INSTRUMENT))
+        shown.stand(folding.states)
+        assert (INSTRUMENT in shown.alarm) is alarmed
 
 
 def test_positions_are_shown_as_they_stand_in_the_state_also_after_a_restart(config: Config) -> None:
