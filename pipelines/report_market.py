@@ -30,6 +30,8 @@ FOLDED = 3_000_000
 DRAWN = 12
 """Instruments with a chart; tables have them all."""
 SECOND = 1_000_000_000
+LATELY_NS = 3600 * SECOND
+"""What took longer is a recording that was played: how long ago it was is no latency."""
 FIELDS = ("instrument", "ts_event", "ts_init", "price", "size", "best_bid", "best_ask", "bid_size", "ask_size")
 
 Row = dict[str, Any]
@@ -61,6 +63,7 @@ class MarketData:
 def prepare(con: duckdb.DuckDBPyConnection, archive: Path) -> None:
     """The tables ``market_seconds``, and ``market_skews``: how far our clock was behind each venue's (``clock_skew``)."""
     believed = f"(ts_event > 0 AND ts_event - ts_init <= {BELIEVED_NS})"
+    lately = f"ts_init - ts_event <= {LATELY_NS}"
     one_in = max(1, _records(archive) // SAMPLED)
     counted = " OR ".join(f'try(decode(value)) LIKE \'%"type":"{kind}"%\'' for kind in ("Trade", "Gap"))
     events = few_fields(archive, MARKET_EVENTS, FIELDS, f'("offset" % {one_in} = 0 OR {counted})')
@@ -71,8 +74,8 @@ def prepare(con: duckdb.DuckDBPyConnection, archive: Path) -> None:
                avg((best_ask - best_bid)::DOUBLE / ((best_ask + best_bid) / 2)::DOUBLE * 1e4) FILTER (type = 'Quote') AS spread,
                avg(bid_size::DOUBLE) FILTER (type = 'Quote') AS bid_size, avg(ask_size::DOUBLE) FILTER (type = 'Quote') AS ask_size,
                count(*) FILTER (type = 'Gap') AS gaps, count(*) AS events,
-               median(ts_init - ts_event) FILTER (type IN ('Trade', 'BookDelta') AND {believed}) AS usual,
-               max(ts_init - ts_event) FILTER (type IN ('Trade', 'BookDelta') AND {believed}) AS worst,
+               median(ts_init - ts_event) FILTER (type IN ('Trade', 'BookDelta') AND {believed} AND {lately}) AS usual,
+               max(ts_init - ts_event) FILTER (type IN ('Trade', 'BookDelta') AND {believed} AND {lately}) AS worst,
                min(ts_init - ts_event) FILTER (type IN ('Trade', 'BookDelta') AND {believed}) AS least
         FROM ({events})
         WHERE type IN ('Trade', 'Quote', 'BookDelta', 'BookSnapshot', 'Gap') GROUP BY ALL""")

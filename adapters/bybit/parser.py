@@ -137,6 +137,9 @@ def _own_symbol(instrument: InstrumentId) -> str:
     return own_symbol(venue_symbol(instrument))
 
 
+ALONE = "alone"
+"""In the parser's memory: the best level was told."""
+
 _CHANGE = (
     b'{"topic":"orderbook.%%s.%%*",%b,"data":{"s":"%%s","b":%%[["%%p","%%q"]%%],"a":%%[["%%p","%%q"]%%],'
     b'"u":%%d,"seq":%%#},"cts":%%M}'
@@ -163,23 +166,39 @@ def _own(own: Own, reading: Reading) -> Sequence[Parsed] | None:
     if own.event is not None:
         if isinstance(own.event, Session) and not own.event.beside:
             reading.memory.pop(BOOK, None)
+            reading.memory.pop(ALONE, None)
         return (own.event,)
     return definition(_info.decode(own.body), wanted, reading) if own.what == "instruments-info" else None
 
 
 def _changed(frame: bytes, reading: Reading, wanted: str) -> Sequence[Parsed] | None:
-    """The best level alone (``orderbook.1``) is a quote. Of books of several depths the deepest counts."""
+    """The best level alone (``orderbook.1``) is a quote, and the book where there is no deeper one. Of several the deepest counts."""
     f = _book.decode(frame)
     d = f.data
     named(d.s, wanted, reading)
     ts_event = (f.cts or f.ts) * 1_000_000
     depth = f.topic.split(".")[1]
     if depth == "1":
-        return top(d.b, d.a, f.type == "snapshot", ts_event, reading)
+        is_whole = f.type == "snapshot"
+        quote = top(d.b, d.a, is_whole, ts_event, reading)
+        return (*quote, *_book_of(f, ts_event, reading)) if _is_the_book(is_whole, reading.memory) else quote
     if not (
         depth.isascii() and depth.isdigit() and of_the_book(depth, int(depth[:9]), f.type == "snapshot", reading.memory)
     ):
         return None
+    return _book_of(f, ts_event, reading)
+
+
+def _is_the_book(is_whole: bool, memory: dict[str, str]) -> bool:
+    """A deeper one that was subscribed to is there before the best level is told for the second time."""
+    if is_whole and BOOK not in memory and ALONE in memory:
+        of_the_book("1", 1, is_whole, memory)
+    memory[ALONE] = ""
+    return memory.get(BOOK, "").startswith("1 ")
+
+
+def _book_of(f: BookFrame, ts_event: int, reading: Reading) -> Sequence[Parsed]:
+    d = f.data
     if f.type == "delta" and d.u != 1:
         return (
             BookDelta(

@@ -104,6 +104,13 @@ def test_a_book_of_one_level_is_a_quote() -> None:
     assert (str(quote.best_ask), str(quote.ask_size)) == ("65150.0", "2")
 
 
+def test_where_there_is_no_deeper_book_the_best_level_is_the_book_too_from_the_second_time_on() -> None:
+    whole = altered(altered(BOOK, "orderbook.200", "orderbook.1"), "delta", "snapshot")
+    deep, at = altered(BOOK, "delta", "snapshot"), reading()
+    told = [[type(x) for x in MARKET_DATA.parse(frame, at) or ()] for frame in (whole, whole, whole, deep, whole)]
+    assert told == [[Quote], [Quote, BookSnapshot], [Quote, BookSnapshot], [BookSnapshot], [Quote]]
+
+
 def test_of_books_of_several_depths_the_deepest_counts_from_its_snapshot_on() -> None:
     at = reading()
     of_50 = altered(BOOK, "orderbook.200", "orderbook.50")
