@@ -142,6 +142,15 @@ def test_latencies_of_a_clock_that_was_behind_are_on_one_clock(data: MarketData)
     assert data.instruments[0]["skew_ms"] == pytest.approx(1300)
 
 
+def test_how_long_ago_a_played_recording_was_is_no_latency(tmp_path: Path) -> None:
+    year = 365 * 24 * 3600 * S
+    written(tmp_path, [trade(0.1, way=year), trade(0.2, way=year)])
+    with closing(open_archive(tmp_path)) as con:
+        report_market.prepare(con, tmp_path)
+        (row,) = report_market.read(con, tmp_path).instruments
+    assert (row["trades"], row["usual_ms"], row["worst_ms"]) == (2, None, None)
+
+
 def test_every_strip_of_a_chart_has_its_own_axis_and_gaps_are_shaded(data: MarketData) -> None:
     btc, eth = (msgspec.json.decode(one.figure) for one in market_charts(data))
     assert len(btc["layout"]["annotations"]) == 4
