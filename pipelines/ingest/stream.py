@@ -150,14 +150,15 @@ class Stream:
 
     def _take(self, link: Link, frame: bytes) -> None:
         number = self._sequence_in(frame)
+        is_copy = number is not None and link.expected == number + 1
         if number is not None:
             expected, link.expected = link.expected, number + 1
-            if expected is not None and number != expected:
+            if expected is not None and number != expected and not is_copy:
                 self.holes += 1
                 log.warning("%s: frame %s came where %s was due", self._name, number, expected)
                 for symbol in self.symbols:
                     self._writer.wrapped(symbol, hole_frame(expected, number, symbol))
-        self._writer.frame(frame, self._wire(link), self._connection.url, self._any_of)
+        self._writer.frame(frame, self._wire(link), self._connection.url, self._any_of, is_copy)
 
     def _leave(self, link: Link) -> None:
         if link in self._up:

@@ -52,14 +52,16 @@ class RawWriter:
         if self._capture is not None:
             self._capture.write(Item(time.time_ns(), Kind.CLOSED, connection, "", beside.encode()))
 
-    def frame(self, frame: bytes, connection: str, url: str, any_of: Sequence[str] = ()) -> None:
-        """One from the venue's stream at ``url``, received now. ``any_of``: symbols that it may be about where it is damaged."""
+    def frame(self, frame: bytes, connection: str, url: str, any_of: Sequence[str] = (), is_copy: bool = False) -> None:
+        """One from the venue's stream at ``url``, received now. ``any_of``: symbols that it may be about where it is damaged.
+        ``is_copy``: the one before once more, by its number; kept under ``<venue>:``, where it changes nothing.
+        """
         now = time.time_ns()
         if self._capture is not None:
             self._capture.write(Item(now, Kind.FRAME, connection, "", frame))
-        symbols = self._symbols_in(frame, url)
+        symbols = () if is_copy else self._symbols_in(frame, url)
         keys = dict.fromkeys(self._keys[symbol] for symbol in symbols) if symbols else {self._rest: None}
-        if any_of and self._rest in keys and is_damaged(frame):
+        if any_of and not is_copy and self._rest in keys and is_damaged(frame):
             keys |= dict.fromkeys(self._keys[symbol] for symbol in any_of)
         for key in keys:
             self._add(now, key, frame)

@@ -259,7 +259,17 @@ def test_recorded_trades_were_made_at_the_side_of_the_book_that_they_name(items:
     assert right > 4 * wrong
 
 
-@pytest.mark.parametrize("fault", ["lost", "repeated", "swapped"])
+def test_a_frame_that_comes_twice_changes_nothing(items: list[Item]) -> None:
+    at = next(n for n, item in enumerate(items) if b'"l2_data"' in item.data and b'"update"' in item.data)
+    naive = Naive()
+    for item in items:
+        naive.feed(item)
+    played = play("coinbase", faulty(items, "repeated", at, at))
+    assert not played.of(Gap)
+    assert_books(played, naive)
+
+
+@pytest.mark.parametrize("fault", ["lost", "swapped"])
 def test_a_fault_ends_in_a_gap_and_the_next_snapshot_makes_the_books_right_again(items: list[Item], fault: str) -> None:
     changes = [n for n, item in enumerate(items) if b'"l2_data"' in item.data and b'"update"' in item.data]
     at, other = changes[100], changes[101]

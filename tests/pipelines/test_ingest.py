@@ -173,7 +173,7 @@ async def test_a_hole_in_a_connection_is_told_to_its_instruments_and_a_book_is_a
         async with ingesting(chosen, kafka_conf) as status:
             await until(lambda: venue.sockets)
             asked = len(venue.subscribed)
-            await venue.send(heartbeat(0), heartbeat(1), heartbeat(4))
+            await venue.send(heartbeat(0), heartbeat(1), heartbeat(1), heartbeat(4))
             await until(lambda: status().get("holes") == 1)
             request = ResyncRequested(venue="sim", venue_symbol="BTC-USD", reason="connection", ts_init=1)
             producer = kafka.producer(kafka_conf)
