@@ -10,7 +10,7 @@ from pipelines.imports.definitions import definition
 from pipelines.imports.naming import Naming
 from pipelines.normalize import MarketState
 from pipelines.paper.listing import listing
-from pipelines.player.defining import LOOKED_AT, steps_in
+from pipelines.player.defining import LOOKED_AT, first_book, steps_in
 from pipelines.player.kept import Kept
 from pipelines.player.recording import Recording
 from topics.market import Instrument
@@ -80,8 +80,8 @@ def _market(recording: Recording, instrument: InstrumentId, state: MarketState) 
     bid, ask = (None, None) if book is None else (book.best_bid, book.best_ask)
     if book is None or bid is None or ask is None or bid >= ask:
         return None
-    market = Market(state.definition or _implied(recording, instrument, state), bid, ask, state.trades)
-    return market if _can_be_listed(market.definition) else None
+    found = state.definition or _implied(recording, instrument)
+    return Market(found, bid, ask, state.trades) if found is not None and _can_be_listed(found) else None
 
 
 def _can_be_listed(d: Instrument) -> bool:
@@ -92,11 +92,12 @@ def _can_be_listed(d: Instrument) -> bool:
     return d.tradable and d.has_value and (d.payoff is not Payoff.SPOT or (one.base, one.quote) == (d.base, d.quote))
 
 
-def _implied(recording: Recording, instrument: InstrumentId, state: MarketState) -> Instrument:
-    """Nobody recorded one: as the player makes it."""
-    assert state.book.book is not None
-    listed = Naming(recording.venue).listed(recording.symbols[instrument])
-    return definition(listed, steps_in(state.book.book, instrument))
+def _implied(recording: Recording, instrument: InstrumentId) -> Instrument | None:
+    """Nobody recorded one: as the player makes it, of the same book."""
+    book = first_book(recording, instrument)
+    if book is None:
+        return None
+    return definition(Naming(recording.venue).listed(recording.symbols[instrument]), steps_in(book, instrument))
 
 
 def _steps(qty: Decimal, step: Decimal, rounding: str) -> Decimal:

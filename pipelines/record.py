@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from adapters.registry import adapter_of
+from adapters.registry import adapter_of, market_data
 from infra.config import Config, VenueConfig, check_run_name, load
 from infra.errors import Hopeless
 from pipelines.system import System
@@ -69,6 +69,9 @@ def _section(venue: Venue, instruments: Sequence[InstrumentId], venues: Venues) 
     """What is not as it is by itself."""
     try:
         found = venues[venue] if venue in venues else VenueConfig(adapter=adapter_of(venue))
+        adapter = market_data(found.adapter)
+        for instrument in instruments:
+            adapter.venue_symbol(instrument)
     except ValueError as error:
         raise Hopeless(str(error)) from error
     chosen = msgspec.to_builtins(replace(found, instruments=tuple(instruments), capture=True))
@@ -83,6 +86,8 @@ class Told:
         self._config = config
         self._say = say
         self._began = self._due = time.monotonic()
+        self._ended: dict[Venue, int] = {}
+        self._frames: dict[Venue, int] = {}
 
     def tell(self) -> None:
         if time.monotonic() >= self._due:
@@ -104,4 +109,12 @@ class Told:
             return "starting"
         times = {0: "", 1: ", connection lost once"}.get(status["lost"], f", connections lost {status['lost']} times")
         trouble = f" ({status['problem']})" if status["problem"] else ""
-        return f"{status['events_in']:,} frames{times}{trouble}"
+        return f"{self._counted(venue, status['events_in']):,} frames{times}{trouble}"
+
+    def _counted(self, venue: Venue, frames: int) -> int:
+        """An ingest that was started anew counts anew."""
+        before = self._frames.get(venue, 0)
+        if frames < before:
+            self._ended[venue] = self._ended.get(venue, 0) + before
+        self._frames[venue] = frames
+        return self._ended.get(venue, 0) + frames

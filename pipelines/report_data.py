@@ -89,11 +89,11 @@ def total(rows: Sequence[Row], name: str) -> Decimal:
     return sum((row[name] for row in rows if row[name] is not None), Decimal(0))
 
 
-def _thinned(table: str, of: str) -> str:
+def _thinned(table: str, of: str, by: str = "ts_init") -> str:
     """Of each slice of the table's whole time only the last row, per `of`."""
     first, last = f"(SELECT min(ts_init) FROM {table})", f"(SELECT max(ts_init) FROM {table})"
     part = f"(ts_init - {first}) // greatest(1, ({last} - {first}) // {POINTS})"
-    return f"(FROM {table} QUALIFY row_number() OVER (PARTITION BY {of}, {part} ORDER BY ts_init DESC) = 1)"
+    return f"(FROM {table} QUALIFY row_number() OVER (PARTITION BY {of}, {part} ORDER BY {by} DESC) = 1)"
 
 
 HELD = ("fills", "portfolio.state", "portfolio.inbox", "orders.events", "orders.state")
@@ -109,7 +109,8 @@ PREPARED = (
     """CREATE OR REPLACE TEMP TABLE lines AS
        SELECT account, strategy, currency, realized_pnl, unrealized_pnl, fees, total_pnl, drawdown, complete, ts_init, "offset"
        FROM portfolio_state WHERE instrument = ''""",
-    """CREATE OR REPLACE TEMP TABLE totals AS SELECT * FROM lines WHERE complete""",
+    """CREATE OR REPLACE TEMP TABLE totals AS
+       SELECT * REPLACE (max(ts_init) OVER (PARTITION BY account, strategy ORDER BY "offset") AS ts_init) FROM lines WHERE complete""",
     """CREATE OR REPLACE TEMP TABLE marks AS SELECT instrument, ts_init, best_bid, best_ask FROM portfolio_inbox
        WHERE type = 'Mark' AND (instrument IN (SELECT instrument FROM traded) OR NOT EXISTS (FROM traded))""",
     """CREATE OR REPLACE TEMP TABLE facts AS
@@ -122,7 +123,8 @@ PREPARED = (
 EQUITY = f"""
 SELECT account, strategy, currency, make_timestamp_ns(ts_init)::TIMESTAMP AS time, total_pnl::DOUBLE AS pnl, drawdown::DOUBLE AS drawdown,
        fees::DOUBLE AS fees
-FROM {_thinned("totals", "account, strategy")} ORDER BY account, strategy, ts_init"""
+FROM {_thinned("totals", "account, strategy", '"offset"')} ORDER BY account, strategy, "offset"
+"""
 
 PRICES = f"""
 SELECT instrument, make_timestamp_ns(ts_init)::TIMESTAMP AS time, ((best_bid + best_ask) / 2)::DOUBLE AS mid

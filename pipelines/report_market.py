@@ -71,7 +71,7 @@ def prepare(con: duckdb.DuckDBPyConnection, archive: Path) -> None:
         CREATE OR REPLACE TEMP TABLE market_seconds AS
         SELECT instrument, ts_init // {SECOND} AS second, count(*) FILTER (type = 'Trade') AS trades,
                coalesce(sum(size::DOUBLE) FILTER (type = 'Trade'), 0) AS volume,
-               avg((best_ask - best_bid)::DOUBLE / ((best_ask + best_bid) / 2)::DOUBLE * 1e4) FILTER (type = 'Quote') AS spread,
+               median((best_ask - best_bid)::DOUBLE / ((best_ask + best_bid) / 2)::DOUBLE * 1e4) FILTER (type = 'Quote') AS spread,
                avg(bid_size::DOUBLE) FILTER (type = 'Quote') AS bid_size, avg(ask_size::DOUBLE) FILTER (type = 'Quote') AS ask_size,
                count(*) FILTER (type = 'Gap') AS gaps, count(*) AS events,
                median(ts_init - ts_event) FILTER (type IN ('Trade', 'BookDelta') AND {believed} AND {lately}) AS usual,

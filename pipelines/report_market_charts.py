@@ -45,7 +45,8 @@ def _note(width_s: int, slots: Sequence[Row], broken: Sequence[Broken]) -> str:
 
 
 def _strips(name: InstrumentId, slots: Sequence[Row], books: Sequence[BookLook]) -> list[Strip]:
-    base = name.partition(":")[2].partition("-")[0]
+    base, _, terms = name.partition(":")[2].partition("-")
+    base = f"contracts or {base}, as the venue counts" if "-" in terms else base
     quoted = [row for row in slots if row["spread"] is not None]
     if books:
         spread = [_line([b.time for b in books], [b.spread for b in books], "spread", LINE, "%{y:,.3f} bp")]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from infra.captures.item import CaptureError
 
@@ -79,11 +79,31 @@ def translated(path: Path) -> Iterator[None]:
         raise CaptureError(path, error.strerror or str(error)) from error
 
 
+class _Unpacked(io.RawIOBase):
+    """What is whole before a break comes first; one large read would lose it."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        found = self._packed.read1(len(into))  # type: ignore[attr-defined]
+        into[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
+
+
 def _opened(path: Path) -> io.BufferedReader:
     match packing(path):
         case "gzip":
-            return io.BufferedReader(cast(io.RawIOBase, gzip.open(path)), 131_072)
+            raw: io.RawIOBase = _Unpacked(cast(BinaryIO, gzip.open(path)))  # noqa: SIM115
         case "zstd":
-            return io.BufferedReader(cast(io.RawIOBase, zstd.open(path)), 131_072)
+            raw = _Unpacked(cast(BinaryIO, zstd.open(path)))
         case _:
-            return io.BufferedReader(cast(io.RawIOBase, cast(BinaryIO, open(path, "rb", buffering=0))), 131_072)
+            raw = cast(io.RawIOBase, open(path, "rb", buffering=0))  # noqa: SIM115
+    return io.BufferedReader(raw, 131_072)

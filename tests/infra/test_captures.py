@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable
 from itertools import pairwise
@@ -180,6 +181,13 @@ def test_a_cut_off_file_delivers_what_stands_before_the_break(tmp_path: Path) ->
         items, error = until_error([write(tmp_path / name, packed[: len(packed) // 2])])
         assert 5_000 < len(items) < 15_000
         assert error.endswith(f"{name}: is cut off: the {'gzip' if name == 'a.gz' else 'zstd'} stream has no end")
+
+
+def test_of_a_cut_off_stream_every_whole_line_is_read(tmp_path: Path) -> None:
+    text = b"".join(b'%d {"n":"%s"}\n' % (10**18 + n, os.urandom(30).hex().encode()) for n in range(4_000))
+    cut = gzip.compress(text)[:-2_000]
+    items, _ = until_error([write(tmp_path / "a.gz", cut)])
+    assert len(items) == zlib.decompressobj(31).decompress(cut).count(b"\n") < 4_000
 
 
 def test_a_cut_off_recording_is_merged_as_far_as_it_goes(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.base import Reading, rest_frame
 from adapters.simulated import filters
 from adapters.simulated import model as sim
 from adapters.simulated.units import units
@@ -15,6 +16,7 @@ from infra.config import Config, load
 from pipelines import demo_paper
 from pipelines.demo_markets import NARROW_BPS, Market, chosen
 from pipelines.paper.listing import listing
+from pipelines.player.defining import made_definition
 from pipelines.player.recording import Recording
 from pipelines.settled import currencies
 from strategies import Strategy
@@ -22,7 +24,7 @@ from strategies.desk import Desk
 from strategies.loading import load_strategy
 from tests.pipelines.gateway.worlds import ACCOUNT, NOW, balance, check_of, limit, mark, world
 from tests.strategies.builders import bar
-from topics.market import Quote
+from topics.market import Instrument, Quote
 from topics.orders import SubmitOrder
 from topics.record import TimeInForce
 from topics.strategy import Signal
@@ -113,6 +115,19 @@ def test_every_strategy_sends_orders_that_pass_each_check_and_each_filter(derive
             price=units(order.price or Decimal(0)),
         )
         assert filters.refusal(listing(d), asked, units(market.bid[0]), 0, 0) is None, (market, order)
+
+
+def test_sizes_are_whole_lots_of_the_definition_that_is_served(data_dir: Path) -> None:
+    """Nobody recorded one: both make it of the same book."""
+    recording = Recording(sorted(data_dir.glob("hftbacktest/spot/btcusdt*")))
+    (market,) = chosen(recording, (), 3)
+    body = made_definition(recording, market.instrument)
+    assert body is not None
+    frame = rest_frame("exchangeInfo", "BTCUSDT", body)
+    found = recording.adapter.parse(frame, Reading(recording.venue, market.instrument, 0, 0, {})) or ()
+    served = next(one for one in found if isinstance(one, Instrument))
+    assert (market.definition.tick_size, market.definition.lot_size) == (served.tick_size, served.lot_size)
+    assert market.order_qty % served.lot_size == 0
 
 
 def test_what_rests_on_a_market_of_others_is_behind_its_best_prices(derived: Derived) -> None:
