@@ -29,7 +29,7 @@ from adapters.registry import market_data
 from pipelines import book_orders, compared
 from pipelines import synchronizer as sync
 from pipelines.marks import MarkState, best, sample
-from pipelines.overlap import TRADES_MOST, TRADES_MOST_BESIDE, Told
+from pipelines.overlap import LATELY_NS, LINGER_NS, Told
 from pipelines.raw import UNREADABLE, Line, decode_lines
 from topics import market
 from topics.catalog import MARKET_RAW
@@ -255,8 +255,7 @@ def _orders(state: MarketState) -> book_orders.OrdersState:
 
 
 def _on_trade(state: MarketState, source: sync.Source, event: market.Trade, line: Line) -> Sequence[Record]:
-    most = TRADES_MOST_BESIDE if state.book.overlap.at(line.ts) else TRADES_MOST
-    if state.told.is_copy(event, most):
+    if state.told.is_copy(event, LINGER_NS if state.book.overlap.at(line.ts) else LATELY_NS):
         return ()
     state.ts_venue = event.ts_event
     state.trades += 1

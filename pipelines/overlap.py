@@ -13,11 +13,10 @@ LINGER_NS = 5_000_000_000
 QUIET_NS = 1_000_000_000
 """After so long without a newer quote one with an earlier number is no copy: the venue has begun anew."""
 
-TRADES_MOST = 200
-"""Of one connection: what it sends again, it sends soon."""
+TRADES_MOST = 2_000
 
-TRADES_MOST_BESIDE = 2_000
-"""Of several: one may be seconds behind."""
+LATELY_NS = 1_000_000_000
+"""Of one connection, by the venue's time: what it sends again, it sends soon. Of several one may be seconds behind."""
 
 
 class Overlap(msgspec.Struct):
@@ -47,16 +46,20 @@ class Told(msgspec.Struct):
     quote: int = 0
     quoted_at: int = 0
 
-    def is_copy(self, trade: Trade, most: int = TRADES_MOST) -> bool:
-        """Of a known id and the same terms. One without an id never is, nor one whose id stands for another trade by now."""
+    def is_copy(self, trade: Trade, kept_ns: int = LATELY_NS) -> bool:
+        """Of a known id and the same terms. One without an id never is, nor one whose id stands for another trade by now. What is
+        more than ``kept_ns`` before this one is forgotten.
+        """
         if not trade.trade_id:
             return False
         terms = (trade.ts_event, trade.price, trade.size)
         if self.trades.get(trade.trade_id) == terms:
             return True
-        self.trades[trade.trade_id] = terms
-        while len(self.trades) > most:
-            del self.trades[next(iter(self.trades))]
+        known = self.trades
+        known[trade.trade_id] = terms
+        since = trade.ts_event - kept_ns
+        while known[oldest := next(iter(known))][0] < since or len(known) > TRADES_MOST:
+            del known[oldest]
         return False
 
     def is_stale(self, quote: Quote, now: int) -> bool:

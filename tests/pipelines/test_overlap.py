@@ -15,7 +15,7 @@ from adapters.registry import market_data
 from infra.captures import Item, Kind, read
 from pipelines.lines import Lines
 from pipelines.normalize import MarketState, normalize_stage
-from pipelines.overlap import LINGER_NS, TRADES_MOST, TRADES_MOST_BESIDE
+from pipelines.overlap import LATELY_NS, LINGER_NS, TRADES_MOST
 from pipelines.raw import encode_line
 from pipelines.synchronizer import HELD_MOST, HOLD_NS, STILL_NS
 from tests.folding import Folding, fold
@@ -194,13 +194,19 @@ def test_numbers_that_begin_anew_are_no_copies_for_long() -> None:
     assert kinds(folding.feed(line(new.depth(), START_NS + STILL_NS + 1)))["Gap"] == 1
 
 
-@pytest.mark.parametrize(("sessions", "most"), [((), TRADES_MOST), ((SECOND,), TRADES_MOST_BESIDE)])
-def test_the_trades_that_are_remembered_are_bounded(sessions: tuple[bytes, ...], most: int) -> None:
+@pytest.mark.parametrize(("sessions", "kept_ns"), [((), LATELY_NS), ((SECOND,), LINGER_NS)])
+def test_the_trades_that_are_remembered_are_of_late_and_bounded(sessions: tuple[bytes, ...], kept_ns: int) -> None:
     model, folding = begun(9, *sessions)
-    for _ in range(most + 10):
+    for _ in range(TRADES_MOST + 10):
         folding.feed(line(model.trade(), START_NS))
-    state: MarketState = folding.states[INSTRUMENT]
-    assert len(state.told.trades) == most
+    told = folding.states[INSTRUMENT].told
+    assert len(told.trades) == TRADES_MOST
+    model.now += kept_ns
+    folding.feed(line(model.trade(), START_NS))
+    assert len(told.trades) == TRADES_MOST
+    model.now += MS
+    folding.feed(line(model.trade(), START_NS))
+    assert len(told.trades) == 2
 
 
 # --- recordings -----------------------------------------------------------------------------------------------------
