@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from infra.captures.item import CaptureError
 
@@ -82,14 +82,14 @@ def translated(path: Path) -> Iterator[None]:
 class _Unpacked(io.RawIOBase):
     """What is whole before a break comes first; one large read would lose it."""
 
-    def __init__(self, packed: BinaryIO) -> None:
+    def __init__(self, packed: "gzip.GzipFile | zstd.ZstdFile") -> None:
         self._packed = packed
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, into: Any) -> int:
-        found = self._packed.read1(len(into))  # type: ignore[attr-defined]
+        found = self._packed.read1(len(into))
         into[: len(found)] = found
         return len(found)
 
@@ -101,9 +101,9 @@ class _Unpacked(io.RawIOBase):
 def _opened(path: Path) -> io.BufferedReader:
     match packing(path):
         case "gzip":
-            raw: io.RawIOBase = _Unpacked(cast(BinaryIO, gzip.open(path)))  # noqa: SIM115
+            raw: io.RawIOBase = _Unpacked(gzip.open(path))  # noqa: SIM115
         case "zstd":
-            raw = _Unpacked(cast(BinaryIO, zstd.open(path)))
+            raw = _Unpacked(zstd.open(path))
         case _:
-            raw = cast(io.RawIOBase, open(path, "rb", buffering=0))  # noqa: SIM115
+            raw = open(path, "rb", buffering=0)  # noqa: SIM115
     return io.BufferedReader(raw, 131_072)

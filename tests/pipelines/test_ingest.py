@@ -44,8 +44,8 @@ pytestmark = pytest.mark.timeout(180)
 Running = Callable[[], dict[str, Any]]
 
 
-def config(prefix: str, home: Path, address: str, *instruments: str) -> Config:
-    venue = {"adapter": "binance", "rest_url": f"http://{address}", "ws_url": f"ws://{address}"}
+def config(prefix: str, home: Path, address: str, *instruments: str, adapter: str = "binance") -> Config:
+    venue = {"adapter": adapter, "rest_url": f"http://{address}", "ws_url": f"ws://{address}"}
     chosen = {**venue, "instruments": instruments or [INSTRUMENT]}
     return parse({"run": {"name": prefix, "home": str(home)}, "venues": {"sim": chosen}})
 
@@ -163,13 +163,7 @@ async def test_a_hole_in_a_connection_is_told_to_its_instruments_and_a_book_is_a
         return json.dumps({"channel": "heartbeats", "sequence_num": n, "events": []}).encode()
 
     async with ScriptedVenue() as venue:
-        told = {"adapter": "coinbase", "rest_url": f"http://{venue.address}", "ws_url": f"ws://{venue.address}/stream"}
-        chosen = parse(
-            {
-                "run": {"name": topics, "home": str(tmp_path)},
-                "venues": {"sim": {**told, "instruments": ["sim:BTC-USD", "sim:ETH-USD"]}},
-            }
-        )
+        chosen = config(topics, tmp_path, venue.address, "sim:BTC-USD", "sim:ETH-USD", adapter="coinbase")
         async with ingesting(chosen, kafka_conf) as status:
             await until(lambda: venue.sockets)
             asked = len(venue.subscribed)
@@ -192,13 +186,7 @@ async def test_a_damaged_frame_goes_to_all_that_it_may_be_about(
     """Where a lost one would not show, as at Coinbase by product."""
     damaged = b'{"channel":"l2_data","events":[{"type":"update","prod'
     async with ScriptedVenue() as venue:
-        told = {"adapter": "coinbase", "rest_url": f"http://{venue.address}", "ws_url": f"ws://{venue.address}/stream"}
-        chosen = parse(
-            {
-                "run": {"name": topics, "home": str(tmp_path)},
-                "venues": {"sim": {**told, "instruments": ["sim:BTC-USD", "sim:ETH-USD"]}},
-            }
-        )
+        chosen = config(topics, tmp_path, venue.address, "sim:BTC-USD", "sim:ETH-USD", adapter="coinbase")
         async with ingesting(chosen, kafka_conf) as status:
             await until(lambda: venue.sockets)
             before = status().get("events_in", 0)
